@@ -1,0 +1,57 @@
+package sdk
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+)
+
+// Host is what a guest can reach outside itself. Everything in it is limited to what the operator granted; a
+// refusal is an error that says what was not granted.
+type Host struct {
+	// Log reaches the host's log, with the plugin's name attached.
+	Log *slog.Logger
+	// HTTP sends a request through the host's client, which adds the credentials that the operator configured; the
+	// guest never sees them.
+	HTTP HTTPClient
+	// Files reads granted files.
+	Files Files
+}
+
+// Request is an HTTP request of a guest.
+type Request struct {
+	Method string              `json:"method"`
+	URL    string              `json:"url"`
+	Header map[string][]string `json:"header,omitempty"`
+	Body   []byte              `json:"body,omitempty"`
+}
+
+// Response is the answer to a [Request]; the body is read in pulls, so that a guest sets the pace.
+type Response struct {
+	Status int                 `json:"status"`
+	Header map[string][]string `json:"header,omitempty"`
+	Body   interface {
+		Read(p []byte) (int, error)
+		Close() error
+	} `json:"-"`
+}
+
+// HTTPClient does HTTP through the host.
+type HTTPClient interface {
+	// Do sends r and returns when the response's header is there. The caller closes the body.
+	Do(ctx context.Context, r Request) (*Response, error)
+}
+
+// Files is the granted part of the host's file system.
+type Files interface {
+	// ReadFile returns a granted file's content. Names are the paths that the operator wrote, resolved against the
+	// config file's folder when relative.
+	ReadFile(name string) ([]byte, error)
+	// Glob returns the granted files that match pattern, sorted.
+	Glob(pattern string) ([]string, error)
+	// Stat describes a granted file.
+	Stat(name string) (fs.FileInfo, error)
+	// Changes delivers, until ctx is done, a value after something granted may have changed. Bursts are folded
+	// into one value.
+	Changes(ctx context.Context) <-chan struct{}
+}
