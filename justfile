@@ -1,0 +1,66 @@
+# The one list of what can be done here. `just` alone (or ./justw) shows it.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+version := `cat VERSION`
+ldflags := "-s -w -X main.version=" + version + " -X main.revision=" + `git rev-parse --short HEAD 2>/dev/null || echo unknown`
+
+# show this list
+default:
+    @just --list --unsorted 2>/dev/null || ./justw --list --unsorted
+
+# build the host and all first-party plugins into bin/
+build: build-host build-plugins
+
+# build the host alone
+build-host:
+    CGO_ENABLED=0 go build -trimpath -ldflags '{{ldflags}}' -o bin/narthex ./cmd/narthex
+
+# build the first-party plugins: discoveries to wasm, exporters to native executables
+build-plugins:
+    mkdir -p bin/plugins
+    for dir in plugins/sd-*; do GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags '-s -w' -o bin/plugins/$(basename $dir).wasm ./$dir; done
+    for dir in plugins/exporter-*; do CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/plugins/$(basename $dir) ./$dir; done
+
+# build what the demo needs and start it: this server, this machine and a file-discovered target
+run *flags: build
+    ./bin/narthex demo {{flags}}
+
+# format
+fmt:
+    go -C tools build -o ../bin/tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+    bin/tools/golangci-lint fmt ./...
+
+# lint
+lint:
+    go -C tools build -o ../bin/tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+    bin/tools/golangci-lint run ./...
+
+# all tests, with the race detector
+test *args:
+    go vet ./...
+    go test -race {{args}} ./...
+
+# rewrite golden files
+test-update:
+    go test ./... -update
+
+# fuzz one package's target for a while: just fuzz ./promql/parser FuzzParseExpr 1m
+fuzz pkg target time="1m":
+    go test {{pkg}} -run '^$' -fuzz '^{{target}}$' -fuzztime {{time}}
+
+# benchmarks of a package against a base commit, through benchstat
+bench pkg base="HEAD~1" count="6":
+    ./tools/benchcompare {{pkg}} {{base}} {{count}}
+
+# end to end: the built binaries beside real components (promtool, node_exporter)
+e2e: build
+    go test -count=1 -tags e2e ./e2e/...
+
+# write a new plugin: just plugin acme
+plugin name: build-host
+    bin/narthex plugin new {{name}}
+
+# everything that CI runs, ending with a clean tree
+check: test lint e2e
+    test -z "$(git status --porcelain)" || (git status --short; echo 'the tree is not clean'; exit 1)
