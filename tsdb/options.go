@@ -1,0 +1,124 @@
+package tsdb
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Compression names how records of the write-ahead log are compressed.
+type Compression string
+
+// The compressions that Prometheus knows too.
+const (
+	CompressionNone   Compression = "none"
+	CompressionSnappy Compression = "snappy"
+	CompressionZstd   Compression = "zstd"
+)
+
+// Defaults of [Options], equal to Prometheus's.
+const (
+	DefaultMinBlockDuration = 2 * time.Hour
+	DefaultMaxBlockDuration = 31 * 24 * time.Hour
+	DefaultRetentionTime    = 15 * 24 * time.Hour
+	DefaultWALSegmentSize   = 128 << 20
+)
+
+// Options say where and how a [DB] keeps its samples. Only Dir is required.
+type Options struct {
+	// Dir is the data directory. It is made when missing.
+	Dir string
+	// MinBlockDuration is the range of a block that is cut from the head, and MaxBlockDuration the largest that
+	// merging may lead to. Zero means the default.
+	MinBlockDuration, MaxBlockDuration time.Duration
+	// Retention says which blocks are deleted. [DB.SetRetention] changes it later.
+	Retention Retention
+	// WALCompression is snappy if empty. WALSegmentSize is in bytes, a multiple of 32 KiB; zero means the default.
+	WALCompression Compression
+	WALSegmentSize int
+	// NoLockfile leaves out the lock that keeps a second process out of the directory.
+	NoLockfile bool
+	// Replay, if not nil, is kept up to date while Open reads the write-ahead log.
+	Replay *ReplayProgress
+	// Logger and Registerer receive log lines and metrics; nil discards them.
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	// Now is the clock; time.Now if nil.
+	Now func() time.Time
+}
+
+// Retention bounds what is kept. Zero fields set no bound.
+type Retention struct {
+	// Time is the age, counted from the newest sample, at which a block is deleted.
+	Time time.Duration
+	// SizeBytes bounds blocks, write-ahead log and head chunks together; the oldest blocks are deleted first.
+	SizeBytes int64
+}
+
+// ReplayProgress tells how far reading the write-ahead log has come. It can be read while [Open] runs.
+type ReplayProgress struct {
+	first, last, current atomic.Int64
+}
+
+// Get returns the first and the last segment that are to be read, and the one that is being read.
+func (p *ReplayProgress) Get() (first, last, current int) {
+	return int(p.first.Load()), int(p.last.Load()), int(p.current.Load())
+}
+
+func (p *ReplayProgress) set(first, last, current int) {
+	p.first.Store(int64(first))
+	p.last.Store(int64(last))
+	p.current.Store(int64(current))
+}
+
+const walPageSize = 32 << 10
+
+// validated returns a copy with the defaults filled in, or all that is wrong.
+func (o Options) validated() (Options, error) {
+	var errs []error
+	if o.Dir == "" {
+		errs = append(errs, errors.New("no data directory given"))
+	}
+	if o.MinBlockDuration == 0 {
+		o.MinBlockDuration = DefaultMinBlockDuration
+	}
+	if o.MaxBlockDuration == 0 {
+		o.MaxBlockDuration = max(DefaultMaxBlockDuration, o.MinBlockDuration)
+	}
+	if o.MinBlockDuration < time.Second {
+		errs = append(errs, fmt.Errorf("min block duration %v is below one second", o.MinBlockDuration))
+	}
+	if o.MaxBlockDuration < o.MinBlockDuration {
+		errs = append(errs, fmt.Errorf("max block duration %v is below the min block duration %v", o.MaxBlockDuration, o.MinBlockDuration))
+	}
+	switch o.WALCompression {
+	case "":
+		o.WALCompression = CompressionSnappy
+	case CompressionNone, CompressionSnappy, CompressionZstd:
+	default:
+		errs = append(errs, fmt.Errorf("unknown WAL compression %q", o.WALCompression))
+	}
+	if o.WALSegmentSize == 0 {
+		o.WALSegmentSize = DefaultWALSegmentSize
+	}
+	if o.WALSegmentSize < walPageSize || o.WALSegmentSize%walPageSize != 0 {
+		errs = append(errs, fmt.Errorf("WAL segment size %d is not a multiple of %d", o.WALSegmentSize, walPageSize))
+	}
+	if o.Retention.Time < 0 || o.Retention.SizeBytes < 0 {
+		errs = append(errs, errors.New("retention is negative"))
+	}
+	if o.Replay == nil {
+		o.Replay = &ReplayProgress{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o, errors.Join(errs...)
+}
