@@ -1,0 +1,111 @@
+package promql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/narthex-io/narthex/storage"
+)
+
+// Engine evaluates queries. It is safe for use by several goroutines.
+type Engine struct {
+	opts    Options
+	logger  *slog.Logger
+	metrics *metrics
+	places  chan struct{}
+}
+
+// New returns an engine. The error is that of the registerer.
+func New(opts Options) (*Engine, error) {
+	if opts.Timeout <= 0 {
+		opts.Timeout = defaultTimeout
+	}
+	if opts.MaxSamples <= 0 {
+		opts.MaxSamples = defaultMaxSamples
+	}
+	if opts.MaxConcurrency <= 0 {
+		opts.MaxConcurrency = defaultMaxConcurrency
+	}
+	if opts.LookbackDelta <= 0 {
+		opts.LookbackDelta = defaultLookback
+	}
+	if opts.NoStepSubqueryInterval == nil {
+		opts.NoStepSubqueryInterval = func(int64) int64 { return defaultSubqueryStep.Milliseconds() }
+	}
+	m, err := newMetrics(opts.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("register engine metrics: %w", err)
+	}
+	m.concurrentMax.Set(float64(opts.MaxConcurrency))
+	logger := opts.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &Engine{opts: opts, logger: logger, metrics: m, places: make(chan struct{}, opts.MaxConcurrency)}, nil
+}
+
+// Instant evaluates a query at one time. The value is of any type; it is a [Matrix] for a range selector.
+func (e *Engine) Instant(ctx context.Context, q storage.Queryable, query string, opts QueryOptions, ts time.Time) (*Result, error) {
+	t := ts.UnixMilli()
+	return e.run(ctx, &request{storage: q, query: query, opts: opts, start: t, end: t})
+}
+
+// Range evaluates a query at start, start+step, … up to end. The value is a [Matrix].
+func (e *Engine) Range(ctx context.Context, q storage.Queryable, query string, opts QueryOptions, start, end time.Time, step time.Duration) (*Result, error) {
+	r := &request{storage: q, query: query, opts: opts, start: start.UnixMilli(), end: end.UnixMilli(), step: step.Milliseconds()}
+	if r.step <= 0 {
+		return nil, &ParseError{errors.New("step of a range query must be at least 1ms")}
+	}
+	if r.end < r.start {
+		return nil, &ParseError{errors.New("end of a range query is before its start")}
+	}
+	return e.run(ctx, r)
+}
+
+// request is one query on its way through the engine. Times are in milliseconds; step is zero for an instant query.
+type request struct {
+	storage          storage.Queryable
+	query            string
+	opts             QueryOptions
+	start, end, step int64
+}
+
+// run evaluates a request under the limits of the engine.
+func (e *Engine) run(ctx context.Context, r *request) (*Result, error) {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
+	defer cancel()
+	e.metrics.current.Inc()
+	defer e.metrics.current.Dec()
+	select {
+	case e.places <- struct{}{}:
+		defer func() { <-e.places }()
+	case <-ctx.Done():
+		return nil, stopped(ctx, "query queue")
+	}
+	waited := time.Since(begin)
+	e.metrics.observe(sliceQueue, waited)
+	res, err := e.guarded(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	res.Stats.Timings.ExecQueue, res.Stats.Timings.ExecTotal = waited, time.Since(begin)
+	res.Stats.Timings.EvalTotal = res.Stats.Timings.ExecTotal - waited
+	e.metrics.observeQuery(&res.Stats)
+	return res, nil
+}
+
+// guarded turns a panic into an error of this query.
+func (e *Engine) guarded(ctx context.Context, r *request) (res *Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.logger.Error("query panicked", "query", r.query, "err", p, "stack", string(debug.Stack()))
+			res, err = nil, fmt.Errorf("unexpected error: %v", p)
+		}
+	}()
+	return e.evaluate(ctx, r)
+}

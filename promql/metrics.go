@@ -1,0 +1,78 @@
+package promql
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of the engine; names and labels are upstream's.
+type metrics struct {
+	current, concurrentMax prometheus.Gauge
+	samples, samplesRead   prometheus.Counter
+	duration               *prometheus.SummaryVec
+	durationHistogram      *prometheus.HistogramVec
+}
+
+// The values of the label slice.
+const (
+	sliceQueue   = "queue_time"
+	slicePrepare = "prepare_time"
+	sliceEval    = "inner_eval"
+	sliceSort    = "result_sort"
+)
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		current: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "prometheus_engine_queries",
+			Help: "The current number of queries being executed or waiting.",
+		}),
+		concurrentMax: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "prometheus_engine_queries_concurrent_max",
+			Help: "The max number of concurrent queries.",
+		}),
+		samples: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "prometheus_engine_query_samples_total",
+			Help: "The total number of samples loaded by all queries.",
+		}),
+		samplesRead: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "prometheus_engine_query_samples_read_total",
+			Help: "The total number of samples read by all queries.",
+		}),
+		duration: prometheus.NewSummaryVec(prometheus.SummaryOpts{
+			Name:       "prometheus_engine_query_duration_seconds",
+			Help:       "Query timings",
+			Objectives: map[float64]float64{0.5: 0.05, 0.9: 0.01, 0.99: 0.001},
+		}, []string{"slice"}),
+		durationHistogram: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "prometheus_engine_query_duration_histogram_seconds",
+			Help:    "The duration of various parts of PromQL query execution.",
+			Buckets: []float64{.01, .1, 1, 10},
+		}, []string{"slice"}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{
+		m.current, m.concurrentMax, m.samples, m.samplesRead, m.duration, m.durationHistogram,
+	} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) observe(slice string, d time.Duration) {
+	m.duration.WithLabelValues(slice).Observe(d.Seconds())
+	m.durationHistogram.WithLabelValues(slice).Observe(d.Seconds())
+}
+
+func (m *metrics) observeQuery(s *Stats) {
+	m.observe(slicePrepare, s.Timings.QueryPreparation)
+	m.observe(sliceEval, s.Timings.InnerEval)
+	m.observe(sliceSort, s.Timings.ResultSort)
+	m.samples.Add(float64(s.Samples.TotalQueryable))
+	m.samplesRead.Add(float64(s.Samples.Read))
+}
