@@ -12,7 +12,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/narthex-io/narthex/model/histogram"
 )
@@ -51,7 +50,7 @@ func (e Encoding) String() string {
 
 // Readable reports whether [Decode] knows the encoding.
 func (e Encoding) Readable() bool {
-	return e == EncXOR || e == EncHistogram || e == EncFloatHistogram
+	return e == EncXOR
 }
 
 // IsHistogram reports whether chunks of this encoding hold histograms.
@@ -96,10 +95,6 @@ func Decode(enc Encoding, data []byte, mint, maxt int64, dst *Columns) error {
 		dst.T, dst.F, err = DecodeXOR(data, mint, maxt, dst.T, dst.F)
 		dst.pad(len(dst.T) - before)
 		return err
-	case EncHistogram:
-		return decodeHistogram(data, mint, maxt, dst)
-	case EncFloatHistogram:
-		return decodeFloatHistogram(data, mint, maxt, dst)
 	}
 	return &UnsupportedError{Encoding: enc}
 }
@@ -114,18 +109,6 @@ func (c *Columns) pad(n int) {
 	}
 }
 
-// appendHistogram adds a histogram sample, whose h must not be nil.
-func (c *Columns) appendHistogram(t int64, h *histogram.FloatHistogram) {
-	if len(c.H) == 0 {
-		c.H = slices.Grow(c.H, len(c.T)+1)[:len(c.T)]
-	}
-	c.T = append(c.T, t)
-	c.F = append(c.F, 0)
-	c.H = append(c.H, h)
-	if len(c.ST) > 0 {
-		c.ST = append(c.ST, 0)
-	}
-}
 
 // Samples returns the number of samples that a chunk's header claims.
 func Samples(enc Encoding, data []byte) (int, error) {
