@@ -1,0 +1,409 @@
+// Package strictyaml decodes YAML into structs and says of each mistake on which line and in which field it is. It
+// knows the tags of go.yaml.in/yaml/v3 and leaves types with an UnmarshalYAML method to them.
+//
+// Start with [Parse] and [Document.Decode]. Checks that come after decoding return errors made by [At]; the document
+// finds their lines.
+package strictyaml
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Error is a mistake in a document.
+type Error struct {
+	// Line counts from 1; zero if unknown.
+	Line int
+	// Path names the field, as in scrape_configs[0].job_name; empty for the document as a whole.
+	Path string
+	Err  error
+}
+
+// Error formats the mistake as LINE: PATH: TEXT, leaving out what is unknown.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Line > 0 {
+		fmt.Fprintf(&b, "%d: ", e.Line)
+	}
+	if e.Path != "" {
+		b.WriteString(e.Path + ": ")
+	}
+	b.WriteString(e.Err.Error())
+	return b.String()
+}
+
+// Unwrap returns the mistake itself.
+func (e *Error) Unwrap() error { return e.Err }
+
+// At says in which field err is. An err that names a field already gets path in front. A nil err stays nil.
+func At(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var inner *Error
+	if errors.As(err, &inner) {
+		return &Error{Line: inner.Line, Path: Join(path, inner.Path), Err: inner.Err}
+	}
+	return &Error{Path: path, Err: err}
+}
+
+// Join joins two paths: a field's name with a dot, an index without.
+func Join(path, field string) string {
+	if path == "" || field == "" || field[0] == '[' {
+		return path + field
+	}
+	return path + "." + field
+}
+
+// Index returns the path of an element.
+func Index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
+
+// Document is a parsed document.
+type Document struct{ root *yaml.Node }
+
+// lineOf finds the line in yaml's own messages.
+func lineOf(err error) (int, string) {
+	m := regexp.MustCompile(`line (\d+): (.*)`).FindStringSubmatch(err.Error())
+	if m == nil {
+		return 0, strings.TrimPrefix(err.Error(), "yaml: ")
+	}
+	line, _ := strconv.Atoi(m[1])
+	return line, m[2]
+}
+
+// Parse reads one document. An empty text is an empty document; a second document is an error.
+func Parse(text []byte) (*Document, error) {
+	dec := yaml.NewDecoder(strings.NewReader(string(text)))
+	var root, more yaml.Node
+	if err := dec.Decode(&root); err != nil {
+		if root.Kind == 0 && err.Error() == "EOF" {
+			return &Document{root: &yaml.Node{Kind: yaml.MappingNode, Line: 1}}, nil
+		}
+		line, text := lineOf(err)
+		return nil, &Error{Line: line, Err: errors.New(text)}
+	}
+	if err := dec.Decode(&more); err == nil {
+		return nil, &Error{Line: more.Line, Err: errors.New("a second document in the file")}
+	}
+	node := root.Content[0]
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
+		node = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
+	}
+	return &Document{root: node}, nil
+}
+
+// Decode fills into, a pointer to a struct, whose fields keep what the document does not mention. An unknown field, a
+// field given twice or a value of the wrong type is an [Error].
+func (d *Document) Decode(into any) error {
+	return Decode(d.root, into)
+}
+
+// Decode is [Document.Decode] for a part of a document, for use in UnmarshalYAML methods; the paths in its errors
+// start at the part.
+func Decode(node *yaml.Node, into any) error {
+	return decode(node, reflect.ValueOf(into).Elem(), "", false)
+}
+
+// Locate adds the line to an error made by [At], that of its field, or of the nearest field around it that the
+// document has.
+func (d *Document) Locate(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Line > 0 {
+		return err
+	}
+	return &Error{Line: d.Line(e.Path), Path: e.Path, Err: e.Err}
+}
+
+// Line returns the line of a field, or of the nearest field around it that the document has.
+func (d *Document) Line(path string) int {
+	node, line := d.root, d.root.Line
+	for _, step := range strings.FieldsFunc(strings.ReplaceAll(path, "[", ".["), func(r rune) bool { return r == '.' }) {
+		node = resolve(node)
+		var next *yaml.Node
+		if index, ok := strings.CutPrefix(step, "["); ok {
+			i, err := strconv.Atoi(strings.TrimSuffix(index, "]"))
+			if err == nil && node.Kind == yaml.SequenceNode && i < len(node.Content) {
+				next = node.Content[i]
+				line = next.Line
+			}
+		} else if node.Kind == yaml.MappingNode {
+			for i := 0; i < len(node.Content); i += 2 {
+				if node.Content[i].Value == step {
+					next = node.Content[i+1]
+					line = node.Content[i].Line
+				}
+			}
+		}
+		if next == nil {
+			break
+		}
+		node = next
+	}
+	return line
+}
+
+func resolve(node *yaml.Node) *yaml.Node {
+	for node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	return node
+}
+
+// obsoleteUnmarshaler is how types written for yaml/v2, such as those of prometheus/common, decode themselves.
+type obsoleteUnmarshaler interface {
+	UnmarshalYAML(unmarshal func(any) error) error
+}
+
+// decode fills v. With checkOnly, types that decode themselves are looked into, but not asked: what they accept is
+// found out elsewhere.
+func decode(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error {
+	node = resolve(node)
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
+		return nil
+	}
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		return decode(node, v.Elem(), path, checkOnly)
+	}
+	switch v.Addr().Interface().(type) {
+	case yaml.Unmarshaler:
+		if !checkOnly {
+			return decodeItself(node, v, path)
+		}
+		return nil
+	case obsoleteUnmarshaler:
+		if v.Kind() == reflect.Struct && node.Kind == yaml.MappingNode {
+			if err := decode2(node, reflect.New(v.Type()).Elem(), path, true); err != nil {
+				return err
+			}
+		}
+		if !checkOnly {
+			return decodeItself(node, v, path)
+		}
+		return nil
+	case *yaml.Node:
+		v.Set(reflect.ValueOf(*node))
+		return nil
+	}
+	return decode2(node, v, path, checkOnly)
+}
+
+func decode2(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error {
+	switch v.Kind() {
+	case reflect.Struct:
+		return decodeStruct(node, v, path, checkOnly)
+	case reflect.Slice:
+		return decodeSlice(node, v, path, checkOnly)
+	case reflect.Map:
+		return decodeMap(node, v, path, checkOnly)
+	default:
+		return decodeItself(node, v, path)
+	}
+}
+
+// decodeItself leaves a value to its own method, or a scalar to the library.
+func decodeItself(node *yaml.Node, v reflect.Value, path string) error {
+	err := node.Decode(v.Addr().Interface())
+	if err == nil {
+		return nil
+	}
+	var own *Error
+	if errors.As(err, &own) {
+		return At(path, own)
+	}
+	line := node.Line
+	var mismatch *yaml.TypeError
+	if errors.As(err, &mismatch) && len(mismatch.Errors) > 0 {
+		var text string
+		if line, text = lineOf(errors.New(mismatch.Errors[0])); line == 0 {
+			line = node.Line
+		}
+		err = errors.New(text)
+		if node.Kind == yaml.ScalarNode {
+			err = fmt.Errorf("%q is not a %s", node.Value, typeName(v))
+		} else if node.Kind != 0 && v.Kind() != reflect.Struct {
+			err = fmt.Errorf("a %s is needed here, not a %s", typeName(v), kindName(node))
+		}
+	}
+	return &Error{Line: line, Path: path, Err: err}
+}
+
+func typeName(v reflect.Value) string {
+	switch v.Kind() {
+	case reflect.Bool:
+		return "boolean: write true or false"
+	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Uint, reflect.Uint64, reflect.Uint32:
+		return "whole number"
+	case reflect.Float64:
+		return "number"
+	case reflect.String:
+		return "string"
+	default:
+		return v.Type().Name()
+	}
+}
+
+func kindName(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.MappingNode:
+		return "mapping"
+	case yaml.SequenceNode:
+		return "list"
+	default:
+		return "single value"
+	}
+}
+
+func decodeSlice(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error {
+	if node.Kind != yaml.SequenceNode {
+		return &Error{Line: node.Line, Path: path, Err: fmt.Errorf("a list is needed here, not a %s", kindName(node))}
+	}
+	list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
+	for i, item := range node.Content {
+		if err := decode(item, list.Index(i), Index(path, i), checkOnly); err != nil {
+			return err
+		}
+	}
+	v.Set(list)
+	return nil
+}
+
+func decodeMap(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error {
+	if node.Kind != yaml.MappingNode {
+		return &Error{Line: node.Line, Path: path, Err: fmt.Errorf("a mapping is needed here, not a %s", kindName(node))}
+	}
+	m := reflect.MakeMapWithSize(v.Type(), len(node.Content)/2)
+	for i := 0; i < len(node.Content); i += 2 {
+		name := node.Content[i]
+		key := reflect.New(v.Type().Key()).Elem()
+		if err := decode(name, key, path, checkOnly); err != nil {
+			return err
+		}
+		if m.MapIndex(key).IsValid() {
+			return &Error{Line: name.Line, Path: Join(path, name.Value), Err: errors.New("given twice")}
+		}
+		value := reflect.New(v.Type().Elem()).Elem()
+		if err := decode(node.Content[i+1], value, Join(path, name.Value), checkOnly); err != nil {
+			return err
+		}
+		m.SetMapIndex(key, value)
+	}
+	v.Set(m)
+	return nil
+}
+
+func decodeStruct(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error {
+	if node.Kind != yaml.MappingNode {
+		return &Error{Line: node.Line, Path: path, Err: fmt.Errorf("a mapping is needed here, not a %s", kindName(node))}
+	}
+	fields, rest := fieldsOf(v)
+	seen := map[string]bool{}
+	for i := 0; i < len(node.Content); i += 2 {
+		name, value := node.Content[i], node.Content[i+1]
+		at := Join(path, name.Value)
+		if name.Tag == "!!merge" {
+			if err := decode2(resolve(value), v, path, checkOnly); err != nil {
+				return err
+			}
+			continue
+		}
+		if seen[name.Value] {
+			return &Error{Line: name.Line, Path: at, Err: errors.New("given twice")}
+		}
+		seen[name.Value] = true
+		field, ok := fields[name.Value]
+		switch {
+		case ok:
+			if err := decode(value, field, at, checkOnly); err != nil {
+				return err
+			}
+		case rest.IsValid():
+			if rest.IsNil() {
+				rest.Set(reflect.MakeMap(rest.Type()))
+			}
+			item := reflect.New(rest.Type().Elem()).Elem()
+			if err := decode(value, item, at, checkOnly); err != nil {
+				return err
+			}
+			rest.SetMapIndex(reflect.ValueOf(name.Value), item)
+		default:
+			return &Error{Line: name.Line, Path: at, Err: unknownField(name.Value, fields)}
+		}
+	}
+	return nil
+}
+
+// fieldsOf returns the fields of a struct by their names in YAML, those of inlined structs included, and the inlined
+// map that takes what is left, if there is one.
+func fieldsOf(v reflect.Value) (fields map[string]reflect.Value, rest reflect.Value) {
+	fields = map[string]reflect.Value{}
+	for i := range v.NumField() {
+		sf := v.Type().Field(i)
+		name, options, _ := strings.Cut(sf.Tag.Get("yaml"), ",")
+		if !sf.IsExported() || name == "-" {
+			continue
+		}
+		if slices.Contains(strings.Split(options, ","), "inline") {
+			if v.Field(i).Kind() == reflect.Map {
+				rest = v.Field(i)
+				continue
+			}
+			inner, innerRest := fieldsOf(v.Field(i))
+			for n, f := range inner {
+				fields[n] = f
+			}
+			if innerRest.IsValid() {
+				rest = innerRest
+			}
+			continue
+		}
+		if name == "" {
+			name = strings.ToLower(sf.Name)
+		}
+		fields[name] = v.Field(i)
+	}
+	return fields, rest
+}
+
+func unknownField(name string, fields map[string]reflect.Value) error {
+	best, bestDistance := "", len(name)/3+1
+	for known := range fields {
+		if d := distance(name, known); d < bestDistance || d == bestDistance && best != "" && known < best {
+			best, bestDistance = known, d
+		}
+	}
+	if best != "" {
+		return fmt.Errorf("unknown field; did you mean %s?", best)
+	}
+	return errors.New("unknown field")
+}
+
+// distance is the number of single-character edits between two names.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
