@@ -87,7 +87,7 @@ func Parse(text []byte) (*Document, error) {
 			return &Document{root: &yaml.Node{Kind: yaml.MappingNode, Line: 1}}, nil
 		}
 		line, text := lineOf(err)
-		return nil, &Error{Line: line, Err: errors.New(text)}
+		return nil, &Error{Line: max(line, 1), Err: errors.New(text)} // The library leaves out line 1.
 	}
 	if err := dec.Decode(&more); err == nil {
 		return nil, &Error{Line: more.Line, Err: errors.New("a second document in the file")}

@@ -83,10 +83,10 @@ func TestMistakesAreLocated(t *testing.T) {
 	check("scrape_configs:\n- job_name: [a]", "2: scrape_configs[0].job_name: a string is needed here, not a list")
 	check("scrape_configs:\n- job_name: a\n  job_name: b", "3: scrape_configs[0].job_name: given twice")
 	check("scrape_configs:\n- tls_config:\n    ca_fil: x", "3: scrape_configs[0].tls_config.ca_fil: unknown field; did you mean ca_file?")
-	check("scrape_configs:\n- tls_config: {ca_file: x, ca: y}", "2: scrape_configs[0].tls_config: at most one of ca and ca_file must be configured")
-	check("scrape_configs:\n- proxy_url: [x]", "2: scrape_configs[0].proxy_url: a string is needed here, not a list")
+	check("scrape_configs:\n- tls_config: {ca_file: x, ca: y}", "2: scrape_configs[0].tls_config: at most one of ca, ca_file & ca_ref must be configured")
+	check("scrape_configs:\n- proxy_url: [x]", "2: scrape_configs[0].proxy_url: cannot unmarshal !!seq into string")
 	check("a: b: c", "1: mapping values are not allowed in this context")
-	check("a: 1\n---\nb: 2", "3: a second document in the file")
+	check("a: 1\n---\nb: 2", "2: a second document in the file")
 }
 
 func FuzzParse(f *testing.F) {
