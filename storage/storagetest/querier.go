@@ -1,0 +1,139 @@
+package storagetest
+
+import (
+	"context"
+	"slices"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// querier is a snapshot of a store.
+type querier struct {
+	mint, maxt int64
+	series     []*snapshot
+}
+
+func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	mint, maxt := q.mint, q.maxt
+	if hints != nil {
+		mint, maxt = hints.Start, hints.End
+	}
+	set := &seriesSet{at: -1, err: ctx.Err()}
+	for _, s := range q.selected(mint, maxt, matchers) {
+		set.series = append(set.series, &selectedSeries{snapshot: s, mint: mint, maxt: maxt})
+	}
+	return set
+}
+
+// selected returns the series that all matchers select and that have samples in the range, in label order.
+func (q *querier) selected(mint, maxt int64, matchers []*labels.Matcher) []*snapshot {
+	var found []*snapshot
+	for _, s := range q.series {
+		if lo, hi := timeRange(s.cols.T, mint, maxt); lo < hi && labels.MatchesLabels(s.ls, matchers...) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+func (q *querier) LabelNames(ctx context.Context, _ storage.LabelHints, matchers ...*labels.Matcher) ([]string, storage.Warnings, error) {
+	names := map[string]bool{}
+	for _, s := range q.selected(q.mint, q.maxt, matchers) {
+		for name := range s.ls.All() {
+			names[name] = true
+		}
+	}
+	return sortedKeys(names), nil, ctx.Err()
+}
+
+func (q *querier) LabelValues(ctx context.Context, name string, _ storage.LabelHints, matchers ...*labels.Matcher) ([]string, storage.Warnings, error) {
+	values := map[string]bool{}
+	for _, s := range q.selected(q.mint, q.maxt, matchers) {
+		if v := s.ls.Get(name); v != "" {
+			values[v] = true
+		}
+	}
+	return sortedKeys(values), nil, ctx.Err()
+}
+
+func (q *querier) Close() error { return nil }
+
+func sortedKeys(set map[string]bool) []string {
+	keys := make([]string, 0, len(set))
+	for k := range set {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+type seriesSet struct {
+	series []*selectedSeries
+	at     int
+	err    error
+}
+
+func (s *seriesSet) Next() bool {
+	if s.err != nil {
+		return false
+	}
+	s.at++
+	return s.at < len(s.series)
+}
+
+func (s *seriesSet) At() storage.Series         { return s.series[s.at] }
+func (s *seriesSet) Err() error                 { return s.err }
+func (s *seriesSet) Warnings() storage.Warnings { return nil }
+
+// selectedSeries is a series with the range to read.
+type selectedSeries struct {
+	*snapshot
+	mint, maxt int64
+}
+
+func (s *selectedSeries) Labels() labels.Labels { return s.ls }
+
+func (s *selectedSeries) Samples(reuse storage.ColumnReader) storage.ColumnReader {
+	r, ok := reuse.(*reader)
+	if !ok {
+		r = &reader{}
+	}
+	r.cols = &s.cols
+	r.at, r.end = timeRange(s.cols.T, s.mint, s.maxt)
+	return r
+}
+
+// runLength is the number of samples that one Read delivers, small so that consumers meet the seams.
+const runLength = 120
+
+type reader struct {
+	cols    *storage.Columns
+	at, end int
+}
+
+func (r *reader) Read(dst *storage.Columns) bool {
+	if r.at >= r.end {
+		return false
+	}
+	end := min(r.at+runLength, r.end)
+	if len(r.cols.H)+len(r.cols.ST)+len(dst.H)+len(dst.ST) == 0 {
+		dst.T = append(dst.T, r.cols.T[r.at:end]...)
+		dst.F = append(dst.F, r.cols.F[r.at:end]...)
+		r.at = end
+		return true
+	}
+	for ; r.at < end; r.at++ {
+		s := staged{t: r.cols.T[r.at], f: r.cols.F[r.at]}
+		if len(r.cols.H) > 0 {
+			s.h = r.cols.H[r.at]
+		}
+		if len(r.cols.ST) > 0 {
+			s.st = r.cols.ST[r.at]
+		}
+		dst.AppendST(s.t, s.st, s.f, s.h)
+	}
+	return true
+}
+
+func (r *reader) Err() error { return nil }
