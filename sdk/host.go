@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"context"
+	"io"
 	"io/fs"
 	"log/slog"
 )
@@ -30,10 +31,7 @@ type Request struct {
 type Response struct {
 	Status int                 `json:"status"`
 	Header map[string][]string `json:"header,omitempty"`
-	Body   interface {
-		Read(p []byte) (int, error)
-		Close() error
-	} `json:"-"`
+	Body   io.ReadCloser       `json:"-"`
 }
 
 // HTTPClient does HTTP through the host.

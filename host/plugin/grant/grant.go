@@ -1,0 +1,127 @@
+// Package grant holds what a guest may reach outside itself: HTTP origins and files, and nothing that is not named.
+//
+// Start with [Derive], which turns what a manifest asks, what the operator wrote in the plugin's config and what the
+// operator granted explicitly into a [Set]; its [HTTP] and [Files] do the work and refuse the rest. The zero Set
+// refuses everything. Time, memory, log and message limits are not capabilities but limits, and live with the session
+// and the transports.
+package grant
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// ErrNotGranted is wrapped by every refusal.
+var ErrNotGranted = errors.New("not granted")
+
+// Set is what one guest may do. Nil members refuse everything.
+type Set struct {
+	HTTP  *HTTP
+	Files *Files
+}
+
+// Options are the operator's side of a grant.
+type Options struct {
+	// BaseDir is the config file's folder: relative paths in the fields that the manifest asks for, and in Files,
+	// start there. Empty means the working directory.
+	BaseDir string
+	// HTTP are origins that are granted whatever the config says, as scheme://host[:port].
+	HTTP []string
+	// Files are granted whatever the config says: a file, a folder with everything below it, or a path whose last
+	// element is a pattern.
+	Files []string
+	// Client sends requests to origins that the plugin's config names. It carries the operator's credentials, TLS
+	// settings, redirect policy and timeout. Nil means a plain client.
+	Client *http.Client
+	// Plain sends requests to the origins in HTTP, to which the credentials of Client do not belong. Nil means a
+	// transport without credentials and without a proxy from the environment.
+	Plain http.RoundTripper
+	// FileBytes is the largest file that can be read. 0 means 16 MiB.
+	FileBytes int64
+}
+
+// Derive returns what a guest with manifest m and section config may do, and the config as the guest shall see it:
+// with the paths in its file fields resolved against BaseDir, like Prometheus resolves them.
+func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, error) {
+	section, err := decode(config)
+	if err != nil {
+		return Set{}, nil, fmt.Errorf("decode config of plugin %s: %w", m.Name, err)
+	}
+	urls, err := collect(section, m.Asks.HTTP)
+	if err != nil {
+		return Set{}, nil, err
+	}
+	var paths []string
+	for _, expr := range m.Asks.Files {
+		err := visit(section, expr, func(path string) string {
+			path = join(o.BaseDir, path)
+			if path != "" {
+				paths = append(paths, path)
+			}
+			return path
+		})
+		if err != nil {
+			return Set{}, nil, err
+		}
+	}
+	set := Set{}
+	if set.HTTP, err = NewHTTP(urls, o.HTTP, o.Client, o.Plain); err != nil {
+		return Set{}, nil, err
+	}
+	trees := make([]string, len(o.Files))
+	for i, p := range o.Files {
+		trees[i] = join(o.BaseDir, p)
+	}
+	if set.Files, err = NewFiles(paths, trees, o.FileBytes); err != nil {
+		return Set{}, nil, err
+	}
+	if len(paths) > 0 {
+		if config, err = json.Marshal(section); err != nil {
+			return Set{}, nil, fmt.Errorf("encode config of plugin %s: %w", m.Name, err)
+		}
+	}
+	return set, config, nil
+}
+
+// join resolves path against base; empty and absolute paths stay as they are.
+func join(base, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(base, path)
+}
+
+func collect(section any, exprs []string) ([]string, error) {
+	var found []string
+	for _, expr := range exprs {
+		err := visit(section, expr, func(s string) string {
+			if s != "" {
+				found = append(found, s)
+			}
+			return s
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func decode(config sdk.Config) (any, error) {
+	if len(bytes.TrimSpace(config)) == 0 {
+		return nil, nil //nolint:nilnil // no config is a valid config without fields
+	}
+	d := json.NewDecoder(bytes.NewReader(config))
+	d.UseNumber() // numbers travel through unchanged
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}

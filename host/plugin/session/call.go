@@ -1,0 +1,192 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/narthex-io/narthex/sdk"
+	"github.com/narthex-io/narthex/sdk/wire"
+)
+
+// call is one that the guest has not answered yet.
+type call struct {
+	answer  chan answer      // holds one, so that the receiver never waits
+	updates chan []sdk.Group // nil unless it runs a discovery
+	gone    chan struct{}    // closed when nobody waits for the call any more
+}
+
+type answer struct {
+	body []byte
+	err  error
+}
+
+// Discovery returns the guest's discovery, to be run by one goroutine at a time. Nil unless that is the session's kind.
+func (s *Session) Discovery() sdk.Discovery {
+	if s.kind != sdk.KindDiscovery {
+		return nil
+	}
+	return discovery{s}
+}
+
+// Exporter returns the guest's exporter. Nil unless that is the session's kind.
+func (s *Session) Exporter() sdk.Exporter {
+	if s.kind != sdk.KindExporter {
+		return nil
+	}
+	return exporter{s}
+}
+
+type exporter struct{ s *Session }
+
+// Collect implements sdk.Exporter.
+func (e exporter) Collect(ctx context.Context, w io.Writer) error {
+	body, err := e.s.call(ctx, wire.MethodCollect)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(body)
+	return err
+}
+
+type discovery struct{ s *Session }
+
+// Run implements sdk.Discovery.
+func (d discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
+	s := d.s
+	id, c, err := s.begin(ctx, wire.MethodRun, make(chan []sdk.Group), 0)
+	if err != nil {
+		return err
+	}
+	for {
+		select {
+		case g := <-c.updates:
+			select {
+			case updates <- g:
+				continue
+			case <-ctx.Done():
+			}
+		case a := <-c.answer:
+			return a.err
+		case <-s.done:
+			return s.goneError()
+		case <-ctx.Done():
+		}
+		s.abandon(context.WithoutCancel(ctx), id, c)
+		return ctx.Err()
+	}
+}
+
+// call calls a method without a body and waits for the answer, for ctx and for the call timeout.
+func (s *Session) call(ctx context.Context, method string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.limits.CallTimeout)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	id, c, err := s.begin(ctx, method, nil, time.Until(deadline))
+	if err != nil {
+		return nil, s.failed(err)
+	}
+	select {
+	case a := <-c.answer:
+		if len(a.body) > int(s.limits.OutputBytes) && a.err == nil {
+			a.err = fmt.Errorf("plugin %s: %d bytes of output are more than the limit of %d", s.manifest.Name,
+				len(a.body), s.limits.OutputBytes)
+		}
+		return a.body, s.failed(a.err)
+	case <-s.done:
+		return nil, s.failed(s.goneError())
+	case <-ctx.Done():
+		background := context.WithoutCancel(ctx)
+		if !s.goWork(func() { s.abandon(background, id, c) }) {
+			return nil, s.failed(s.goneError())
+		}
+		return nil, s.failed(fmt.Errorf("call plugin %s: %w", s.manifest.Name, ctx.Err()))
+	}
+}
+
+func (s *Session) failed(err error) error {
+	if err != nil {
+		s.stats.callsFailed.Add(1)
+	}
+	return err
+}
+
+// begin registers a call and sends it. left is the time for it, 0 for no limit.
+func (s *Session) begin(ctx context.Context, method string, updates chan []sdk.Group, left time.Duration) (uint32, *call, error) {
+	head := wire.Head{Line: method}
+	if left > 0 {
+		head.AddUint(wire.FieldTimeoutMillis, uint64(max(left.Milliseconds(), 1)))
+	}
+	payload, err := head.Append(nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	c := &call{answer: make(chan answer, 1), updates: updates, gone: make(chan struct{})}
+	s.mu.Lock()
+	if s.over || s.stopping {
+		s.mu.Unlock()
+		return 0, nil, s.goneError()
+	}
+	for s.seq++; s.seq == 0 || s.calls[s.seq] != nil; s.seq++ {
+	}
+	id := s.seq
+	s.calls[id] = c
+	s.mu.Unlock()
+	s.stats.calls.Add(1)
+	if err := s.send(ctx, wire.Frame{Type: wire.Call, ID: id, Payload: payload}); err != nil {
+		s.mu.Lock()
+		delete(s.calls, id)
+		s.mu.Unlock()
+		return 0, nil, fmt.Errorf("call plugin %s: %w", s.manifest.Name, s.orGone(err))
+	}
+	return id, c, nil
+}
+
+// abandon cancels a call that nobody waits for any more, and ends a guest that does not answer it in the grace time.
+func (s *Session) abandon(ctx context.Context, id uint32, c *call) {
+	close(c.gone)
+	ctx, cancel := context.WithTimeout(ctx, s.limits.Grace)
+	defer cancel()
+	if s.send(ctx, wire.Frame{Type: wire.Cancel, ID: id}) == nil {
+		select {
+		case <-c.answer:
+			return
+		case <-s.ended:
+			return
+		case <-ctx.Done():
+		}
+	}
+	s.fail(&EndError{Reason: ReasonDeadline, Detail: fmt.Sprintf("did not answer a cancelled call within %v", s.limits.Grace)})
+}
+
+// goneError says why the session cannot be used.
+func (s *Session) goneError() error {
+	if err := s.Err(); err != nil {
+		return fmt.Errorf("plugin %s: %w", s.manifest.Name, err)
+	}
+	return fmt.Errorf("plugin %s: %w", s.manifest.Name, ErrStopped)
+}
+
+// orGone returns why the session ended if it did, which says more than the error of the send that noticed it.
+func (s *Session) orGone(err error) error {
+	if end := s.Err(); end != nil {
+		return end
+	}
+	return err
+}
+
+// ErrStopped is the error for calls to a session that was closed in an orderly way.
+var ErrStopped = errors.New("stopped")
+
+// goWork runs f in a goroutine that the session waits for, unless it is over; then it reports false.
+func (s *Session) goWork(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return false
+	}
+	s.work.Go(f)
+	return true
+}

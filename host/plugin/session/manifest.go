@@ -1,0 +1,38 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/narthex-io/narthex/sdk"
+)
+
+var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+
+// validate checks what a guest says about itself, because it ends up in logs, labels and paths of URLs.
+func validate(m sdk.Manifest) error {
+	if !namePattern.MatchString(m.Name) {
+		return fmt.Errorf("plugin name %q does not match %s", m.Name, namePattern)
+	}
+	if len(m.Kinds) == 0 {
+		return errors.New("the manifest names no kind")
+	}
+	for _, k := range m.Kinds {
+		if k != sdk.KindDiscovery && k != sdk.KindExporter {
+			return fmt.Errorf("unknown kind %q", k)
+		}
+	}
+	return nil
+}
+
+func chooseKind(m sdk.Manifest, want sdk.Kind) (sdk.Kind, error) {
+	if want == "" {
+		return m.Kinds[0], nil
+	}
+	if !slices.Contains(m.Kinds, want) {
+		return "", &ConfigError{Plugin: m.Name, Message: fmt.Sprintf("it is a plugin of kind %v, not %s", m.Kinds, want)}
+	}
+	return want, nil
+}

@@ -1,0 +1,168 @@
+// Package wasm runs guests in a sandbox: WASI preview 1 commands under wazero, in the host's process. A guest sees a
+// clock, random bytes, stderr and the two functions of the module nx1; no files, environment, arguments or network.
+//
+// Start with [New] and [Runtime.Start], whose [Instance] is the transport of a host/plugin/session. Everything that a
+// guest reaches beyond that goes over frames, and so through the session's grants: in particular, nothing is mounted
+// with wazero's directory mounts, which follow symbolic links out of themselves.
+//
+// Guests are interruptible: code is compiled with checks for the end of a context, which make computing slower (about
+// four times in measurements) and an endless loop harmless.
+package wasm
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/narthex-io/narthex/sdk/wire"
+)
+
+// Options configure a [Runtime].
+type Options struct {
+	// CacheDir keeps compiled code between starts of the host; it is created when missing. Empty means in memory only.
+	CacheDir string
+}
+
+// Runtime compiles and starts guests. It is safe for concurrent use.
+type Runtime struct {
+	runtime wazero.Runtime
+	cache   wazero.CompilationCache
+
+	mu      sync.Mutex
+	modules map[[sha256.Size]byte]*module
+	closed  bool
+	running sync.WaitGroup
+}
+
+// module is compiled code, shared by the instances that run it.
+type module struct {
+	compiled wazero.CompiledModule
+	users    int
+}
+
+// New returns a Runtime. ctx bounds the set-up only.
+func New(ctx context.Context, o Options) (*Runtime, error) {
+	cache := wazero.NewCompilationCache()
+	if o.CacheDir != "" {
+		var err error
+		if cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
+			return nil, fmt.Errorf("open compilation cache %s: %w", o.CacheDir, err)
+		}
+	}
+	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(true).WithCompilationCache(cache)
+	r := &Runtime{
+		runtime: wazero.NewRuntimeWithConfig(ctx, config),
+		cache:   cache,
+		modules: map[[sha256.Size]byte]*module{},
+	}
+	if err := r.exportHost(ctx); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	return r, nil
+}
+
+// exportHost builds the two modules that a guest can import.
+func (r *Runtime) exportHost(ctx context.Context) error {
+	wasi := r.runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
+	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
+	wasi.NewFunctionBuilder().WithFunc(pollOneoff).Export("poll_oneoff")
+	if _, err := wasi.Instantiate(ctx); err != nil {
+		return fmt.Errorf("build module %s: %w", wasi_snapshot_preview1.ModuleName, err)
+	}
+	nx := r.runtime.NewHostModuleBuilder(wire.Module)
+	nx.NewFunctionBuilder().WithFunc(nxSend).Export("send")
+	nx.NewFunctionBuilder().WithFunc(nxRecv).Export("recv")
+	if _, err := nx.Instantiate(ctx); err != nil {
+		return fmt.Errorf("build module %s: %w", wire.Module, err)
+	}
+	return nil
+}
+
+// Compile compiles code into the cache, so that a later Start is fast.
+func (r *Runtime) Compile(ctx context.Context, code []byte) error {
+	key, _, err := r.acquire(ctx, code)
+	if err != nil {
+		return err
+	}
+	return r.release(ctx, key)
+}
+
+// acquire compiles code, or finds it compiled, and counts a user.
+func (r *Runtime) acquire(ctx context.Context, code []byte) ([sha256.Size]byte, wazero.CompiledModule, error) {
+	key := sha256.Sum256(code)
+	if m := r.use(key, nil); m != nil {
+		return key, m, nil
+	}
+	// Not under the lock: compiling takes seconds. Two that compile the same at once waste one compilation.
+	compiled, err := r.runtime.CompileModule(ctx, code)
+	if err != nil {
+		return key, nil, fmt.Errorf("compile module: %w", err)
+	}
+	return key, r.use(key, compiled), nil
+}
+
+// use counts a user of the module with key, which compiled becomes when there is none.
+func (r *Runtime) use(key [sha256.Size]byte, compiled wazero.CompiledModule) wazero.CompiledModule {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.modules[key]
+	if m == nil {
+		if compiled == nil {
+			return nil
+		}
+		m = &module{compiled: compiled}
+		r.modules[key] = m
+	}
+	m.users++
+	return m.compiled
+}
+
+// release drops a user; the last one frees the code.
+func (r *Runtime) release(ctx context.Context, key [sha256.Size]byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.modules[key]
+	m.users--
+	if m.users > 0 {
+		return nil
+	}
+	delete(r.modules, key)
+	return m.compiled.Close(ctx)
+}
+
+// Close waits for the running instances, which their owners close, and frees everything.
+func (r *Runtime) Close(ctx context.Context) error {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.running.Wait()
+	return errors.Join(r.runtime.Close(ctx), r.cache.Close(ctx))
+}
+
+// StartOptions configure one guest. Zero fields mean the default in brackets.
+type StartOptions struct {
+	// Name is the guest's argv[0] and names it in errors.
+	Name string
+	// MemoryBytes is the most linear memory that the guest may have. [64 MiB]
+	MemoryBytes uint64
+	// MessageBytes is the largest payload in either direction. [64 MiB]
+	MessageBytes uint32
+	// QueueBytes is how much may wait for the guest before Send blocks; a single larger frame passes alone. [1 MiB]
+	QueueBytes int
+	// Stderr gets what the guest writes to stderr and stdout; nil discards it. It must bound the rate itself, as
+	// session.Log does.
+	Stderr interface{ Write(p []byte) (int, error) }
+}
+
+func (o StartOptions) withDefaults() StartOptions {
+	o.MemoryBytes = cmp.Or(o.MemoryBytes, 64<<20)
+	o.MessageBytes = cmp.Or(o.MessageBytes, 64<<20)
+	o.QueueBytes = cmp.Or(o.QueueBytes, 1<<20)
+	return o
+}

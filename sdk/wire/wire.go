@@ -1,0 +1,199 @@
+// Package wire is the one encoding that host and guest speak, whatever carries it: inline wasm, a worker or a native
+// process. A message is a [Frame]; what a frame means is said by its [Type]; frames that need more than raw bytes
+// start with a [Head], a few lines of text.
+//
+// Start with [Frame], [Reader] and [Writer]. The package knows bytes only: the order of frames is kept by
+// host/plugin/session on one side and sdk/guest on the other, and docs/abi.md describes both. It imports the standard
+// library only and avoids encoding/json and fmt, so that a guest stays small.
+package wire
+
+import "strconv"
+
+// ABI is the version in a HELLO frame. Additions keep it; a breaking change is a new wasm import module.
+const ABI = 1
+
+// Module is the name of the wasm module that a guest imports send and recv from.
+const Module = "nx1"
+
+// EventsPath is the pollable file in which a wasm guest finds the host's frames.
+const EventsPath = "/nx/events"
+
+// HeaderSize is the length in bytes of a frame's header: type, id and payload length.
+const HeaderSize = 12
+
+// Frame is one message. Whoever sends a frame gives its payload away and does not touch it afterwards.
+type Frame struct {
+	Type Type
+	// ID ties the frames of one exchange together. Host and guest number what they begin independently: calls are
+	// numbered by the host, HTTP and file requests by the guest. Other frames carry 0.
+	ID      uint32
+	Payload []byte
+}
+
+// Type says what a frame means.
+type Type uint32
+
+// Frames from host to guest.
+const (
+	// Start hands over the config. Head line: the kind to serve; fields: the limits; body: the config as JSON.
+	Start Type = 1
+	// Stop asks the guest to end: it cancels what runs, waits for it, sends Done and exits.
+	Stop Type = 2
+	// Call begins a call. Head line: the method; field timeout-ms where the call has a deadline.
+	Call Type = 3
+	// Cancel says that nobody waits for the call's result any more. The guest still answers the call.
+	Cancel Type = 4
+
+	// HTTPHead answers HTTPRequest. Head line: the status code; fields: the response's header.
+	HTTPHead Type = 16
+	// HTTPBody answers HTTPRead with the next bytes of a body.
+	HTTPBody Type = 17
+	// HTTPEOF answers HTTPRead at a body's end; the id is free again.
+	HTTPEOF Type = 18
+	// HTTPError answers HTTPRequest or HTTPRead with a message; the id is free again.
+	HTTPError Type = 19
+
+	// FileData answers FileRead with the content and FileGlob with names, each followed by a NUL byte.
+	FileData Type = 32
+	// FileInfo answers FileStat. Head line: the base name; fields: size, mode (octal), mtime (Unix nanoseconds).
+	FileInfo Type = 33
+	// FileError answers any file request. Head line: not_exist, permission, invalid or other; body: a message.
+	FileError Type = 34
+	// FileChanged says that something granted may have changed since FileWatch or the last FileChanged.
+	FileChanged Type = 35
+)
+
+// Frames from guest to host.
+const (
+	// Hello is the guest's first frame: the manifest as JSON with the additional key "abi".
+	Hello Type = 257
+	// Ready says that the config is accepted.
+	Ready Type = 258
+	// Error is a message in plain text. With a call's id it answers the call; with id 0 it refuses the config or
+	// says why the guest cannot go on.
+	Error Type = 259
+	// Groups is an update of a running discovery: http_sd JSON, each entry with a "source".
+	Groups Type = 260
+	// Result answers a call.
+	Result Type = 261
+	// Done answers Stop: nothing runs any more and the guest is about to exit.
+	Done Type = 262
+
+	// HTTPRequest begins an HTTP request. Head line: method, a space, URL; fields: the header; body: the body.
+	HTTPRequest Type = 272
+	// HTTPRead asks for the next part of the body. One may be open for a request at any time.
+	HTTPRead Type = 273
+	// HTTPClose gives a request up; the id is free again.
+	HTTPClose Type = 274
+
+	// FileRead asks for the content of the file that the payload names.
+	FileRead Type = 288
+	// FileGlob asks for the names that match the payload.
+	FileGlob Type = 289
+	// FileStat asks for a description of the file that the payload names.
+	FileStat Type = 290
+	// FileWatch asks for FileChanged frames until FileClose.
+	FileWatch Type = 291
+	// FileClose ends a FileWatch; the id is free again.
+	FileClose Type = 292
+)
+
+// Methods of Call.
+const (
+	// MethodRun runs a discovery: Groups frames with the call's id until Cancel, then Result or Error.
+	MethodRun = "run"
+	// MethodCollect collects an exporter's metrics: Result holds one exposition.
+	MethodCollect = "collect"
+)
+
+// Fields of the heads of Start and Call.
+const (
+	// FieldMessageBytes is the largest payload that the host takes.
+	FieldMessageBytes = "message-bytes"
+	// FieldOutputBytes is the largest payload of a Result.
+	FieldOutputBytes = "output-bytes"
+	// FieldHTTPConcurrent is how many HTTP requests a guest may have open.
+	FieldHTTPConcurrent = "http-concurrent"
+	// FieldFilesConcurrent is how many file requests a guest may have open.
+	FieldFilesConcurrent = "files-concurrent"
+	// FieldTimeoutMillis is the time that is left for a call, in milliseconds.
+	FieldTimeoutMillis = "timeout-ms"
+)
+
+// Codes of FileError.
+const (
+	FileNotExist   = "not_exist"
+	FilePermission = "permission"
+	FileInvalid    = "invalid"
+	FileOther      = "other"
+)
+
+// FromGuest reports whether guests send frames of type t.
+func (t Type) FromGuest() bool {
+	switch t {
+	case Hello, Ready, Error, Groups, Result, Done,
+		HTTPRequest, HTTPRead, HTTPClose,
+		FileRead, FileGlob, FileStat, FileWatch, FileClose:
+		return true
+	}
+	return false
+}
+
+// String returns t's name as docs/abi.md writes it, or its number when it is unknown.
+func (t Type) String() string {
+	switch t {
+	case Start:
+		return "START"
+	case Stop:
+		return "STOP"
+	case Call:
+		return "CALL"
+	case Cancel:
+		return "CANCEL"
+	case HTTPHead:
+		return "HTTP_HEAD"
+	case HTTPBody:
+		return "HTTP_BODY"
+	case HTTPEOF:
+		return "HTTP_EOF"
+	case HTTPError:
+		return "HTTP_ERROR"
+	case FileData:
+		return "FILE_DATA"
+	case FileInfo:
+		return "FILE_INFO"
+	case FileError:
+		return "FILE_ERROR"
+	case FileChanged:
+		return "FILE_CHANGED"
+	case Hello:
+		return "HELLO"
+	case Ready:
+		return "READY"
+	case Error:
+		return "ERROR"
+	case Groups:
+		return "GROUPS"
+	case Result:
+		return "RESULT"
+	case Done:
+		return "DONE"
+	case HTTPRequest:
+		return "HTTP_REQUEST"
+	case HTTPRead:
+		return "HTTP_READ"
+	case HTTPClose:
+		return "HTTP_CLOSE"
+	case FileRead:
+		return "FILE_READ"
+	case FileGlob:
+		return "FILE_GLOB"
+	case FileStat:
+		return "FILE_STAT"
+	case FileWatch:
+		return "FILE_WATCH"
+	case FileClose:
+		return "FILE_CLOSE"
+	}
+	return "frame type " + strconv.FormatUint(uint64(t), 10)
+}
