@@ -1,0 +1,83 @@
+//go:build linux
+
+// Package node measures the machine it runs on: the collectors cpu, diskstats, filesystem, loadavg, meminfo, netdev,
+// stat, time, uname and vmstat, with node_exporter's metric names, labels and types.
+//
+// Start with [Plugin]; [New] makes the exporter from its config, and one file per collector says which metrics come
+// from where. A collector that fails is reported in node_scrape_collector_success and leaves the others alone.
+//
+// The package serves nothing over HTTP and exports nothing about its own process: both are the host's business.
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// Plugin describes the exporter for guest.Main.
+func Plugin() sdk.Plugin {
+	return sdk.Plugin{
+		Manifest: sdk.Manifest{
+			Name:    "exporter-node",
+			Version: currentBuild().version,
+			Kinds:   []sdk.Kind{sdk.KindExporter},
+		},
+		NewExporter: New,
+	}
+}
+
+// New makes an exporter from the plugin's config. An error names the field that is wrong.
+func New(raw sdk.Config, host sdk.Host) (sdk.Exporter, error) {
+	cfg, err := parseConfig(raw)
+	if err != nil {
+		return nil, fmt.Errorf("config of exporter-node: %w", err)
+	}
+	log := host.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	e, err := newExporter(cfg, log, system{
+		now:    time.Now,
+		statfs: unix.Statfs,
+		uname:  unix.Uname,
+		links:  dumpLinks,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("config of exporter-node: %w", err)
+	}
+	return e, nil
+}
+
+// system is what the collectors ask the machine for besides files.
+type system struct {
+	now    func() time.Time
+	statfs func(path string, buf *unix.Statfs_t) error
+	uname  func(buf *unix.Utsname) error
+	links  func() ([]link, error)
+}
+
+// build says which build of the plugin this is.
+type build struct{ version, revision, goVersion, goarch string }
+
+// currentBuild reads what the go command stamped into the binary; version and revision may be empty.
+func currentBuild() build {
+	b := build{goVersion: runtime.Version(), goarch: runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	b.version = info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.revision = s.Value
+		}
+	}
+	return b
+}
