@@ -145,3 +145,21 @@ func signed(u uint64, k int) int64 {
 func inSigned(v int64, k uint) bool {
 	return -(1<<(k-1)-1) <= v && v <= 1<<(k-1)
 }
+
+// varbitSize is the number of bits that follow a prefix of so many ones in the variable encoding of histograms.
+func varbitSize(ones int) int {
+	return [...]int{0, 3, 6, 9, 12, 18, 25, 56, 64}[ones]
+}
+
+func (r *bitReader) varbitUint() uint64 {
+	return r.take64(varbitSize(r.ones(8)))
+}
+
+func (r *bitReader) varbitInt() int64 {
+	k := varbitSize(r.ones(8))
+	u := r.take64(k)
+	if k == 0 || k == 64 {
+		return int64(u)
+	}
+	return signed(u, k)
+}

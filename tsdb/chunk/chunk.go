@@ -50,7 +50,7 @@ func (e Encoding) String() string {
 
 // Readable reports whether [Decode] knows the encoding.
 func (e Encoding) Readable() bool {
-	return e == EncXOR
+	return EncXOR <= e && e <= EncFloatHistogramST
 }
 
 // IsHistogram reports whether chunks of this encoding hold histograms.
@@ -65,8 +65,12 @@ func (e Encoding) IsHistogram() bool {
 // ErrCorrupt is wrapped by the errors about bytes that are no chunk of the encoding they claim.
 var ErrCorrupt = errors.New("corrupt chunk")
 
-// UnsupportedError is returned for chunks of an encoding that this version can't read.
+// UnsupportedError is returned for chunks of an encoding that this version can't read; it wraps
+// [errors.ErrUnsupported].
 type UnsupportedError struct{ Encoding Encoding }
+
+// Unwrap returns [errors.ErrUnsupported].
+func (e *UnsupportedError) Unwrap() error { return errors.ErrUnsupported }
 
 // Error names the encoding.
 func (e *UnsupportedError) Error() string {
@@ -95,6 +99,12 @@ func Decode(enc Encoding, data []byte, mint, maxt int64, dst *Columns) error {
 		dst.T, dst.F, err = DecodeXOR(data, mint, maxt, dst.T, dst.F)
 		dst.pad(len(dst.T) - before)
 		return err
+	case EncXOR2:
+		return decodeXOR2(data, mint, maxt, dst)
+	case EncHistogram, EncHistogramST:
+		return decodeHistograms(enc, data, mint, maxt, dst, &intReader{})
+	case EncFloatHistogram, EncFloatHistogramST:
+		return decodeHistograms(enc, data, mint, maxt, dst, &floatReader{})
 	}
 	return &UnsupportedError{Encoding: enc}
 }
@@ -109,6 +119,23 @@ func (c *Columns) pad(n int) {
 	}
 }
 
+// add appends a sample; h is nil for a float and st zero for none.
+func (c *Columns) add(t, st int64, f float64, h *histogram.FloatHistogram) {
+	if h != nil && len(c.H) == 0 {
+		c.H = append(c.H, make([]*histogram.FloatHistogram, len(c.T))...)
+	}
+	if st != 0 && len(c.ST) == 0 {
+		c.ST = append(c.ST, make([]int64, len(c.T))...)
+	}
+	c.T = append(c.T, t)
+	c.F = append(c.F, f)
+	if len(c.H) > 0 || h != nil {
+		c.H = append(c.H, h)
+	}
+	if len(c.ST) > 0 || st != 0 {
+		c.ST = append(c.ST, st)
+	}
+}
 
 // Samples returns the number of samples that a chunk's header claims.
 func Samples(enc Encoding, data []byte) (int, error) {

@@ -75,7 +75,7 @@ func BenchmarkDecodeXOR(b *testing.B) {
 			for i := range points {
 				d.next(i)
 				c.T = append(c.T, d.t)
-				c.F = append(c.F, math.Float64frombits(d.v))
+				c.F = append(c.F, d.v.float())
 			}
 		})
 	}

@@ -1,0 +1,300 @@
+package chunk
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/sample"
+)
+
+// Flags in the top two bits of a histogram chunk's flags.
+const (
+	flagMask        byte = 0b11 << 6
+	flagGauge       byte = 0b11 << 6
+	histogramHeader      = 3
+)
+
+// layout is what all histograms of a chunk have in common.
+type layout struct {
+	schema        int32
+	zeroThreshold float64
+	pos, neg      []histogram.Span
+	custom        []float64
+	// positive and buckets are the numbers of buckets: those on the positive side, and all.
+	positive, buckets int
+}
+
+// samplesReader reads the samples of one kind of histogram chunk.
+type samplesReader interface {
+	// init makes room for so many buckets.
+	init(buckets int)
+	// next reads sample number i; it stops before the buckets of a stale marker.
+	next(r *bitReader, i int)
+	// time is the time of the latest sample, sum the sum of its observations.
+	time() int64
+	sum() float64
+	// fill sets the counts of h, whose buckets are of the right length.
+	fill(h *histogram.FloatHistogram)
+}
+
+func decodeHistograms(enc Encoding, data []byte, mint, maxt int64, dst *Columns, s samplesReader) error {
+	n, err := Samples(enc, data)
+	if err != nil || n == 0 {
+		return err
+	}
+	if len(data) < histogramHeader {
+		return endsEarly(enc, 0, n)
+	}
+	flags, st := data[2], stReader{}
+	if enc == EncHistogramST || enc == EncFloatHistogramST {
+		flags, st = data[0], newSTReader(data[2])
+	}
+	r := &bitReader{data: data, pos: histogramHeader}
+	l, err := readLayout(r)
+	if err != nil {
+		return fmt.Errorf("%s chunk: %w", enc, err)
+	}
+	s.init(l.buckets)
+	for i := range n {
+		prev := s.time()
+		s.next(r, i)
+		st.next(r, i, prev, s.time())
+		if r.overrun() {
+			return endsEarly(enc, i, n)
+		}
+		if s.time() > maxt {
+			return nil
+		}
+		if s.time() >= mint {
+			dst.add(s.time(), st.st, 0, l.histogram(s, resetHint(flags, i)))
+		}
+	}
+	return nil
+}
+
+// histogram makes the value of the latest sample.
+func (l *layout) histogram(s samplesReader, hint histogram.CounterResetHint) *histogram.FloatHistogram {
+	if sample.IsStale(s.sum()) {
+		return &histogram.FloatHistogram{Sum: s.sum()}
+	}
+	h := &histogram.FloatHistogram{
+		CounterResetHint: hint,
+		Schema:           l.schema,
+		ZeroThreshold:    l.zeroThreshold,
+		Sum:              s.sum(),
+		PositiveSpans:    l.pos,
+		NegativeSpans:    l.neg,
+		CustomValues:     l.custom,
+	}
+	if l.buckets > 0 {
+		counts := make([]float64, l.buckets)
+		if l.positive > 0 {
+			h.PositiveBuckets = counts[:l.positive:l.positive]
+		}
+		if l.positive < l.buckets {
+			h.NegativeBuckets = counts[l.positive:]
+		}
+	}
+	s.fill(h)
+	return h
+}
+
+// resetHint tells what the chunk's flags say about sample number i. Whatever they say about the first one holds only
+// next to a chunk that may be gone, or have got a new neighbour since: it counts as unknown.
+func resetHint(flags byte, i int) histogram.CounterResetHint {
+	switch {
+	case flags&flagMask == flagGauge:
+		return histogram.GaugeType
+	case i > 0:
+		return histogram.NotCounterReset
+	}
+	return histogram.UnknownCounterReset
+}
+
+func readLayout(r *bitReader) (layout, error) {
+	l := layout{zeroThreshold: readZeroThreshold(r)}
+	schema := r.varbitInt()
+	if !r.overrun() && schema != int64(histogram.CustomBucketsSchema) &&
+		(schema < int64(histogram.ExponentialSchemaMin) || schema > int64(histogram.ExponentialSchemaMax)) {
+		return layout{}, fmt.Errorf("histogram schema %d: %w", schema, errors.ErrUnsupported)
+	}
+	l.schema = int32(schema)
+	var neg int
+	var okPos, okNeg bool
+	l.pos, l.positive, okPos = readSpans(r)
+	l.neg, neg, okNeg = readSpans(r)
+	l.buckets = l.positive + neg
+	if l.schema == histogram.CustomBucketsSchema {
+		l.custom = readCustomValues(r)
+	}
+	if r.overrun() || !okPos || !okNeg || l.buckets > r.left() {
+		return layout{}, fmt.Errorf("%w: it ends within the layout of its buckets", ErrCorrupt)
+	}
+	return l, nil
+}
+
+// readZeroThreshold reads a power of two as one byte, everything else as nine.
+func readZeroThreshold(r *bitReader) float64 {
+	switch c := r.take(8); c {
+	case 0:
+		return 0
+	case 255:
+		return math.Float64frombits(r.take64(64))
+	default:
+		return math.Ldexp(0.5, int(c)-243)
+	}
+}
+
+// readSpans returns the spans and the number of their buckets. It is not ok if there are more of either than bits are
+// left, each taking one or more.
+func readSpans(r *bitReader) (spans []histogram.Span, buckets int, ok bool) {
+	n := r.varbitUint()
+	if r.overrun() || n > uint64(r.left()) {
+		return nil, 0, false
+	}
+	if n > 0 {
+		spans = make([]histogram.Span, 0, n)
+	}
+	limit := uint64(r.left())
+	for range n {
+		length, offset := r.varbitUint(), r.varbitInt()
+		if length > limit || r.overrun() {
+			return nil, 0, false
+		}
+		buckets += int(length)
+		spans = append(spans, histogram.Span{Offset: int32(offset), Length: uint32(length)})
+	}
+	return spans, buckets, buckets <= int(limit)
+}
+
+// readCustomValues reads bounds, those with few decimals as thousandths.
+func readCustomValues(r *bitReader) []float64 {
+	n := r.varbitUint()
+	if n > uint64(max(0, r.left())) {
+		r.n = -1
+		return nil
+	}
+	values := make([]float64, 0, n)
+	for range n {
+		if thousandths := r.varbitUint(); thousandths > 0 {
+			values = append(values, float64(thousandths-1)/1000)
+		} else {
+			values = append(values, math.Float64frombits(r.take64(64)))
+		}
+	}
+	return values
+}
+
+// histogramTime reads the timestamps of all histogram chunks.
+type histogramTime struct{ t, delta int64 }
+
+func (h *histogramTime) time() int64 { return h.t }
+
+func (h *histogramTime) nextTime(r *bitReader, i int) {
+	switch i {
+	case 0:
+		h.t = r.varbitInt()
+		return
+	case 1:
+		h.delta = int64(r.varbitUint())
+	default:
+		h.delta += r.varbitInt()
+	}
+	h.t += h.delta
+}
+
+// intReader reads integer histograms: all counts but the first are changes of changes.
+type intReader struct {
+	histogramTime
+	count, zero, countDelta, zeroDelta int64
+	s                                  xorValue
+	// counts are as exposed, each the difference to the bucket before it.
+	counts, deltas []int64
+}
+
+func (d *intReader) init(buckets int) {
+	d.counts, d.deltas = make([]int64, buckets), make([]int64, buckets)
+}
+
+func (d *intReader) sum() float64 { return d.s.float() }
+
+func (d *intReader) next(r *bitReader, i int) {
+	d.nextTime(r, i)
+	if i == 0 {
+		d.count, d.zero = int64(r.varbitUint()), int64(r.varbitUint())
+		d.s.bits = r.take64(64)
+		for k := range d.counts {
+			d.counts[k] = r.varbitInt()
+		}
+		return
+	}
+	d.countDelta += r.varbitInt()
+	d.zeroDelta += r.varbitInt()
+	d.count += d.countDelta
+	d.zero += d.zeroDelta
+	d.s.read(r)
+	if sample.IsStale(d.sum()) {
+		return
+	}
+	for k := range d.counts {
+		d.deltas[k] += r.varbitInt()
+		d.counts[k] += d.deltas[k]
+	}
+}
+
+func (d *intReader) fill(h *histogram.FloatHistogram) {
+	h.Count, h.ZeroCount = float64(uint64(d.count)), float64(uint64(d.zero))
+	addUp(h.PositiveBuckets, d.counts)
+	addUp(h.NegativeBuckets, d.counts[len(h.PositiveBuckets):])
+}
+
+func addUp(dst []float64, deltas []int64) {
+	var n int64
+	for i := range dst {
+		n += deltas[i]
+		dst[i] = float64(n)
+	}
+}
+
+// floatReader reads float histograms: each number is written as a float of an XOR chunk.
+type floatReader struct {
+	histogramTime
+	count, zero, s xorValue
+	counts         []xorValue
+}
+
+func (d *floatReader) init(buckets int) { d.counts = make([]xorValue, buckets) }
+
+func (d *floatReader) sum() float64 { return d.s.float() }
+
+func (d *floatReader) next(r *bitReader, i int) {
+	d.nextTime(r, i)
+	if i == 0 {
+		d.count.bits, d.zero.bits, d.s.bits = r.take64(64), r.take64(64), r.take64(64)
+		for k := range d.counts {
+			d.counts[k].bits = r.take64(64)
+		}
+		return
+	}
+	d.count.read(r)
+	d.zero.read(r)
+	d.s.read(r)
+	if sample.IsStale(d.sum()) {
+		return
+	}
+	for k := range d.counts {
+		d.counts[k].read(r)
+	}
+}
+
+func (d *floatReader) fill(h *histogram.FloatHistogram) {
+	h.Count, h.ZeroCount = d.count.float(), d.zero.float()
+	for i := range h.PositiveBuckets {
+		h.PositiveBuckets[i] = d.counts[i].float()
+	}
+	for i := range h.NegativeBuckets {
+		h.NegativeBuckets[i] = d.counts[len(h.PositiveBuckets)+i].float()
+	}
+}
