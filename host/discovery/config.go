@@ -1,0 +1,170 @@
+package discovery
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/narthex-io/narthex/internal/strictyaml"
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// KeySuffix ends the keys of sections that discovery plugins claim.
+const KeySuffix = "_sd_configs"
+
+// Config is one entry of a *_sd_configs list, for the plugin that claims the key.
+type Config struct {
+	// Key is the key of the list, such as file_sd_configs.
+	Key string
+	// Index is the entry's place in the list, counted from 0, and Line its line in the file, from 1.
+	Index, Line int
+	// JSON is the entry as the operator wrote it, secrets included.
+	JSON json.RawMessage
+}
+
+// Name tells the entries of a job apart: file_sd_configs[0].
+func (c Config) Name() string { return strictyaml.Index(c.Key, c.Index) }
+
+// StaticConfig is one entry of static_configs.
+type StaticConfig struct {
+	Targets []string          `yaml:"targets"`
+	Labels  map[string]string `yaml:"labels,omitempty"`
+}
+
+// Configs says where targets come from: the part about discovery of a config section. The section that it belongs to
+// calls [Configs.Take] before it decodes the rest, and inlines the struct for marshalling.
+type Configs struct {
+	Static []StaticConfig `yaml:"static_configs,omitempty"`
+	// Shown are the entries for plugins by key, without secrets, for display.
+	Shown map[string][]any `yaml:",inline"`
+	// Plugins are the entries for plugins in the order of the file.
+	Plugins []Config `yaml:"-"`
+}
+
+// Take moves the keys about discovery from a mapping into c and returns the mapping without them; the given node stays
+// as it is. Errors carry lines, and paths below node.
+func (c *Configs) Take(node *yaml.Node) (rest *yaml.Node, err error) {
+	for node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.MappingNode {
+		return node, nil
+	}
+	*c = Configs{}
+	out := *node
+	out.Content = nil
+	seen := map[string]bool{}
+	for i := 0; i < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		name := key.Value
+		if name != "static_configs" && !strings.HasSuffix(name, KeySuffix) {
+			out.Content = append(out.Content, key, value)
+			continue
+		}
+		if seen[name] {
+			return nil, &strictyaml.Error{Line: key.Line, Path: name, Err: errors.New("given twice")}
+		}
+		seen[name] = true
+		if err := c.take(name, value); err != nil {
+			return nil, strictyaml.At(name, err)
+		}
+	}
+	return &out, nil
+}
+
+func (c *Configs) take(key string, value *yaml.Node) error {
+	for value.Kind == yaml.AliasNode {
+		value = value.Alias
+	}
+	if value.Tag == "!!null" {
+		return nil
+	}
+	if value.Kind != yaml.SequenceNode {
+		return &strictyaml.Error{Line: value.Line, Err: errors.New("a list is needed here")}
+	}
+	for i, item := range value.Content {
+		if item.Tag == "!!null" {
+			return &strictyaml.Error{Line: item.Line, Path: strictyaml.Index("", i), Err: errors.New("empty or null entry")}
+		}
+	}
+	if key == "static_configs" {
+		return c.takeStatic(value)
+	}
+	for i, item := range value.Content {
+		text, err := strictyaml.JSON(item)
+		if err != nil {
+			return strictyaml.At(strictyaml.Index("", i), err)
+		}
+		c.Plugins = append(c.Plugins, Config{Key: key, Index: i, Line: item.Line, JSON: text})
+		var shown any
+		if err := json.Unmarshal(text, &shown); err != nil {
+			return strictyaml.At(strictyaml.Index("", i), err)
+		}
+		if c.Shown == nil {
+			c.Shown = map[string][]any{}
+		}
+		c.Shown[key] = append(c.Shown[key], withoutSecrets(shown))
+	}
+	return nil
+}
+
+func (c *Configs) takeStatic(value *yaml.Node) error {
+	for i, item := range value.Content {
+		var s StaticConfig
+		if err := strictyaml.Decode(item, &s); err != nil {
+			return strictyaml.At(strictyaml.Index("", i), err)
+		}
+		for name, text := range s.Labels {
+			if name == "" || !utf8.ValidString(name) || !utf8.ValidString(text) {
+				return &strictyaml.Error{Line: item.Line, Path: strictyaml.Index("", i) + ".labels", Err: fmt.Errorf("%q: %q is not a valid label", name, text)}
+			}
+		}
+		c.Static = append(c.Static, s)
+	}
+	return nil
+}
+
+// Groups returns the static targets as groups, each with a source of its own.
+func (c *Configs) Groups() []sdk.Group {
+	groups := make([]sdk.Group, 0, len(c.Static))
+	for i, s := range c.Static {
+		groups = append(groups, sdk.Group{Source: fmt.Sprint(i), Targets: s.Targets, Labels: s.Labels})
+	}
+	return groups
+}
+
+// withoutSecrets replaces the values of keys that hold secrets by convention. It shows too little rather than too much:
+// what a plugin's fields mean is not known here.
+func withoutSecrets(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			if isSecret(key) && value != nil && value != "" {
+				v[key] = "<secret>"
+			} else {
+				v[key] = withoutSecrets(value)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withoutSecrets(v[i])
+		}
+	}
+	return v
+}
+
+func isSecret(key string) bool {
+	key = strings.ToLower(key)
+	if strings.HasSuffix(key, "_file") {
+		return false
+	}
+	words := []string{"password", "secret", "secrets", "token", "credentials", "key"}
+	return slices.ContainsFunc(words, func(w string) bool {
+		return key == w || strings.HasSuffix(key, "_"+w)
+	})
+}
