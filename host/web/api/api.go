@@ -1,0 +1,233 @@
+// Package api serves /api/v1 in the shapes of Prometheus's HTTP API: decode the parameters, call, encode.
+//
+// Start with [New]. The package keeps no state of its own; each file holds one family of endpoints.
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/promql"
+	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// Options are what the endpoints answer from. All fields but CORSOrigin are required.
+type Options struct {
+	Engine  *promql.Engine
+	Storage storage.Queryable
+	// Parser reads matchers and expressions with the features that are enabled.
+	Parser *parser.Parser
+	// Scrape knows the targets and their metadata, Plugins what is loaded.
+	Scrape  *scrape.Manager
+	Plugins *plugin.Catalogue
+	// Config returns the configuration in force as YAML, with secrets hidden.
+	Config func() string
+	// Flags are the settings as text.
+	Flags map[string]string
+	// Runtime describes the process as it is now, and Build how it was made.
+	Runtime func() RuntimeInfo
+	Build   BuildInfo
+	// CORSOrigin matches the origins that browsers may call from; nil allows none.
+	CORSOrigin *regexp.Regexp
+	// Ready reports whether the storage can be queried.
+	Ready  func() bool
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+type api struct {
+	Options
+}
+
+// New returns the handler of everything below /api/v1, with that prefix stripped.
+func New(opts Options) http.Handler {
+	a := &api{opts}
+	mux := http.NewServeMux()
+	get := func(path string, h handler) {
+		mux.Handle("GET "+path, a.endpoint(h))
+	}
+	getOrPost := func(path string, h handler) {
+		get(path, h)
+		mux.Handle("POST "+path, a.endpoint(h))
+	}
+	getOrPost("/query", a.query)
+	getOrPost("/query_range", a.queryRange)
+	getOrPost("/format_query", a.formatQuery)
+	getOrPost("/series", a.series)
+	getOrPost("/labels", a.labelNames)
+	get("/label/{name}/values", a.labelValues)
+	get("/targets", a.targets)
+	get("/targets/metadata", a.targetMetadata)
+	get("/scrape_pools", a.scrapePools)
+	get("/metadata", a.metadata)
+	get("/plugins", a.plugins)
+	get("/status/config", a.statusConfig)
+	get("/status/flags", a.statusFlags)
+	get("/status/runtimeinfo", a.statusRuntime)
+	get("/status/buildinfo", a.statusBuild)
+	mux.HandleFunc("/", a.missing)
+	mux.HandleFunc("OPTIONS /", func(w http.ResponseWriter, r *http.Request) {
+		a.cors(w, r)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	return mux
+}
+
+// handler answers a request with what goes into "data", or with an error.
+type handler func(r *http.Request) (*answer, error)
+
+// answer is a successful response.
+type answer struct {
+	// data is encoded as JSON; write, if set, writes it instead.
+	data            any
+	write           func(e *encoder)
+	warnings, infos []string
+}
+
+// errorType sorts errors as the API does.
+type errorType string
+
+const (
+	typeBadData       errorType = "bad_data"
+	typeExecution     errorType = "execution"
+	typeCanceled      errorType = "canceled"
+	typeTimeout       errorType = "timeout"
+	typeInternal      errorType = "internal"
+	typeUnavailable   errorType = "unavailable"
+	typeNotFound      errorType = "not_found"
+	typeNotAcceptable errorType = "not_acceptable"
+)
+
+// statusCanceled is the answer to a request whose client has gone, as nginx and upstream have it.
+const statusCanceled = 499
+
+func (t errorType) status() int {
+	switch t {
+	case typeBadData:
+		return http.StatusBadRequest
+	case typeExecution:
+		return http.StatusUnprocessableEntity
+	case typeCanceled:
+		return statusCanceled
+	case typeTimeout:
+		return http.StatusServiceUnavailable
+	case typeNotFound:
+		return http.StatusNotFound
+	case typeNotAcceptable:
+		return http.StatusNotAcceptable
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// apiError is an error with its type.
+type apiError struct {
+	kind errorType
+	err  error
+}
+
+func (e *apiError) Error() string { return e.err.Error() }
+func (e *apiError) Unwrap() error { return e.err }
+
+func badData(format string, args ...any) error {
+	return &apiError{typeBadData, fmt.Errorf(format, args...)}
+}
+
+// invalid says that a parameter makes no sense.
+func invalid(parameter string, err error) error {
+	return badData("invalid parameter %q: %w", parameter, err)
+}
+
+// endpoint wraps a handler with CORS, readiness and the envelope.
+func (a *api) endpoint(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.cors(w, r)
+		if !a.Ready() {
+			a.fail(w, &apiError{typeUnavailable, errors.New("the server is not ready yet: the write-ahead log is being read")})
+			return
+		}
+		if err := r.ParseForm(); err != nil {
+			a.fail(w, badData("error parsing form values: %w", err))
+			return
+		}
+		ans, err := h(r)
+		if err != nil {
+			a.fail(w, err)
+			return
+		}
+		a.succeed(w, ans)
+	})
+}
+
+func (a *api) cors(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" || a.CORSOrigin == nil || !a.CORSOrigin.MatchString(origin) {
+		return
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin")
+	h.Set("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+	h.Set("Access-Control-Expose-Headers", "Date")
+}
+
+func (a *api) succeed(w http.ResponseWriter, ans *answer) {
+	w.Header().Set("Content-Type", "application/json")
+	e := newEncoder(w)
+	e.raw(`{"status":"success","data":`)
+	if ans.write != nil {
+		ans.write(e)
+	} else {
+		e.json(ans.data)
+	}
+	if len(ans.warnings) > 0 {
+		e.raw(`,"warnings":`)
+		e.json(ans.warnings)
+	}
+	if len(ans.infos) > 0 {
+		e.raw(`,"infos":`)
+		e.json(ans.infos)
+	}
+	e.raw("}")
+	if err := e.flush(); err != nil {
+		a.Logger.Debug("response not written in full", "err", err)
+	}
+}
+
+func (a *api) fail(w http.ResponseWriter, err error) {
+	kind := typeInternal
+	var e *apiError
+	if errors.As(err, &e) {
+		kind = e.kind
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(kind.status())
+	body, encodeErr := json.Marshal(struct {
+		Status    string    `json:"status"`
+		ErrorType errorType `json:"errorType"`
+		Error     string    `json:"error"`
+	}{"error", kind, err.Error()})
+	if encodeErr == nil {
+		_, encodeErr = w.Write(body)
+	}
+	if encodeErr != nil {
+		a.Logger.Debug("error response not written", "err", encodeErr)
+	}
+}
+
+// missing answers for endpoints that do not exist, and for those that Prometheus has and this version lacks.
+func (a *api) missing(w http.ResponseWriter, r *http.Request) {
+	a.cors(w, r)
+	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
+	a.fail(w, &apiError{typeNotFound, fmt.Errorf("no endpoint %s %s in this version", r.Method, r.URL.Path)})
+}

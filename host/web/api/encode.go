@@ -1,0 +1,234 @@
+package api
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"math"
+	"strconv"
+
+	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/promql"
+)
+
+// encoder writes query results as JSON without building them in memory: a result can hold millions of samples.
+type encoder struct {
+	w   *bufio.Writer
+	buf []byte
+	err error
+}
+
+func newEncoder(w io.Writer) *encoder {
+	return &encoder{w: bufio.NewWriterSize(w, 64<<10)}
+}
+
+func (e *encoder) flush() error {
+	e.write()
+	if e.err == nil {
+		e.err = e.w.Flush()
+	}
+	return e.err
+}
+
+// write hands what was appended to the writer.
+func (e *encoder) write() {
+	if e.err == nil {
+		_, e.err = e.w.Write(e.buf)
+	}
+	e.buf = e.buf[:0]
+}
+
+func (e *encoder) raw(s string) { e.buf = append(e.buf, s...) }
+
+// value appends the data of a query's answer: {"resultType":…,"result":…}, without the closing brace, so that more
+// fields can follow.
+func (e *encoder) value(v promql.Value) {
+	e.raw(`{"resultType":"` + string(v.Type()) + `","result":`)
+	switch v := v.(type) {
+	case promql.Vector:
+		e.vector(v)
+	case promql.Matrix:
+		e.matrix(v)
+	case promql.Scalar:
+		e.point(v.T, v.V)
+	case promql.String:
+		e.buf = append(e.buf, '[')
+		e.timestamp(v.T)
+		e.buf = append(e.buf, ',')
+		e.json(v.V)
+		e.buf = append(e.buf, ']')
+	}
+}
+
+func (e *encoder) vector(v promql.Vector) {
+	e.buf = append(e.buf, '[')
+	for i, s := range v {
+		if i > 0 {
+			e.buf = append(e.buf, ',')
+		}
+		e.raw(`{"metric":`)
+		e.labels(s.Labels)
+		if s.H != nil {
+			e.raw(`,"histogram":`)
+			e.histogramPoint(s.T, s.H)
+		} else {
+			e.raw(`,"value":`)
+			e.point(s.T, s.F)
+		}
+		e.buf = append(e.buf, '}')
+		e.write()
+	}
+	e.buf = append(e.buf, ']')
+}
+
+func (e *encoder) matrix(m promql.Matrix) {
+	e.buf = append(e.buf, '[')
+	for i, series := range m {
+		if i > 0 {
+			e.buf = append(e.buf, ',')
+		}
+		e.raw(`{"metric":`)
+		e.labels(series.Labels)
+		floats := 0
+		for _, p := range series.Points {
+			if p.H == nil {
+				floats++
+			}
+		}
+		if floats > 0 {
+			e.points(`,"values":[`, series.Points, false)
+		}
+		if floats < len(series.Points) {
+			e.points(`,"histograms":[`, series.Points, true)
+		}
+		e.buf = append(e.buf, '}')
+		e.write()
+	}
+	e.buf = append(e.buf, ']')
+}
+
+// points appends either the floats or the histograms of a series.
+func (e *encoder) points(head string, points []sample.Sample, histograms bool) {
+	e.raw(head)
+	first := true
+	for _, p := range points {
+		if (p.H != nil) != histograms {
+			continue
+		}
+		if !first {
+			e.buf = append(e.buf, ',')
+		}
+		first = false
+		if histograms {
+			e.histogramPoint(p.T, p.H)
+		} else {
+			e.point(p.T, p.F)
+		}
+		if len(e.buf) > 32<<10 {
+			e.write()
+		}
+	}
+	e.buf = append(e.buf, ']')
+}
+
+func (e *encoder) point(t int64, v float64) {
+	e.buf = append(e.buf, '[')
+	e.timestamp(t)
+	e.buf = append(e.buf, ',', '"')
+	e.float(v)
+	e.buf = append(e.buf, '"', ']')
+}
+
+// timestamp appends milliseconds as seconds, with three digits after the point unless they are zero.
+func (e *encoder) timestamp(t int64) {
+	if t < 0 {
+		e.buf = append(e.buf, '-')
+		t = -t
+	}
+	e.buf = strconv.AppendInt(e.buf, t/1000, 10)
+	if ms := t % 1000; ms != 0 {
+		e.buf = append(e.buf, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10))
+	}
+}
+
+// float appends a value as text: plain digits between 1e-6 and 1e21, else with an exponent.
+func (e *encoder) float(v float64) {
+	format := byte('f')
+	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	e.buf = strconv.AppendFloat(e.buf, v, format, -1, 64)
+}
+
+func (e *encoder) labels(ls labels.Labels) {
+	e.buf = append(e.buf, '{')
+	first := true
+	for name, value := range ls.All() {
+		if !first {
+			e.buf = append(e.buf, ',')
+		}
+		first = false
+		e.string(name)
+		e.buf = append(e.buf, ':')
+		e.string(value)
+	}
+	e.buf = append(e.buf, '}')
+}
+
+// string appends a JSON string; the fast path is for those without anything to escape.
+func (e *encoder) string(s string) {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			e.json(s)
+			return
+		}
+	}
+	e.buf = append(e.buf, '"')
+	e.buf = append(e.buf, s...)
+	e.buf = append(e.buf, '"')
+}
+
+func (e *encoder) json(v any) {
+	b, err := json.Marshal(v)
+	if err != nil && e.err == nil {
+		e.err = err
+	}
+	e.buf = append(e.buf, b...)
+}
+
+// histogramPoint appends [t, {"count":…,"sum":…,"buckets":[[boundaries, lower, upper, count], …]}] with the buckets
+// that hold something, in ascending order.
+func (e *encoder) histogramPoint(t int64, h *histogram.FloatHistogram) {
+	e.buf = append(e.buf, '[')
+	e.timestamp(t)
+	e.raw(`,{"count":"`)
+	e.float(h.Count)
+	e.raw(`","sum":"`)
+	e.float(h.Sum)
+	e.buf = append(e.buf, '"')
+	first := true
+	for _, b := range h.Buckets() {
+		if b.Count == 0 {
+			continue
+		}
+		if first {
+			e.raw(`,"buckets":[`)
+		} else {
+			e.buf = append(e.buf, ',')
+		}
+		first = false
+		e.buf = append(e.buf, '[', '0'+byte(b.Boundaries()), ',', '"')
+		e.float(b.Lower)
+		e.buf = append(e.buf, '"', ',', '"')
+		e.float(b.Upper)
+		e.buf = append(e.buf, '"', ',', '"')
+		e.float(b.Count)
+		e.buf = append(e.buf, '"', ']')
+	}
+	if !first {
+		e.buf = append(e.buf, ']')
+	}
+	e.raw("}]")
+}

@@ -1,0 +1,112 @@
+package web
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+//go:embed index.html
+var indexPage []byte
+
+// routePrefix returns the prefix with a slash in front and none behind; empty for none.
+func routePrefix(opts Options) string {
+	prefix := opts.RoutePrefix
+	if prefix == "" && opts.ExternalURL != nil {
+		prefix = opts.ExternalURL.Path
+	}
+	if prefix = strings.Trim(prefix, "/"); prefix == "" {
+		return ""
+	}
+	return "/" + prefix
+}
+
+func (s *Server) routes() (http.Handler, error) {
+	m, err := newMetrics(s.opts.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("register web metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	handle := func(pattern string, h http.Handler) {
+		method, path, ok := strings.Cut(pattern, " ")
+		if !ok {
+			method, path = "", pattern
+		}
+		mux.Handle(strings.TrimSpace(method+" "+s.prefix+path), m.instrument(path, h))
+	}
+	handle("GET /{$}", page(indexPage, "text/html; charset=utf-8"))
+	handle("GET /-/healthy", page([]byte("Prometheus Server is Healthy.\n"), "text/plain; charset=utf-8"))
+	handle("GET /-/ready", http.HandlerFunc(s.serveReady))
+	for _, method := range []string{http.MethodPost, http.MethodPut} {
+		handle(method+" /-/reload", s.lifecycle(s.serveReload))
+		handle(method+" /-/quit", s.lifecycle(s.serveQuit))
+	}
+	handle("GET /metrics", promhttp.InstrumentMetricHandler(s.opts.Registerer,
+		promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: s.opts.Registerer})))
+	handle("GET /version", http.HandlerFunc(s.serveVersion))
+	api := http.StripPrefix(s.prefix+"/api/v1", compress(s.opts.API))
+	mux.Handle(s.prefix+"/api/v1/", m.instrumentBelow("/api/v1", s.prefix, api))
+	handle("/plugins/", http.StripPrefix(s.prefix+"/plugins", s.opts.Plugins))
+	handle("/debug/pprof/", http.StripPrefix(s.prefix, http.HandlerFunc(pprof.Index)))
+	handle("/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
+	handle("/debug/pprof/profile", http.HandlerFunc(pprof.Profile))
+	handle("/debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
+	handle("/debug/pprof/trace", http.HandlerFunc(pprof.Trace))
+	if s.prefix != "" {
+		mux.Handle("GET /{$}", http.RedirectHandler(s.prefix+"/", http.StatusFound))
+	}
+	return mux, nil
+}
+
+func page(content []byte, contentType string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(content)
+	})
+}
+
+func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	switch s.state.Load() {
+	case ready:
+		_, _ = w.Write([]byte("Prometheus Server is Ready.\n"))
+	case stopping:
+		w.Header().Set("X-Prometheus-Stopping", "true")
+		http.Error(w, "Service Unavailable: the server is stopping", http.StatusServiceUnavailable)
+	default:
+		http.Error(w, "Service Unavailable: the server is starting", http.StatusServiceUnavailable)
+	}
+}
+
+// lifecycle refuses requests unless --web.enable-lifecycle is set.
+func (s *Server) lifecycle(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.opts.EnableLifecycle {
+			http.Error(w, "Lifecycle API is not enabled: start with --web.enable-lifecycle.", http.StatusForbidden)
+			return
+		}
+		h(w, r)
+	})
+}
+
+func (s *Server) serveReload(w http.ResponseWriter, r *http.Request) {
+	if err := s.opts.Reload(r.Context()); err != nil {
+		http.Error(w, fmt.Sprintf("failed to reload config: %s", err), http.StatusInternalServerError)
+	}
+}
+
+func (s *Server) serveQuit(w http.ResponseWriter, _ *http.Request) {
+	_, _ = w.Write([]byte("Requesting termination... Goodbye!\n"))
+	s.opts.Quit()
+}
+
+func (s *Server) serveVersion(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(s.opts.Version); err != nil {
+		s.opts.Logger.Debug("version not written", "err", err)
+	}
+}
