@@ -96,7 +96,7 @@ func newCollector(name string, cfg config, proc procfs.FS, sysFS sysfs.FS, sys s
 
 // Collect implements sdk.Exporter. Nothing is written when ctx ends before all collectors are through.
 func (e *exporter) Collect(ctx context.Context, w io.Writer) error {
-	var out exposition
+	out := exposition{text: make([]byte, 0, 32<<10)} // About what a small machine needs.
 	in := readings{stat: sync.OnceValues(e.proc.Stat)}
 	for _, c := range e.collectors {
 		start := e.sys.now()

@@ -91,6 +91,9 @@ func netlinkError(data []byte) error {
 
 // parseLink is not ok for a device without statistics.
 func parseLink(m *syscall.NetlinkMessage) (l link, ok bool, err error) {
+	if len(m.Data) < unix.SizeofIfInfomsg { // The parser of the attributes takes it for granted.
+		return link{}, false, fmt.Errorf("netlink message of %d bytes is too short for a device", len(m.Data))
+	}
 	attributes, err := syscall.ParseNetlinkRouteAttr(m)
 	if err != nil {
 		return link{}, false, fmt.Errorf("parse netlink attributes: %w", err)
