@@ -91,18 +91,26 @@ func addDiskCounters(d blockdevice.Diskstats, device label, out *exposition) {
 		{"node_disk_written_bytes_total", "Bytes written.", float64(d.WriteSectors) * sectorBytes},
 		{"node_disk_write_time_seconds_total", "Seconds spent by all writes.", float64(d.WriteTicks) / ticksPerSecond},
 		{"node_disk_io_now", "Requests in flight.", float64(d.IOsInProgress)},
-		{"node_disk_io_time_seconds_total", "Seconds in which requests were in flight.",
-			float64(d.IOsTotalTicks) / ticksPerSecond},
-		{"node_disk_io_time_weighted_seconds_total", "Seconds in which requests were in flight, times their number.",
-			float64(d.WeightedIOTicks) / ticksPerSecond},
+		{
+			"node_disk_io_time_seconds_total", "Seconds in which requests were in flight.",
+			float64(d.IOsTotalTicks) / ticksPerSecond,
+		},
+		{
+			"node_disk_io_time_weighted_seconds_total", "Seconds in which requests were in flight, times their number.",
+			float64(d.WeightedIOTicks) / ticksPerSecond,
+		},
 		{"node_disk_discards_completed_total", "Discards completed.", float64(d.DiscardIOs)},
 		{"node_disk_discards_merged_total", "Discards merged with a neighbour.", float64(d.DiscardMerges)},
 		{"node_disk_discarded_sectors_total", "Sectors discarded.", float64(d.DiscardSectors)},
-		{"node_disk_discard_time_seconds_total", "Seconds spent by all discards.",
-			float64(d.DiscardTicks) / ticksPerSecond},
+		{
+			"node_disk_discard_time_seconds_total", "Seconds spent by all discards.",
+			float64(d.DiscardTicks) / ticksPerSecond,
+		},
 		{"node_disk_flush_requests_total", "Flushes completed.", float64(d.FlushRequestsCompleted)},
-		{"node_disk_flush_requests_time_seconds_total", "Seconds spent by all flushes.",
-			float64(d.TimeSpentFlushing) / ticksPerSecond},
+		{
+			"node_disk_flush_requests_time_seconds_total", "Seconds spent by all flushes.",
+			float64(d.TimeSpentFlushing) / ticksPerSecond,
+		},
 	} {
 		if i+identity >= d.IoStatsCount {
 			return

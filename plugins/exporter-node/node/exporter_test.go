@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var update = flag.Bool("update", false, "rewrite the golden files") //nolint:gochecknoglobals // flag of the test binary
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestGolden scrapes made-up machines; testdata says what each is about.
 func TestGolden(t *testing.T) {

@@ -13,6 +13,9 @@ import (
 // exposition gathers samples in any order and writes them as one body of the text format 0.0.4, families sorted by
 // name and samples of a family in the order in which they were added. The zero value is ready for use, by one
 // goroutine.
+//
+// It is written by hand because it runs on each scrape of each machine: for the same samples client_golang's registry
+// and encoder took 2.8 times the CPU and 11 times the allocations, and 3 MiB more resident memory.
 type exposition struct {
 	text    []byte // The sample lines one after the other.
 	samples []sample

@@ -101,6 +101,23 @@ func TestReadOnlyMounts(t *testing.T) {
 	}
 }
 
+func TestWithoutRootfs(t *testing.T) {
+	check := func(rootfs, point, want string) {
+		t.Helper()
+		if got := (mountTable{rootfs: rootfs}).withoutRootfs(point); got != want {
+			t.Errorf("%s under %s became %s, want %s", point, rootfs, got, want)
+		}
+	}
+	check("/", "/", "/")
+	check("/", "/home", "/home")
+	check("/host", "/host", "/")
+	check("/host", "/host/home", "/home")
+	check("/host/", "/host/home", "/home")
+	check("/host/", "/host", "/")
+	check("/host", "/hostile", "/hostile")
+	check("/host", "/etc/hosts", "/etc/hosts")
+}
+
 func TestUnescapeMount(t *testing.T) {
 	for escaped, want := range map[string]string{
 		`/plain`:                "/plain",

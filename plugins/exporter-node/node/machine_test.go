@@ -24,7 +24,7 @@ type machine struct {
 
 // newMachine unpacks testdata/<name>.txtar. File names with colons, which udev uses, cannot be in a Go module, so the
 // files are kept in an archive.
-func newMachine(t testing.TB, name string) *machine {
+func newMachine(t *testing.T, name string) *machine {
 	t.Helper()
 	archive, err := txtar.ParseFile(filepath.Join("testdata", name+".txtar"))
 	if err != nil {
@@ -52,7 +52,7 @@ func newMachine(t testing.TB, name string) *machine {
 	return m
 }
 
-func (m *machine) exporter(t testing.TB, log *slog.Logger) *exporter {
+func (m *machine) exporter(t *testing.T, log *slog.Logger) *exporter {
 	t.Helper()
 	raw, err := json.Marshal(m.config)
 	if err != nil {
@@ -101,7 +101,7 @@ func countedStats() linkStats {
 	return linkStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24}
 }
 
-func collect(t testing.TB, e *exporter) string {
+func collect(t *testing.T, e *exporter) string {
 	t.Helper()
 	var body bytes.Buffer
 	if err := e.Collect(t.Context(), &body); err != nil {

@@ -78,14 +78,17 @@ func (t mountTable) mount(info *procfs.MountInfo) (mount, error) {
 	}, nil
 }
 
+// withoutRootfs turns a path of this process into one of the measured system; paths elsewhere stay as they are.
 func (t mountTable) withoutRootfs(point string) string {
-	if t.rootfs == "/" {
+	rest, ok := strings.CutPrefix(point, strings.TrimSuffix(t.rootfs, "/"))
+	switch {
+	case ok && rest == "":
+		return "/"
+	case ok && rest[0] == '/':
+		return rest
+	default:
 		return point
 	}
-	if rest := strings.TrimPrefix(point, t.rootfs); rest != "" {
-		return rest
-	}
-	return "/"
 }
 
 // isReadOnly holds too for a file system that the kernel made read-only after an error.

@@ -77,8 +77,10 @@ func addUdevInfo(udev map[string]string, device label, out *exposition) {
 	for _, feature := range [...]struct{ property, name, help string }{
 		{"ID_ATA_WRITE_CACHE", "node_disk_ata_write_cache", "1 if the ATA disk has a write cache."},
 		{"ID_ATA_WRITE_CACHE_ENABLED", "node_disk_ata_write_cache_enabled", "1 if the ATA disk's write cache is on."},
-		{"ID_ATA_ROTATION_RATE_RPM", "node_disk_ata_rotation_rate_rpm",
-			"Rotations per minute of the ATA disk, 0 for an SSD."},
+		{
+			"ID_ATA_ROTATION_RATE_RPM", "node_disk_ata_rotation_rate_rpm",
+			"Rotations per minute of the ATA disk, 0 for an SSD.",
+		},
 	} {
 		if value, err := strconv.ParseFloat(udev[feature.property], 64); err == nil {
 			out.gauge(feature.name, feature.help, value, device)
