@@ -10,7 +10,6 @@
 package node
 
 import (
-	"fmt"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
@@ -37,7 +36,7 @@ func Plugin() sdk.Plugin {
 func New(raw sdk.Config, host sdk.Host) (sdk.Exporter, error) {
 	cfg, err := parseConfig(raw)
 	if err != nil {
-		return nil, fmt.Errorf("config of exporter-node: %w", err)
+		return nil, err
 	}
 	log := host.Log
 	if log == nil {
@@ -50,7 +49,7 @@ func New(raw sdk.Config, host sdk.Host) (sdk.Exporter, error) {
 		links:  dumpLinks,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("config of exporter-node: %w", err)
+		return nil, err
 	}
 	return e, nil
 }
