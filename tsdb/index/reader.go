@@ -1,0 +1,355 @@
+package index
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/narthex-io/narthex/model/labels"
+)
+
+// Reader answers from the bytes of an index, which must stay as they are for as long as the reader is used. It keeps
+// little in memory: each 32nd place of the tables and the label names. It is safe for concurrent use.
+type Reader struct {
+	data    []byte
+	toc     toc
+	symbols symbolTable
+	table   postingsTable
+	// nameRefs are the symbols of the label names, sorted, with the strings.
+	nameRefs []nameRef
+}
+
+type nameRef struct {
+	ref  uint64
+	name string
+}
+
+// toc is the table of contents at the end of the file: offsets of sections, zero for those that are missing.
+type toc struct {
+	symbols, series, labelIndices, labelTable, postings, postingsTable uint64
+}
+
+// NewReader checks the tables of an index and returns a reader. Series and lists of postings are checked when they are
+// read.
+func NewReader(data []byte) (*Reader, error) {
+	if len(data) < headerSize+tocSize {
+		return nil, corrupt("header", 0, fmt.Sprintf("%d bytes are too few for an index", len(data)))
+	}
+	if m := binary.BigEndian.Uint32(data); m != magic {
+		return nil, corrupt("header", 0, fmt.Sprintf("the file starts with %#x, not with %#x", m, uint32(magic)))
+	}
+	if v := data[4]; v != version {
+		return nil, fmt.Errorf("index of version %d is not supported, only %d", v, version)
+	}
+	r := &Reader{data: data}
+	var err error
+	if r.toc, err = openTOC(data); err != nil {
+		return nil, err
+	}
+	if r.toc.symbols != 0 {
+		if r.symbols, err = openSymbols(data, r.toc.symbols); err != nil {
+			return nil, err
+		}
+	}
+	if r.toc.postingsTable != 0 {
+		if r.table, err = openTable(data, r.toc.postingsTable); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range r.table.names {
+		ref, ok := r.symbols.find(n.name)
+		if !ok {
+			return nil, corrupt("symbol table", r.toc.symbols, fmt.Sprintf("it lacks the label name %q", n.name))
+		}
+		r.nameRefs = append(r.nameRefs, nameRef{ref, n.name})
+	}
+	return r, nil
+}
+
+func openTOC(data []byte) (toc, error) {
+	at := len(data) - tocSize
+	b := data[at:]
+	if crc32.Checksum(b[:tocSize-crcSize], castagnoli()) != binary.BigEndian.Uint32(b[tocSize-crcSize:]) {
+		return toc{}, corrupt("table of contents", uint64(at), "the checksum does not match; the file may be cut off")
+	}
+	var offsets [6]uint64
+	for i := range offsets {
+		offsets[i] = binary.BigEndian.Uint64(b[8*i:])
+	}
+	return toc{offsets[0], offsets[1], offsets[2], offsets[3], offsets[4], offsets[5]}, nil
+}
+
+// LabelNames returns all label names, sorted.
+func (r *Reader) LabelNames() []string {
+	names := make([]string, len(r.table.names))
+	for i := range r.table.names {
+		names[i] = r.table.names[i].name
+	}
+	return names
+}
+
+// LabelValues returns all values of a name, sorted; a limit other than zero ends the list early.
+func (r *Reader) LabelValues(name string, limit int) []string {
+	n, ok := r.table.find(name)
+	if !ok {
+		return nil
+	}
+	values := make([]string, 0, n.count)
+	r.table.from(n, "", func(value string, _ uint64) bool {
+		values = append(values, strings.Clone(value))
+		return limit == 0 || len(values) < limit
+	})
+	return values
+}
+
+// ValueCount returns the number of values that name has.
+func (r *Reader) ValueCount(name string) int {
+	if n, ok := r.table.find(name); ok {
+		return n.count
+	}
+	return 0
+}
+
+// EachPostings calls f with each value of name in order, and its series, until f returns false. The value shares the
+// index's memory: clone it to keep it.
+func (r *Reader) EachPostings(ctx context.Context, name string, f func(value string, p Postings) bool) error {
+	_, err := r.scan(ctx, name, "", nil, f)
+	return err
+}
+
+// scan calls f for the values that start with prefix and match, and returns how many there were.
+func (r *Reader) scan(ctx context.Context, name, prefix string, match func(string) bool, f func(string, Postings) bool) (int, error) {
+	n, ok := r.table.find(name)
+	if !ok {
+		return 0, nil
+	}
+	var err error
+	seen, matched := 0, 0
+	r.table.from(n, prefix, func(value string, list uint64) bool {
+		if seen++; seen%1024 == 0 {
+			if err = ctx.Err(); err != nil {
+				return false
+			}
+		}
+		if !strings.HasPrefix(value, prefix) {
+			return false
+		}
+		if match != nil && !match(value) {
+			return true
+		}
+		var p stored
+		if p, err = r.list(list); err != nil {
+			return false
+		}
+		matched++
+		return f(value, p)
+	})
+	return matched, err
+}
+
+// Postings returns the series that have one of the values of name.
+func (r *Reader) Postings(_ context.Context, name string, values ...string) (Postings, error) {
+	n, ok := r.table.find(name)
+	if !ok {
+		return IDs(nil), nil
+	}
+	sets := make([]Postings, 0, len(values))
+	for _, want := range values {
+		var err error
+		r.table.from(n, want, func(value string, list uint64) bool {
+			if value != want {
+				return false
+			}
+			var p stored
+			if p, err = r.list(list); err == nil {
+				sets = append(sets, p)
+			}
+			return false
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return Union(sets...), nil
+}
+
+// PostingsMatching returns the series whose value of name starts with prefix and matches.
+func (r *Reader) PostingsMatching(ctx context.Context, name, prefix string, match func(value string) bool) (Postings, error) {
+	var ids []uint32
+	var only Postings
+	matched, err := r.scan(ctx, name, prefix, match, func(_ string, p Postings) bool {
+		only = p
+		ids = p.AppendTo(ids)
+		return len(ids) <= len(r.data)/seriesAlign
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) > len(r.data)/seriesAlign {
+		return nil, corrupt("postings", r.toc.postings, fmt.Sprintf("the values of %q have more series than the file", name))
+	}
+	if matched == 1 {
+		return only, nil
+	}
+	return IDs(sortIDs(ids)), nil
+}
+
+// AllPostings returns all series.
+func (r *Reader) AllPostings(context.Context) (Postings, error) {
+	if !r.table.hasAll {
+		return IDs(nil), nil
+	}
+	return r.list(r.table.all)
+}
+
+// list returns the postings at an offset of the file.
+func (r *Reader) list(offset uint64) (stored, error) {
+	body, err := section(r.data, "postings", offset)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) < 4 || len(body) != 4+4*int(binary.BigEndian.Uint32(body)) {
+		return nil, corrupt("postings", offset, fmt.Sprintf("the count does not fit its %d bytes", len(body)))
+	}
+	return stored(body[4:]), nil
+}
+
+// entry returns the bytes of a series.
+func (r *Reader) entry(id uint32) ([]byte, error) {
+	at := uint64(id) * seriesAlign
+	if at < headerSize || at >= uint64(len(r.data)) {
+		return nil, corrupt("series", at, "it lies outside of the file")
+	}
+	d := decoder{b: r.data[at:]}
+	size := d.uvarint()
+	if d.bad || size > uint64(len(d.b)) || uint64(len(d.b))-size < crcSize {
+		return nil, corrupt("series", at, "it reaches beyond the file")
+	}
+	body := d.b[:size]
+	if crc32.Checksum(body, castagnoli()) != binary.BigEndian.Uint32(d.b[size:]) {
+		return nil, corrupt("series", at, "the checksum does not match")
+	}
+	return body, nil
+}
+
+// Labels returns the labels of a series, using the memory of b.
+func (r *Reader) Labels(id uint32, b *labels.ScratchBuilder) (labels.Labels, error) {
+	body, err := r.entry(id)
+	if err != nil {
+		return labels.EmptyLabels(), err
+	}
+	b.Reset()
+	d := decoder{b: body}
+	for range d.uvarint() {
+		nameRef, valueRef := d.uvarint(), d.uvarint()
+		name, okName := r.name(nameRef)
+		value, okValue := r.symbols.at(valueRef)
+		if d.bad || !okName || !okValue {
+			return labels.EmptyLabels(), corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
+		}
+		b.Add(name, value)
+	}
+	return b.Labels(), nil
+}
+
+// name returns the label name that a symbol stands for.
+func (r *Reader) name(ref uint64) (string, bool) {
+	i := sort.Search(len(r.nameRefs), func(k int) bool { return r.nameRefs[k].ref >= ref })
+	if i < len(r.nameRefs) && r.nameRefs[i].ref == ref {
+		return r.nameRefs[i].name, true
+	}
+	return "", false
+}
+
+// LabelValue returns the value of one label of a series, "" if it lacks the label. The string shares the index's
+// memory.
+func (r *Reader) LabelValue(id uint32, name string) (string, error) {
+	i := slices.IndexFunc(r.nameRefs, func(n nameRef) bool { return n.name == name })
+	if i < 0 {
+		return "", nil
+	}
+	body, err := r.entry(id)
+	if err != nil {
+		return "", err
+	}
+	want := r.nameRefs[i].ref
+	d := decoder{b: body}
+	for range d.uvarint() {
+		nameRef, valueRef := d.uvarint(), d.uvarint()
+		if d.bad {
+			break
+		}
+		if nameRef == want {
+			if value, ok := r.symbols.at(valueRef); ok {
+				return value, nil
+			}
+			d.fail()
+			break
+		}
+	}
+	if d.bad {
+		return "", corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
+	}
+	return "", nil
+}
+
+// AppendLabelNames appends the names of a series' labels.
+func (r *Reader) AppendLabelNames(id uint32, dst []string) ([]string, error) {
+	body, err := r.entry(id)
+	if err != nil {
+		return dst, err
+	}
+	d := decoder{b: body}
+	for range d.uvarint() {
+		name, ok := r.name(d.uvarint())
+		d.uvarint()
+		if d.bad || !ok {
+			return dst, corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
+		}
+		dst = append(dst, name)
+	}
+	return dst, nil
+}
+
+// Chunks appends those chunks of a series that overlap [mint, maxt], in the order of their times.
+func (r *Reader) Chunks(id uint32, mint, maxt int64, dst []ChunkMeta) ([]ChunkMeta, error) {
+	body, err := r.entry(id)
+	if err != nil {
+		return dst, err
+	}
+	d := decoder{b: body}
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		d.uvarint()
+		d.uvarint()
+	}
+	var c ChunkMeta
+	n := d.uvarint()
+	for i := uint64(0); i < n; i++ {
+		if i == 0 {
+			c.MinTime = d.varint()
+			c.MaxTime = c.MinTime + int64(d.uvarint())
+			c.Ref = d.uvarint()
+		} else {
+			c.MinTime = c.MaxTime + int64(d.uvarint())
+			c.MaxTime = c.MinTime + int64(d.uvarint())
+			c.Ref += uint64(d.varint())
+		}
+		if d.bad {
+			return dst, corrupt("series", uint64(id)*seriesAlign, fmt.Sprintf("it ends within chunk %d of %d", i, n))
+		}
+		if c.MinTime > maxt {
+			break
+		}
+		if c.MaxTime >= mint {
+			dst = append(dst, c)
+		}
+	}
+	if d.bad {
+		return dst, corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
+	}
+	return dst, nil
+}

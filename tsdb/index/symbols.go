@@ -1,0 +1,73 @@
+package index
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sort"
+)
+
+// symbolTable is the sorted list of all strings, which the rest of the index refers to by position.
+type symbolTable struct {
+	// body is the section without its length, count and checksum; offset is its place in the file.
+	body   []byte
+	offset uint64
+	count  int
+	// samples are the places in body of each 32nd symbol.
+	samples []uint32
+}
+
+func openSymbols(data []byte, offset uint64) (symbolTable, error) {
+	body, err := section(data, "symbol table", offset)
+	if err != nil {
+		return symbolTable{}, err
+	}
+	if len(body) < 4 {
+		return symbolTable{}, corrupt("symbol table", offset, "it has no count")
+	}
+	t := symbolTable{body: body[4:], offset: offset + 8, count: int(binary.BigEndian.Uint32(body))}
+	if t.count > len(t.body) {
+		return symbolTable{}, corrupt("symbol table", offset, fmt.Sprintf("%d symbols do not fit into it", t.count))
+	}
+	t.samples = make([]uint32, 0, t.count/sampleEvery+1)
+	d := decoder{b: t.body}
+	for i := range t.count {
+		if i%sampleEvery == 0 {
+			t.samples = append(t.samples, uint32(len(t.body)-len(d.b)))
+		}
+		d.skip(d.uvarint())
+		if d.bad {
+			return symbolTable{}, corrupt("symbol table", offset, fmt.Sprintf("it ends within symbol %d of %d", i, t.count))
+		}
+	}
+	return t, nil
+}
+
+// at returns symbol number i, sharing the table's memory.
+func (t *symbolTable) at(i uint64) (string, bool) {
+	if i >= uint64(t.count) {
+		return "", false
+	}
+	d := decoder{b: t.body[t.samples[i/sampleEvery]:]}
+	for range i % sampleEvery {
+		d.skip(d.uvarint())
+	}
+	return d.str(), true
+}
+
+// find returns the position of a symbol.
+func (t *symbolTable) find(s string) (uint64, bool) {
+	block := sort.Search(len(t.samples), func(k int) bool {
+		d := decoder{b: t.body[t.samples[k]:]}
+		return d.str() > s
+	}) - 1
+	if block < 0 {
+		return 0, false
+	}
+	d := decoder{b: t.body[t.samples[block]:]}
+	for i := block * sampleEvery; i < min(t.count, (block+1)*sampleEvery); i++ {
+		if d.str() == s {
+			return uint64(i), true
+		}
+	}
+	return 0, false
+}
