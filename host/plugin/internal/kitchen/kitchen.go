@@ -1,0 +1,267 @@
+// Package kitchen is a plugin that does every awkward thing on request, for the tests of the plugin runtime. Its config
+// says what. Start with [Plugin]; folder cmd holds its main.
+package kitchen
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// Config says what to do.
+type Config struct {
+	// Do is the name of an exporter's or a discovery's behaviour; see the switches below.
+	Do string `json:"do"`
+	// Text, URL, Path and Size are what it is done with.
+	Text string `json:"text,omitempty"`
+	URL  string `json:"url,omitempty"`
+	Path string `json:"path,omitempty"`
+	Size int    `json:"size,omitempty"`
+}
+
+// Plugin returns the plugin.
+func Plugin() sdk.Plugin {
+	return sdk.Plugin{
+		Manifest: sdk.Manifest{
+			Name:    "kitchen",
+			Version: "1.2.3",
+			Kinds:   []sdk.Kind{sdk.KindExporter, sdk.KindDiscovery},
+			Keys:    []string{"kitchen_sd_configs"},
+			Asks:    sdk.Asks{HTTP: []string{"url"}, Files: []string{"path"}},
+		},
+		NewExporter: func(c sdk.Config, h sdk.Host) (sdk.Exporter, error) {
+			config, err := parse(c)
+			return &exporter{config: config, host: h}, err
+		},
+		NewDiscovery: func(c sdk.Config, h sdk.Host) (sdk.Discovery, error) {
+			config, err := parse(c)
+			return &discovery{config: config, host: h}, err
+		},
+	}
+}
+
+func parse(raw sdk.Config) (Config, error) {
+	var c Config
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, err
+	}
+	switch c.Do {
+	case "":
+		return c, errors.New("field do: missing")
+	case "slow-start":
+		select {}
+	}
+	return c, nil
+}
+
+type exporter struct {
+	config  Config
+	host    sdk.Host
+	running atomic.Int32
+	sink    [][]byte
+}
+
+// Collect implements sdk.Exporter.
+func (e *exporter) Collect(ctx context.Context, w io.Writer) error {
+	switch e.config.Do {
+	case "echo":
+		_, err := io.WriteString(w, e.config.Text)
+		return err
+	case "fail":
+		return errors.New(e.config.Text)
+	case "together":
+		return e.together(ctx, w)
+	case "wait":
+		<-ctx.Done()
+		return ctx.Err()
+	case "ignore-cancel":
+		select {}
+	case "loop":
+		for i := 0; ; i++ {
+			e.running.Store(int32(i & 1))
+		}
+	case "panic":
+		panic("boom")
+	case "exit":
+		os.Exit(7)
+	case "oom":
+		for {
+			e.sink = append(e.sink, bytes.Repeat([]byte{1}, 1<<20))
+		}
+	case "giant":
+		_, err := w.Write(make([]byte, e.config.Size))
+		return err
+	case "log":
+		e.host.Log.Warn("hello host", "path", "a b", "n", 3)
+		return nil
+	case "log-flood":
+		for range e.config.Size {
+			fmt.Fprintln(os.Stderr, strings.Repeat("x", 100))
+		}
+		return nil
+	case "environment":
+		name, _ := os.Hostname()
+		_, err := fmt.Fprintf(w, "env=%d args=%v host=%q recent=%t\n", len(os.Environ()), os.Args[1:], name,
+			time.Since(time.Unix(0, 0)) > 50*365*24*time.Hour)
+		return err
+	case "open":
+		_, err := os.ReadFile(e.config.Text)
+		return err
+	case "goroutines":
+		runtime.GC()
+		_, err := fmt.Fprintf(w, "goroutines %d\n", runtime.NumGoroutine())
+		return err
+	default:
+		return e.ask(ctx, w)
+	}
+	return nil
+}
+
+// together returns when as many calls run at once as Size says.
+func (e *exporter) together(ctx context.Context, w io.Writer) error {
+	e.running.Add(1)
+	for int(e.running.Load()) < e.config.Size {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	_, err := io.WriteString(w, "all here\n")
+	return err
+}
+
+// ask does what needs the host.
+func (e *exporter) ask(ctx context.Context, w io.Writer) error {
+	switch e.config.Do {
+	case "get":
+		return get(ctx, e.host.HTTP, sdk.Request{Method: "GET", URL: e.config.Text + e.config.URL}, w)
+	case "get-first":
+		resp, err := e.host.HTTP.Do(ctx, sdk.Request{Method: "GET", URL: e.config.URL})
+		if err != nil {
+			return err
+		}
+		b := make([]byte, e.config.Size)
+		if _, err := io.ReadFull(resp.Body, b); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "read %d\n", len(b))
+		return errors.Join(err, resp.Body.Close())
+	case "post":
+		return get(ctx, e.host.HTTP, sdk.Request{
+			Method: "POST", URL: e.config.URL, Body: []byte(e.config.Text), Header: map[string][]string{"X-A": {"1", "2"}},
+		}, w)
+	case "read":
+		b, err := e.host.Files.ReadFile(e.path())
+		_, _ = w.Write(b)
+		return err
+	case "glob":
+		names, err := e.host.Files.Glob(e.path())
+		_, _ = io.WriteString(w, strings.Join(names, "\n")+"\n")
+		return err
+	case "stat":
+		info, err := e.host.Files.Stat(e.path())
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "%s %d %v %d\n", info.Name(), info.Size(), info.Mode(), info.ModTime().Unix())
+		return err
+	}
+	return fmt.Errorf("unknown behaviour %q", e.config.Do)
+}
+
+// path is Text when set, so that a test can ask for something else than what is granted through Path.
+func (e *exporter) path() string {
+	if e.config.Text != "" {
+		return e.config.Text
+	}
+	return e.config.Path
+}
+
+func get(ctx context.Context, c sdk.HTTPClient, r sdk.Request, w io.Writer) error {
+	resp, err := c.Do(ctx, r)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(w, resp.Body)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "\nstatus %d length %d type %s\n", resp.Status, n, resp.Header["Content-Type"])
+	return errors.Join(err, resp.Body.Close())
+}
+
+type discovery struct {
+	config Config
+	host   sdk.Host
+}
+
+// Run implements sdk.Discovery.
+func (d *discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
+	switch d.config.Do {
+	case "once":
+		if err := send(ctx, updates, d.config.Text); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	case "flood":
+		for i := 0; ; i++ {
+			if err := send(ctx, updates, fmt.Sprint(i)); err != nil {
+				return err
+			}
+		}
+	case "watch":
+		return d.watch(ctx, updates)
+	case "ignore-cancel":
+		select {}
+	}
+	return fmt.Errorf("cannot discover: %s", d.config.Text)
+}
+
+// watch sends the content of the file at Path, at first and after each change.
+func (d *discovery) watch(ctx context.Context, updates chan<- []sdk.Group) error {
+	changes := d.host.Files.Changes(ctx)
+	last := "-"
+	for {
+		b, err := d.host.Files.ReadFile(d.config.Path)
+		if err != nil {
+			b = []byte("absent")
+		}
+		if string(b) != last {
+			last = string(b)
+			if err := send(ctx, updates, last); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-changes:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func send(ctx context.Context, updates chan<- []sdk.Group, target string) error {
+	groups := []sdk.Group{{
+		Source: "kitchen", Targets: []string{target}, Labels: map[string]string{"quote": "\"\\\n\x01é\xff"},
+	}}
+	select {
+	case updates <- groups:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
