@@ -1,0 +1,157 @@
+// Package plugin is the catalogue of plugins: it finds plugin files, starts the guests that the config uses, watches
+// over them, and hands out the sdk's interfaces, so that nobody else knows that a discovery or an exporter is a guest.
+//
+// Start with [New], [Catalogue.Prepare], which brings everything that a new config needs to readiness without touching
+// what runs, and the [Change] that it returns. [Discovery] and [Exporter] survive the guests behind them: a guest that
+// traps, exits or exceeds a limit is restarted, with growing pauses.
+//
+// Ownership: a guest is closed by whoever holds it. Exporters hold theirs from Prepare until a later change no longer
+// uses them, and then drain. A discovery's guest waits for [Discovery.Run] and belongs to it from there on, so that the
+// discovery manager decides how long an old one runs beside its successor. [Catalogue.Close] ends everything.
+//
+// The frames, the sandbox, the processes and the grants are in the packages below this one; what plugins find is
+// merged and scraped elsewhere.
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// ErrClosed is the error for work that the catalogue no longer does, because it is closed or because the config no
+// longer uses the plugin.
+var ErrClosed = errors.New("plugin is not in use any more")
+
+// Options configure a [Catalogue]. The zero value of each field means what its comment says in brackets.
+type Options struct {
+	// Directories are searched for plugins in this order; a missing one is skipped. [none]
+	Directories []string
+	// CacheDir keeps compiled modules and manifests between starts. [narthex in the user's cache folder; without one,
+	// nothing is kept]
+	CacheDir string
+	// Logger gets what the catalogue and the guests say. [nothing is logged]
+	Logger *slog.Logger
+	// Registerer gets the metrics narthex_plugin_*. [no metrics]
+	Registerer prometheus.Registerer
+}
+
+func (o Options) withDefaults() Options {
+	if o.CacheDir == "" {
+		if dir, err := os.UserCacheDir(); err == nil {
+			o.CacheDir = filepath.Join(dir, "narthex")
+		}
+	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.Directories = slices.Clone(o.Directories)
+	return o
+}
+
+// Catalogue knows all plugins. It is safe for concurrent use.
+type Catalogue struct {
+	options  Options
+	launcher launcher
+	log      *slog.Logger
+	metrics  *metrics
+	ledger   *ledger
+
+	mu      sync.Mutex
+	pending bool // a change is neither applied nor discarded
+	closed  bool
+	files   []*file          // of the applied change
+	units   map[string]*unit // of the applied change, by fingerprint
+	uses    []use            // of the applied change
+	retired map[*unit]struct{}
+}
+
+// use is a Use and the unit that serves it.
+type use struct {
+	name, position string
+	unit           *unit
+}
+
+// New returns a catalogue that runs nothing yet. The caller closes it.
+func New(o Options) (*Catalogue, error) {
+	o = o.withDefaults()
+	ledger := newLedger()
+	l, err := newTransports(o)
+	if err != nil {
+		return nil, err
+	}
+	c := newCatalogue(o, l, ledger)
+	if err := c.metrics.register(o.Registerer, c); err != nil {
+		return nil, errors.Join(err, l.close(context.Background()))
+	}
+	return c, nil
+}
+
+func newCatalogue(o Options, l launcher, ledger *ledger) *Catalogue {
+	o = o.withDefaults()
+	return &Catalogue{
+		options:  o,
+		launcher: l,
+		log:      o.Logger,
+		metrics:  newMetrics(),
+		ledger:   ledger,
+		units:    map[string]*unit{},
+		retired:  map[*unit]struct{}{},
+	}
+}
+
+// Exporter returns the exporter of the first applied use of the plugin with that name.
+func (c *Catalogue) Exporter(name string) (*Exporter, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, u := range c.uses {
+		if u.unit.exporter != nil && u.unit.file.name == name {
+			return u.unit.exporter, true
+		}
+	}
+	return nil, false
+}
+
+// Close stops all guests: running discoveries return, collections end with an error. It waits for them and may be
+// called more than once. A change that is prepared has to be discarded before.
+func (c *Catalogue) Close() error {
+	c.mu.Lock()
+	first := !c.closed
+	c.closed = true
+	var units []*unit
+	for _, u := range c.units {
+		units = append(units, u)
+	}
+	for u := range c.retired {
+		units = append(units, u)
+	}
+	c.units, c.uses = map[string]*unit{}, nil
+	c.mu.Unlock()
+	var wait sync.WaitGroup
+	for _, u := range units {
+		wait.Go(u.close)
+	}
+	wait.Wait()
+	if !first {
+		return nil
+	}
+	c.metrics.unregister(c.options.Registerer, c)
+	return c.launcher.close(context.Background())
+}
+
+// retire lets go of a unit; it ends by itself when nobody uses it any more.
+func (c *Catalogue) retire(u *unit) {
+	c.mu.Lock()
+	c.retired[u] = struct{}{}
+	c.mu.Unlock()
+	u.retire(func() {
+		c.mu.Lock()
+		delete(c.retired, u)
+		c.mu.Unlock()
+	})
+}

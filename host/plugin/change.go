@@ -1,0 +1,176 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/narthex-io/narthex/host/plugin/session"
+)
+
+// Change is a prepared config. Exactly one of Apply and Discard ends it.
+type Change struct {
+	catalogue *Catalogue
+	files     []*file
+	uses      []use // in the order of Prepare's
+	units     map[string]*unit
+	fresh     []*unit // started for this change
+	ended     bool
+}
+
+// Prepare finds the plugins that uses need, starts a guest for each use that is new or whose config, settings or file
+// changed, and returns when all are ready. What runs is not touched. Uses that are the same in everything but their
+// position share one guest. On error, which joins all mistakes, everything that was started is closed. Only one change
+// can be prepared at a time. ctx bounds the preparation, not the guests' life.
+func (c *Catalogue) Prepare(ctx context.Context, config Config, uses []Use) (*Change, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	if err := c.begin(); err != nil {
+		return nil, err
+	}
+	ch := &Change{catalogue: c, units: map[string]*unit{}}
+	err := ch.prepare(ctx, config, uses)
+	if err != nil {
+		ch.Discard()
+		return nil, err
+	}
+	return ch, nil
+}
+
+func (c *Catalogue) begin() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return ErrClosed
+	case c.pending:
+		return errors.New("another change of plugins is prepared and neither applied nor discarded")
+	}
+	c.pending = true
+	return nil
+}
+
+func (ch *Change) prepare(ctx context.Context, config Config, uses []Use) error {
+	found, err := ch.catalogue.find(ctx, config, uses)
+	if err != nil {
+		return err
+	}
+	ch.files = found.files
+	var errs []error
+	for i := range uses {
+		u, err := ch.choose(found, config, uses[i])
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		ch.uses = append(ch.uses, use{name: uses[i].name(), position: uses[i].Position, unit: u})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	found.warn(ch.catalogue.log)
+	return ch.start(ctx)
+}
+
+// choose returns the unit for a use: the running one if nothing changed, else a fresh one, which is not started yet.
+func (ch *Change) choose(found *found, config Config, u Use) (*unit, error) {
+	f, err := found.resolve(&u)
+	if err != nil {
+		return nil, u.errorf("%w", err)
+	}
+	if len(u.HTTPFields) > 0 && len(f.manifest.Asks.HTTP) == 0 {
+		return nil, u.errorf("field %s: plugin %s makes no HTTP requests", u.HTTPFields[0], f.name)
+	}
+	settings := config.Settings[f.name]
+	print, err := u.fingerprint(f, settings)
+	if err != nil {
+		return nil, u.errorf("%w", err)
+	}
+	if running := ch.units[print]; running != nil {
+		return running, nil
+	}
+	c := ch.catalogue
+	c.mu.Lock()
+	running := c.units[print]
+	c.mu.Unlock()
+	if running == nil {
+		running = newUnit(c, print, f, settings, u)
+		ch.fresh = append(ch.fresh, running)
+	}
+	ch.units[print] = running
+	return running, nil
+}
+
+// start starts all fresh units, side by side.
+func (ch *Change) start(ctx context.Context) error {
+	errs := make([]error, len(ch.fresh))
+	var wait sync.WaitGroup
+	for i, u := range ch.fresh {
+		wait.Go(func() {
+			if err := u.start(ctx); err != nil {
+				errs[i] = u.use.errorf("%w", explain(u, err))
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// explain says which file failed to start, unless the guest refused its config, which is about the config alone.
+func explain(u *unit, err error) error {
+	if refused := (*session.ConfigError)(nil); errors.As(err, &refused) {
+		return refused
+	}
+	return fmt.Errorf("%w (%s)", err, u.file.path)
+}
+
+// Discovery returns the discovery of the use at index i of Prepare's, or nil when it is an exporter's.
+func (ch *Change) Discovery(i int) *Discovery { return ch.uses[i].unit.discovery }
+
+// Exporter returns the exporter of the use at index i of Prepare's, or nil when it is a discovery's.
+func (ch *Change) Exporter(i int) *Exporter { return ch.uses[i].unit.exporter }
+
+// Apply makes the change the running state. What is no longer used ends: exporters when their collections are done,
+// discoveries when their Run is. It cannot fail and does not block.
+func (ch *Change) Apply() {
+	c := ch.catalogue
+	c.mu.Lock()
+	if ch.ended {
+		c.mu.Unlock()
+		return
+	}
+	ch.ended, c.pending = true, false
+	old := c.units
+	closed := c.closed
+	if !closed {
+		c.files, c.units, c.uses = ch.files, ch.units, ch.uses
+	}
+	c.mu.Unlock()
+	if closed {
+		old = ch.units
+	}
+	for print, u := range old {
+		if closed || ch.units[print] == nil {
+			c.retire(u)
+		}
+	}
+}
+
+// Discard closes what the change started. It does nothing after Apply.
+func (ch *Change) Discard() {
+	c := ch.catalogue
+	c.mu.Lock()
+	if ch.ended {
+		c.mu.Unlock()
+		return
+	}
+	ch.ended, c.pending = true, false
+	c.mu.Unlock()
+	var wait sync.WaitGroup
+	for _, u := range ch.fresh {
+		wait.Go(u.close)
+	}
+	wait.Wait()
+}

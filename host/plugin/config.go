@@ -1,0 +1,168 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// Config is the section plugins of the config file.
+type Config struct {
+	// Directory holds the plugins, instead of the folders that the catalogue was made with.
+	Directory string `yaml:"directory,omitempty"`
+	// Settings are by a plugin's name.
+	Settings map[string]Settings `yaml:"settings,omitempty"`
+}
+
+// Settings are what the operator decides about one plugin.
+type Settings struct {
+	// SHA256 pins the plugin's file, in hexadecimal; a file with another digest is not even looked into.
+	SHA256 string `yaml:"sha256,omitempty"`
+	// Limits bound each guest of the plugin.
+	Limits Limits `yaml:"limits,omitempty"`
+	// Grants are given whatever the plugin's config says.
+	Grants Grants `yaml:"grants,omitempty"`
+	// Isolation says where a wasm plugin runs: "" and "inline" mean in the host's process.
+	Isolation string `yaml:"isolation,omitempty"`
+}
+
+// Limits bound one guest. Zero means the default, in brackets.
+type Limits struct {
+	// Memory is the linear memory of a sandboxed guest [64MiB]; for a native one, a soft limit that Go's runtime in it
+	// keeps [none].
+	Memory Size `yaml:"memory,omitempty"`
+	// CallTimeout bounds one collection of an exporter. [30s]
+	CallTimeout model.Duration `yaml:"call_timeout,omitempty"`
+	// Output is the largest exposition. [16MiB]
+	Output Size `yaml:"output,omitempty"`
+}
+
+// Grants are what a plugin may reach besides what its own config names.
+type Grants struct {
+	// HTTP are origins, as scheme://host[:port]. Requests there carry no credentials.
+	HTTP []string `yaml:"http,omitempty"`
+	// Files are files, folders with everything below them, or paths whose last element is a pattern.
+	Files []string `yaml:"files,omitempty"`
+}
+
+const (
+	minMemory      = 2 << 20 // A Go guest needs that much to say hello.
+	maxMemory      = 4 << 30 // the address space of a wasm module
+	maxOutput      = 1 << 30
+	minCallTimeout = time.Millisecond
+)
+
+var (
+	digestPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+	namePattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+)
+
+// SetDirectory resolves relative paths against dir, the config file's folder.
+func (c *Config) SetDirectory(dir string) {
+	join := func(p string) string {
+		if p == "" || filepath.IsAbs(p) {
+			return p
+		}
+		return filepath.Join(dir, p)
+	}
+	c.Directory = join(c.Directory)
+	for name, s := range c.Settings {
+		s.Grants.Files = slices.Clone(s.Grants.Files)
+		for i, p := range s.Grants.Files {
+			s.Grants.Files[i] = join(p)
+		}
+		c.Settings[name] = s
+	}
+}
+
+// Validate returns all mistakes, joined, each in front with its path below plugins: settings.sd-acme.sha256: ….
+func (c *Config) Validate() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
+		path := "settings." + name
+		if !namePattern.MatchString(name) {
+			errs = append(errs, fmt.Errorf("%s: a plugin's name consists of a-z, 0-9, _, . and -", path))
+		}
+		s := c.Settings[name]
+		for _, err := range s.validate() {
+			errs = append(errs, fmt.Errorf("%s.%w", path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Settings) validate() []error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(s.SHA256 == "" || digestPattern.MatchString(s.SHA256), "sha256: %q is not 64 hexadecimal digits", s.SHA256)
+	l := s.Limits
+	check(l.Memory == 0 || l.Memory >= minMemory && l.Memory <= maxMemory,
+		"limits.memory: %v is not between %v and %v", l.Memory, Size(minMemory), Size(maxMemory))
+	check(l.Output <= maxOutput, "limits.output: %v is more than %v", l.Output, Size(maxOutput))
+	check(l.CallTimeout == 0 || time.Duration(l.CallTimeout) >= minCallTimeout,
+		"limits.call_timeout: %v is less than %v", time.Duration(l.CallTimeout), minCallTimeout)
+	for i, o := range s.Grants.HTTP {
+		check(strings.HasPrefix(o, "http://") || strings.HasPrefix(o, "https://"),
+			"grants.http[%d]: %q does not start with http:// or https://", i, o)
+	}
+	for i, f := range s.Grants.Files {
+		check(f != "", "grants.files[%d]: empty path", i)
+	}
+	switch s.Isolation {
+	case "", "inline":
+	case "worker":
+		check(false, "isolation: worker is not built yet; a native build of the plugin runs in a process of its own")
+	default:
+		check(false, "isolation: %q is not inline", s.Isolation)
+	}
+	return errs
+}
+
+// Size is a number of bytes, written with a unit: 64MiB. Units are powers of 1024, with and without the i.
+type Size uint64
+
+// ParseSize reads a size such as 512KB, 1.5GiB, 100B or 0.
+func ParseSize(text string) (Size, error) {
+	number := strings.TrimRight(text, "KMGTiB")
+	shift, ok := map[string]int{"B": 0, "KB": 10, "KiB": 10, "MB": 20, "MiB": 20, "GB": 30, "GiB": 30, "TB": 40, "TiB": 40}[text[len(number):]]
+	if v, err := strconv.ParseFloat(number, 64); err == nil && v >= 0 && (ok || text == "0") {
+		if v *= float64(uint64(1) << shift); v < math.MaxInt64 {
+			return Size(v), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not a size: write a number and a unit, such as 64MiB", text)
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Size) UnmarshalText(text []byte) error {
+	v, err := ParseSize(string(text))
+	*s = v
+	return err
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// String formats s with the largest unit that keeps it whole.
+func (s Size) String() string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	i := 0
+	for s != 0 && s%1024 == 0 && i < len(units)-1 {
+		s /= 1024
+		i++
+	}
+	return strconv.FormatUint(uint64(s), 10) + units[i]
+}

@@ -1,0 +1,244 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// file is a plugin's file. It does not change after it was found.
+type file struct {
+	name      string
+	path      string
+	transport Transport
+	digest    string
+	manifest  sdk.Manifest
+	err       error // why it cannot be loaded
+}
+
+// nativePrefixes start the names of executables that are taken for plugins. Another executable is never run to find
+// out, unless the config names it: a plugin's folder can be the one with all the system's programs.
+var nativePrefixes = []string{"sd-", "exporter-", "parser-", "auth-"} //nolint:gochecknoglobals // constant table
+
+var keyPattern = regexp.MustCompile(`^[a-z0-9_]+_sd_configs$`)
+
+// found is what a search of the directories found.
+type found struct {
+	directories []string
+	files       []*file // in the order of the directories; names are unique
+	shadowed    []*file // of the same name as an earlier one
+}
+
+// find searches the directories and reads the manifests of the files.
+func (c *Catalogue) find(ctx context.Context, config Config, uses []Use) (*found, error) {
+	s := &found{directories: c.options.Directories}
+	if config.Directory != "" {
+		s.directories = []string{config.Directory}
+	}
+	named := map[string]bool{}
+	for name := range config.Settings {
+		named[name] = true
+	}
+	for i := range uses {
+		named[uses[i].Plugin] = true
+	}
+	for _, dir := range s.directories {
+		err := s.search(dir, named)
+		if err != nil && (config.Directory != "" || !errors.Is(err, fs.ErrNotExist)) {
+			return nil, fmt.Errorf("search for plugins: %w", err)
+		}
+	}
+	c.describe(ctx, s.files, config)
+	return s, ctx.Err()
+}
+
+func (s *found) search(dir string, named map[string]bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var files []*file
+	for _, e := range entries {
+		if f, ok := candidate(dir, e.Name(), named); ok {
+			files = append(files, f)
+		}
+	}
+	// Of two files with one name in one folder the sandboxed one wins.
+	slices.SortStableFunc(files, func(a, b *file) int { return cmp.Compare(b.transport, a.transport) })
+	for _, f := range files {
+		if s.byName(f.name) != nil {
+			s.shadowed = append(s.shadowed, f)
+			continue
+		}
+		s.files = append(s.files, f)
+	}
+	return nil
+}
+
+// candidate returns the file if it can be a plugin.
+func candidate(dir, base string, named map[string]bool) (*file, bool) {
+	if strings.HasPrefix(base, ".") {
+		return nil, false
+	}
+	path := filepath.Join(dir, base)
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, false
+	}
+	if name, ok := strings.CutSuffix(base, ".wasm"); ok {
+		return &file{name: name, path: path, transport: TransportWasm}, true
+	}
+	name, exe := strings.CutSuffix(base, ".exe")
+	known := named[name] || slices.ContainsFunc(nativePrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+	executable := info.Mode()&0o111 != 0 || exe && runtime.GOOS == "windows"
+	if !known || !executable || strings.Contains(name, ".") {
+		return nil, false
+	}
+	return &file{name: name, path: path, transport: TransportProcess}, true
+}
+
+func (s *found) byName(name string) *file {
+	for _, f := range s.files {
+		if f.name == name {
+			return f
+		}
+	}
+	return nil
+}
+
+// describe fills in digests and manifests, several files at a time.
+func (c *Catalogue) describe(ctx context.Context, files []*file, config Config) {
+	slots := make(chan struct{}, max(runtime.GOMAXPROCS(0), 1))
+	var wait sync.WaitGroup
+	for _, f := range files {
+		wait.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			f.err = c.describeOne(ctx, f, config.Settings[f.name])
+		})
+	}
+	wait.Wait()
+}
+
+func (c *Catalogue) describeOne(ctx context.Context, f *file, s Settings) error {
+	var err error
+	if f.digest, err = digestOf(f.path); err != nil {
+		return err
+	}
+	if err := f.checkPin(s); err != nil {
+		return err
+	}
+	if f.manifest, err = c.manifest(ctx, f, s); err != nil {
+		return err
+	}
+	if f.manifest.Name != f.name {
+		return fmt.Errorf("the file is named %s, but its manifest says %s: they have to be the same", f.name, f.manifest.Name)
+	}
+	for _, k := range f.manifest.Keys {
+		if !keyPattern.MatchString(k) {
+			return fmt.Errorf("its manifest claims the key %q, which does not end in _sd_configs", k)
+		}
+	}
+	return nil
+}
+
+func (f *file) checkPin(s Settings) error {
+	if s.SHA256 != "" && !strings.EqualFold(s.SHA256, f.digest) {
+		return fmt.Errorf("sha256 is %s, but plugins.settings.%s.sha256 pins %s", f.digest, f.name, strings.ToLower(s.SHA256))
+	}
+	return nil
+}
+
+func digestOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// resolve returns the one file that serves u.
+func (s *found) resolve(u *Use) (*file, error) {
+	if u.Key == "" {
+		f := s.byName(u.Plugin)
+		switch {
+		case f == nil:
+			return nil, fmt.Errorf("there is no plugin %s%s", u.Plugin, s.searched(false))
+		case f.err != nil:
+			return nil, fmt.Errorf("plugin %s (%s): %w", f.name, f.path, f.err)
+		case !slices.Contains(f.manifest.Kinds, sdk.KindExporter):
+			return nil, fmt.Errorf("plugin %s (%s) is not an exporter", f.name, f.path)
+		}
+		return f, nil
+	}
+	claims := s.claims(u.Key)
+	switch len(claims) {
+	case 0:
+		return nil, fmt.Errorf("no plugin claims the key %s%s", u.Key, s.searched(true))
+	case 1:
+		return claims[0], nil
+	}
+	return nil, fmt.Errorf("the key %s is claimed by %s (%s) and by %s (%s)", u.Key,
+		claims[0].name, claims[0].path, claims[1].name, claims[1].path)
+}
+
+func (s *found) claims(key string) []*file {
+	var claims []*file
+	for _, f := range s.files {
+		if f.err == nil && slices.Contains(f.manifest.Keys, key) && slices.Contains(f.manifest.Kinds, sdk.KindDiscovery) {
+			claims = append(claims, f)
+		}
+	}
+	return claims
+}
+
+// searched says where a plugin was looked for and, when broken is set, what was found there and cannot be loaded.
+func (s *found) searched(broken bool) string {
+	text := "; no directory was searched"
+	if len(s.directories) > 0 {
+		text = "; searched " + strings.Join(s.directories, ", ")
+	}
+	for _, f := range s.files {
+		if broken && f.err != nil {
+			text += fmt.Sprintf("; %s cannot be loaded: %v", f.path, f.err)
+		}
+	}
+	return text
+}
+
+// warn logs what is wrong with the files and does no harm to the uses.
+func (s *found) warn(log *slog.Logger) {
+	for _, f := range s.files {
+		if f.err != nil {
+			log.Warn("plugin cannot be loaded; the config does not use it", "plugin", f.name, "path", f.path, "err", f.err)
+		}
+		for _, k := range f.manifest.Keys {
+			if claims := s.claims(k); len(claims) > 1 && claims[0] == f {
+				log.Warn("several plugins claim a key; the config does not use it", "plugin", f.name, "key", k, "other", claims[1].path)
+			}
+		}
+	}
+	for _, f := range s.shadowed {
+		log.Warn("plugin file is ignored, an earlier one has the same name", "plugin", f.name, "path", f.path, "used", s.byName(f.name).path)
+	}
+}

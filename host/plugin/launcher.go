@@ -1,0 +1,141 @@
+package plugin
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/narthex-io/narthex/host/plugin/grant"
+	"github.com/narthex-io/narthex/host/plugin/process"
+	"github.com/narthex-io/narthex/host/plugin/session"
+	"github.com/narthex-io/narthex/host/plugin/wasm"
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// guest is a running instance of a plugin; *session.Session is one.
+type guest interface {
+	Discovery() sdk.Discovery
+	Exporter() sdk.Exporter
+	Grants() grant.Set
+	Stats() session.Stats
+	// Done is closed when the guest is gone; Err then says why.
+	Done() <-chan struct{}
+	Err() error
+	// Close stops the guest and waits until it is gone, by force when ctx is done.
+	Close(ctx context.Context) error
+}
+
+// launcher starts guests. What it needs of a file is its bytes and what the operator decided.
+type launcher interface {
+	probe(ctx context.Context, f *file, s Settings) (sdk.Manifest, error)
+	launch(ctx context.Context, f *file, s Settings, u *Use) (guest, error)
+	close(ctx context.Context) error
+}
+
+// probeTimeout is for a guest's first frame. Compiling comes before and has no limit of its own.
+const probeTimeout = 15 * time.Second
+
+// transports is the launcher for real guests: sandboxed in this process, or processes of their own.
+type transports struct {
+	wasm *wasm.Runtime
+	log  *slog.Logger
+}
+
+func newTransports(o Options) (*transports, error) {
+	compiled := ""
+	if o.CacheDir != "" {
+		compiled = filepath.Join(o.CacheDir, "compiled")
+		if err := os.MkdirAll(compiled, 0o700); err != nil {
+			o.Logger.Warn("no folder for compiled plugins, each start compiles them", "err", err)
+			compiled = ""
+		}
+	}
+	r, err := wasm.New(context.Background(), wasm.Options{CacheDir: compiled})
+	if err != nil {
+		return nil, err
+	}
+	return &transports{wasm: r, log: o.Logger}, nil
+}
+
+func (t *transports) close(ctx context.Context) error { return t.wasm.Close(ctx) }
+
+func (t *transports) probe(ctx context.Context, f *file, s Settings) (sdk.Manifest, error) {
+	out := session.NewLog(t.log.With("plugin", f.name), session.LogLimits{})
+	defer func() { _ = out.Close() }()
+	tr, err := t.start(ctx, f, s, out)
+	if err != nil {
+		return sdk.Manifest{}, err
+	}
+	return session.Probe(ctx, tr, session.Limits{StartTimeout: probeTimeout})
+}
+
+func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (guest, error) {
+	log := t.log.With("plugin", f.name)
+	out := session.NewLog(log, session.LogLimits{})
+	tr, err := t.start(ctx, f, s, out)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := session.Open(ctx, tr, session.Options{
+		Kind:   u.kind(),
+		Config: sdk.Config(u.config()),
+		Grants: grant.Options{
+			BaseDir: u.BaseDir,
+			HTTP:    s.Grants.HTTP,
+			Files:   s.Grants.Files,
+			Client:  u.HTTPClient,
+		},
+		Logger: log,
+		Limits: session.Limits{
+			CallTimeout: time.Duration(s.Limits.CallTimeout),
+			OutputBytes: uint32(s.Limits.Output), //nolint:gosec // validated to be below 1 GiB
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return &loggedGuest{Session: opened, out: out}, nil
+}
+
+// start starts the file if it is still the one that was found.
+func (t *transports) start(ctx context.Context, f *file, s Settings, out *session.Log) (session.Transport, error) {
+	if f.transport == TransportProcess {
+		digest, err := digestOf(f.path)
+		if err != nil {
+			return nil, err
+		}
+		if digest != f.digest {
+			return nil, changedError(f)
+		}
+		return process.Start(ctx, f.path, process.StartOptions{MemoryBytes: uint64(s.Limits.Memory), Stderr: out})
+	}
+	code, err := os.ReadFile(f.path)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(code); hex.EncodeToString(sum[:]) != f.digest {
+		return nil, changedError(f)
+	}
+	return t.wasm.Start(ctx, code, wasm.StartOptions{Name: f.name, MemoryBytes: uint64(s.Limits.Memory), Stderr: out})
+}
+
+func changedError(f *file) error {
+	return fmt.Errorf("%s changed since the config was loaded: reload the config to use the new file", f.path)
+}
+
+// loggedGuest also flushes the guest's last log line.
+type loggedGuest struct {
+	*session.Session
+	out *session.Log
+}
+
+// Close implements guest.
+func (g *loggedGuest) Close(ctx context.Context) error {
+	return errors.Join(g.Session.Close(ctx), g.out.Close())
+}

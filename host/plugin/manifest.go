@@ -1,0 +1,66 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// manifest returns what the file says about itself. It asks each file once: answers are kept by digest.
+func (c *Catalogue) manifest(ctx context.Context, f *file, s Settings) (sdk.Manifest, error) {
+	kept := ""
+	if c.options.CacheDir != "" {
+		kept = filepath.Join(c.options.CacheDir, "manifests-v1", f.digest+".json")
+		if m, err := readManifest(kept); err == nil {
+			return m, nil
+		}
+	}
+	m, err := c.launcher.probe(ctx, f, s)
+	if err != nil || kept == "" {
+		return m, err
+	}
+	if err := writeManifest(kept, m); err != nil {
+		c.log.Warn("keeping a plugin's manifest failed", "plugin", f.name, "err", err)
+	}
+	return m, nil
+}
+
+func readManifest(path string) (sdk.Manifest, error) {
+	var m sdk.Manifest
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("read %s: %w", path, err)
+	}
+	return m, nil
+}
+
+func writeManifest(path string, m sdk.Manifest) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(dir, ".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone after a rename
+	_, err = tmp.Write(text)
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}

@@ -1,0 +1,182 @@
+package plugin
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/narthex-io/narthex/host/plugin/grant"
+	"github.com/narthex-io/narthex/host/plugin/session"
+	"github.com/narthex-io/narthex/sdk"
+)
+
+const (
+	firstPause = 500 * time.Millisecond
+	maxPause   = time.Minute
+	// failedAfter is how many guests in a row have to end before a plugin counts as failed.
+	failedAfter = 5
+	// steadyAfter is how long a guest has to run before its end counts as the first.
+	steadyAfter = time.Minute
+	// stopTimeout is how long a guest may take to stop when it is asked to.
+	stopTimeout = 5 * time.Second
+)
+
+// unit is what one distinct use of a plugin needs: it starts guests for it, and keeps count.
+type unit struct {
+	catalogue   *Catalogue
+	fingerprint string
+	file        *file
+	settings    Settings
+	use         Use
+	log         *slog.Logger
+	discovery   *Discovery // one of the two is set
+	exporter    *Exporter
+
+	mu       sync.Mutex
+	state    State
+	lastErr  error
+	failures int // ends in a row
+	started  time.Time
+	starts   int
+	restarts uint64
+	grants   grant.Set
+	updated  time.Time // last groups
+}
+
+func newUnit(c *Catalogue, fingerprint string, f *file, s Settings, u Use) *unit {
+	unit := &unit{
+		catalogue: c, fingerprint: fingerprint, file: f, settings: s, use: u, state: StateLoading,
+		log: c.log.With("plugin", f.name, "use", u.name()),
+	}
+	if u.kind() == sdk.KindDiscovery {
+		unit.discovery = newDiscovery(unit)
+	} else {
+		unit.exporter = newExporter(unit)
+	}
+	return unit
+}
+
+// start starts the unit's first guest.
+func (u *unit) start(ctx context.Context) error {
+	g, err := u.launch(ctx)
+	if err != nil {
+		return err
+	}
+	if u.discovery != nil {
+		u.discovery.offer(g)
+	} else {
+		u.exporter.start(g)
+	}
+	return nil
+}
+
+// launch starts a guest. The caller gives it back with end.
+func (u *unit) launch(ctx context.Context) (guest, error) {
+	u.mu.Lock()
+	u.starts++
+	if u.starts > 1 {
+		u.restarts++
+		u.catalogue.metrics.restarts.WithLabelValues(u.file.name).Inc()
+	}
+	u.mu.Unlock()
+	g, err := u.catalogue.launcher.launch(ctx, u.file, u.settings, &u.use)
+	if err != nil {
+		return nil, err
+	}
+	u.catalogue.ledger.add(u.file.name, g)
+	u.mu.Lock()
+	u.started, u.grants = time.Now(), g.Grants()
+	recovered := u.state == StateDegraded || u.state == StateFailed
+	u.state = StateReady
+	u.mu.Unlock()
+	if recovered {
+		u.log.Info("plugin runs again")
+	} else {
+		u.log.Debug("plugin runs", "path", u.file.path, "version", u.file.manifest.Version)
+	}
+	return g, nil
+}
+
+// end closes a guest.
+func (u *unit) end(g guest) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := g.Close(ctx); err != nil {
+		u.log.Debug("plugin did not end in an orderly way", "err", err)
+	}
+	u.catalogue.ledger.remove(g)
+}
+
+// failed notes that a guest ended, or did not start, and returns for how long to wait before the next one.
+func (u *unit) failed(err error) time.Duration {
+	u.mu.Lock()
+	if !u.started.IsZero() && time.Since(u.started) >= steadyAfter {
+		u.failures = 0
+	}
+	u.started = time.Time{}
+	u.failures++
+	u.lastErr = err
+	u.state = StateDegraded
+	if u.failures >= failedAfter {
+		u.state = StateFailed
+	}
+	pause := pauseAfter(u.failures)
+	failures := u.failures
+	u.mu.Unlock()
+	reason := session.ReasonOf(err)
+	if reason == "" {
+		reason = session.ReasonError
+	}
+	u.catalogue.metrics.ends.WithLabelValues(u.file.name, string(reason)).Inc()
+	u.log.Warn("plugin ended, restarting it", "err", err, "reason", string(reason), "in", pause, "failures", failures)
+	return pause
+}
+
+// pauseAfter doubles with each failure and has a random part, so that plugins that fail together do not restart
+// together.
+func pauseAfter(failures int) time.Duration {
+	d := maxPause
+	if shift := failures - 1; shift < 10 {
+		d = min(firstPause<<shift, maxPause)
+	}
+	return d/2 + rand.N(d/2) //nolint:gosec // not a secret
+}
+
+// sleep waits, and reports whether it was not interrupted.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// err returns why there is no guest.
+func (u *unit) err() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.lastErr
+}
+
+// retire lets go of the unit and calls gone when nothing of it runs any more.
+func (u *unit) retire(gone func()) {
+	if u.discovery != nil {
+		u.discovery.retire(gone)
+	} else {
+		u.exporter.retire(gone)
+	}
+}
+
+// close ends the unit now and waits for it.
+func (u *unit) close() {
+	if u.discovery != nil {
+		u.discovery.close()
+	} else {
+		u.exporter.close()
+	}
+}

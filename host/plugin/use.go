@@ -1,0 +1,78 @@
+package plugin
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// Use is one place in the config that needs a plugin. Exactly one of Key and Plugin is set.
+type Use struct {
+	// Key is a claimed key, such as file_sd_configs: the plugin that claims it serves as a discovery.
+	Key string
+	// Plugin is the name of an exporter.
+	Plugin string
+	// Config is the plugin's section as JSON, without the fields that the host handles itself; empty means {}.
+	Config json.RawMessage
+	// BaseDir is the folder that relative paths in Config start from, the config file's.
+	BaseDir string
+	// Position starts the errors about this use: prometheus.yml:12: scrape_configs[0].file_sd_configs[0].
+	Position string
+	// HTTPFields names the HTTP client's fields that the host took out of the section, such as tls_config. They are a
+	// mistake when the plugin does not ask for HTTP.
+	HTTPFields []string
+	// HTTPClient sends the guest's requests, with the operator's credentials. Nil means a plain client.
+	HTTPClient *http.Client
+	// HTTPKey changes when what HTTPClient was made from changes. It holds a digest rather than a secret.
+	HTTPKey string
+}
+
+func (u *Use) kind() sdk.Kind {
+	if u.Key != "" {
+		return sdk.KindDiscovery
+	}
+	return sdk.KindExporter
+}
+
+// name is what the use is about, for errors.
+func (u *Use) name() string {
+	if u.Key != "" {
+		return u.Key
+	}
+	return "exporter " + u.Plugin
+}
+
+func (u *Use) errorf(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	if u.Position == "" {
+		return fmt.Errorf("%s: %w", u.name(), err)
+	}
+	return fmt.Errorf("%s: %w", u.Position, err)
+}
+
+// fingerprint identifies what a guest is made of: with the same one, a running guest can stay.
+func (u *Use) fingerprint(f *file, s Settings) (string, error) {
+	text, err := json.Marshal(struct {
+		Name, Path, Digest string
+		Kind               sdk.Kind
+		Config             json.RawMessage
+		BaseDir, HTTPKey   string
+		Settings           Settings
+	}{f.name, f.path, f.digest, u.kind(), u.config(), u.BaseDir, u.HTTPKey, s})
+	if err != nil {
+		return "", fmt.Errorf("encode the config of plugin %s: %w", f.name, err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+func (u *Use) config() json.RawMessage {
+	if len(u.Config) == 0 {
+		return json.RawMessage("{}")
+	}
+	return u.Config
+}
