@@ -1,0 +1,299 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// Damage is a part of the log that could not be read.
+type Damage struct {
+	Segment Segment
+	// Offset is where the damage begins, in bytes from the start of the file.
+	Offset int64
+	Err    error
+}
+
+// Error names file, offset and reason.
+func (d *Damage) Error() string {
+	return fmt.Sprintf("%s at offset %d: %v", d.Segment.Path(), d.Offset, d.Err)
+}
+
+// Unwrap returns the reason.
+func (d *Damage) Unwrap() error { return d.Err }
+
+// Reader reads the records of segments, one after the other. What is damaged is left out and reported; reading goes on
+// with the next record that begins on a later page, so that parts of two records are never joined.
+type Reader struct {
+	fs       FS
+	segs     []Segment
+	onDamage func(*Damage)
+	dec      decompressor
+
+	next    int // index in segs of the segment to open next
+	file    File
+	size    int64
+	page    []byte
+	buf     []byte
+	pageOff int64 // offset of page in the file
+	at      int   // position in page
+
+	partial     []byte // fragments of the record that is being put together
+	inRecord    bool
+	recordStart int64 // where it begins
+	flags       byte
+	padding     int64 // where padding began that must not be followed by anything; -1 if there is none
+	end         int64 // end of the last whole record in the segment
+	torn        bool
+
+	rec []byte
+}
+
+// NewReader returns a reader over segments. onDamage is called, if not nil, for each damage, from within
+// [Reader.Next].
+func NewReader(fs FS, segs []Segment, onDamage func(*Damage)) *Reader {
+	if onDamage == nil {
+		onDamage = func(*Damage) {}
+	}
+	return &Reader{fs: fs, segs: segs, onDamage: onDamage, buf: make([]byte, pageSize)}
+}
+
+// Next goes to the next record and reports whether there is one.
+func (r *Reader) Next() bool {
+	for {
+		if r.file == nil {
+			if r.next >= len(r.segs) {
+				return false
+			}
+			r.open()
+			continue
+		}
+		if r.at >= len(r.page) {
+			if !r.nextPage() {
+				r.closeSegment()
+			}
+			continue
+		}
+		if r.fragment() {
+			return true
+		}
+	}
+}
+
+// Record returns the current record, which is valid until the next call of Next.
+func (r *Reader) Record() []byte { return r.rec }
+
+// Segment returns the segment of the current record, and Offset where in it the record begins.
+func (r *Reader) Segment() Segment { return r.segs[max(r.next-1, 0)] }
+
+// Offset returns where in the segment the current record begins.
+func (r *Reader) Offset() int64 { return r.recordStart }
+
+// Report counts the current record as damaged: it was read whole, but its content makes no sense.
+func (r *Reader) Report(err error) { r.damage(r.recordStart, err) }
+
+// TornTail reports whether the last segment ends within a record, as it does when a process dies while it writes, and
+// where the last whole record ends. It is valid once Next has returned false. Such a tail is no damage: it was never
+// acknowledged.
+func (r *Reader) TornTail() (seg Segment, size int64, torn bool) {
+	if len(r.segs) == 0 {
+		return Segment{}, 0, false
+	}
+	return r.segs[len(r.segs)-1], r.end, r.torn
+}
+
+// Close releases the reader. It may be called at any time.
+func (r *Reader) Close() error {
+	r.dec.close()
+	if r.file == nil {
+		return nil
+	}
+	err := r.file.Close()
+	r.file = nil
+	return err
+}
+
+func (r *Reader) damage(offset int64, err error) {
+	r.onDamage(&Damage{Segment: r.Segment(), Offset: offset, Err: err})
+}
+
+func (r *Reader) open() {
+	seg := r.segs[r.next]
+	r.next++
+	file, err := r.fs.Open(seg.Path())
+	if err != nil {
+		r.damage(0, err)
+		return
+	}
+	size, err := file.Size()
+	if err != nil {
+		r.damage(0, err)
+		_ = file.Close()
+		return
+	}
+	r.file, r.size, r.page, r.pageOff, r.at = file, size, nil, -pageSize, 0
+	r.inRecord, r.padding, r.end, r.torn = false, -1, 0, false
+}
+
+func (r *Reader) closeSegment() {
+	if r.inRecord {
+		if r.next == len(r.segs) {
+			r.torn = true
+		} else {
+			r.damage(r.recordStart, errors.New("the segment ends within a record"))
+		}
+		r.inRecord = false
+	}
+	_ = r.file.Close() // Opened for reading alone.
+	r.file = nil
+}
+
+// nextPage loads the next page that can be read and reports whether there was one.
+func (r *Reader) nextPage() bool {
+	for {
+		r.pageOff += pageSize
+		if r.pageOff >= r.size {
+			return false
+		}
+		n := int(min(pageSize, r.size-r.pageOff))
+		got, err := r.file.ReadAt(r.buf[:n], r.pageOff)
+		if got == n || errors.Is(err, io.EOF) {
+			r.page, r.at = r.buf[:got], 0
+			return got > 0
+		}
+		r.dropRecord()
+		r.damage(r.pageOff, fmt.Errorf("read page: %w", err))
+	}
+}
+
+// fragment reads one fragment and reports whether it completed a record.
+func (r *Reader) fragment() bool {
+	offset := r.pageOff + int64(r.at)
+	kind := r.page[r.at] & kindMask
+	if kind == kindPadding {
+		r.pad(offset)
+		return false
+	}
+	if r.padding >= 0 {
+		r.damage(r.padding, errors.New("zeros where records should be"))
+		r.padding = -1
+	}
+	part, err := r.part()
+	if err != nil {
+		r.breakOff(offset, err)
+		return false
+	}
+	flags := r.page[r.at] &^ kindMask
+	r.at += headerSize + len(part)
+	return r.join(offset, kind, flags, part)
+}
+
+// part returns the content of the fragment at the current position.
+func (r *Reader) part() ([]byte, error) {
+	p := r.page[r.at:]
+	if len(p) < headerSize {
+		return nil, r.short(fmt.Errorf("%d bytes are no header", len(p)))
+	}
+	n := int(binary.BigEndian.Uint16(p[1:]))
+	if n > pageSize-r.at-headerSize {
+		return nil, fmt.Errorf("a fragment of %d bytes does not fit its page", n)
+	}
+	if n > len(p)-headerSize {
+		return nil, r.short(fmt.Errorf("a fragment of %d bytes has %d", n, len(p)-headerSize))
+	}
+	part := p[headerSize : headerSize+n]
+	if got, want := crc32.Checksum(part, castagnoli), binary.BigEndian.Uint32(p[3:]); got != want {
+		return nil, fmt.Errorf("checksum is %08x, should be %08x", got, want)
+	}
+	return part, nil
+}
+
+// errShort marks a fragment that the end of the file cuts off.
+type errShort struct{ error }
+
+func (r *Reader) short(err error) error {
+	if len(r.page) < pageSize && r.next == len(r.segs) {
+		return errShort{err}
+	}
+	return err
+}
+
+// breakOff gives up the page, and the record of which the failed fragment may have been a part.
+func (r *Reader) breakOff(offset int64, err error) {
+	if errors.As(err, &errShort{}) {
+		r.torn, r.inRecord = true, false
+	} else {
+		r.dropRecord()
+		r.damage(offset, err)
+	}
+	r.at = len(r.page)
+}
+
+// dropRecord reports the record that is being put together as incomplete.
+func (r *Reader) dropRecord() {
+	if r.inRecord {
+		r.damage(r.recordStart, errors.New("record is not continued"))
+		r.inRecord = false
+	}
+}
+
+// pad skips the rest of the page.
+func (r *Reader) pad(offset int64) {
+	r.dropRecord()
+	rest := r.page[r.at:]
+	r.at = len(r.page)
+	for _, c := range rest {
+		if c != 0 {
+			r.damage(offset, errors.New("padding that is not zero"))
+			return
+		}
+	}
+	if len(rest) >= headerSize && r.padding < 0 {
+		// Right at the end of a segment and wrong before it: remember it until something follows.
+		r.padding = offset
+	}
+}
+
+// join adds a fragment to the record and reports whether that is complete.
+func (r *Reader) join(offset int64, kind, flags byte, part []byte) bool {
+	switch kind {
+	case kindFull, kindFirst:
+		r.dropRecord()
+		r.recordStart, r.flags = offset, flags
+		r.inRecord = true
+		r.partial = r.partial[:0]
+	case kindMiddle, kindLast:
+		if !r.inRecord {
+			r.damage(offset, errors.New("fragment continues no record"))
+			return false
+		}
+		if flags != r.flags {
+			r.dropRecord()
+			return false
+		}
+	default:
+		r.dropRecord()
+		r.damage(offset, fmt.Errorf("fragment of unknown kind %d", kind))
+		r.at = len(r.page)
+		return false
+	}
+	if kind == kindFirst || kind == kindMiddle {
+		r.partial = append(r.partial, part...)
+		return false
+	}
+	if kind == kindLast {
+		r.partial = append(r.partial, part...)
+		part = r.partial
+	}
+	r.inRecord = false
+	r.end = r.pageOff + int64(r.at)
+	rec, err := r.dec.decode(flags, part)
+	if err != nil {
+		r.damage(r.recordStart, err)
+		return false
+	}
+	r.rec = rec
+	return true
+}
