@@ -31,12 +31,13 @@ func (g *guest) call(ctx context.Context, f wire.Frame) error {
 		g.mu.Lock()
 		delete(g.cancels, f.ID)
 		g.mu.Unlock()
-		// A failed send means that the host is gone, which the loop notices too.
-		if err != nil {
-			_ = g.sendError(f.ID, err)
-			return
+		if err == nil {
+			err = g.conn.Send(wire.Frame{Type: wire.Result, ID: f.ID, Payload: result})
 		}
-		_ = g.conn.Send(wire.Frame{Type: wire.Result, ID: f.ID, Payload: result})
+		if err != nil {
+			// When this fails too, the host is gone, which the loop notices.
+			_ = g.sendError(f.ID, err)
+		}
 	})
 	return nil
 }

@@ -43,7 +43,7 @@ type Transport interface {
 type Limits struct {
 	// MessageBytes is the largest payload in either direction. [64 MiB]
 	MessageBytes uint32
-	// OutputBytes is the largest exposition. [16 MiB]
+	// OutputBytes is the largest exposition, never more than MessageBytes. [16 MiB]
 	OutputBytes uint32
 	// StartTimeout is the time for HELLO, START and READY together. [15 s]
 	StartTimeout time.Duration
@@ -59,7 +59,7 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	return Limits{
+	l = Limits{
 		MessageBytes:    cmp.Or(l.MessageBytes, 64<<20),
 		OutputBytes:     cmp.Or(l.OutputBytes, 16<<20),
 		StartTimeout:    cmp.Or(l.StartTimeout, 15*time.Second),
@@ -68,6 +68,8 @@ func (l Limits) withDefaults() Limits {
 		HTTPConcurrent:  cmp.Or(l.HTTPConcurrent, 16),
 		FilesConcurrent: cmp.Or(l.FilesConcurrent, 16),
 	}
+	l.OutputBytes = min(l.OutputBytes, l.MessageBytes)
+	return l
 }
 
 // Options configure a session.

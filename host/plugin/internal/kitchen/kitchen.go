@@ -61,7 +61,8 @@ func parse(raw sdk.Config) (Config, error) {
 	case "":
 		return c, errors.New("field do: missing")
 	case "slow-start":
-		select {}
+		// Sleeping, because a wasm guest in which nothing can ever happen again is ended by its own runtime.
+		time.Sleep(time.Hour)
 	}
 	return c, nil
 }
@@ -87,7 +88,8 @@ func (e *exporter) Collect(ctx context.Context, w io.Writer) error {
 		<-ctx.Done()
 		return ctx.Err()
 	case "ignore-cancel":
-		select {}
+		// Sleeping, because a wasm guest in which nothing can ever happen again is ended by its own runtime.
+		time.Sleep(time.Hour)
 	case "loop":
 		for i := 0; ; i++ {
 			e.running.Store(int32(i & 1))
@@ -226,7 +228,8 @@ func (d *discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 	case "watch":
 		return d.watch(ctx, updates)
 	case "ignore-cancel":
-		select {}
+		// Sleeping, because a wasm guest in which nothing can ever happen again is ended by its own runtime.
+		time.Sleep(time.Hour)
 	}
 	return fmt.Errorf("cannot discover: %s", d.config.Text)
 }

@@ -1,0 +1,143 @@
+package wasm_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/narthex-io/narthex/host/plugin/internal/kitchen"
+	"github.com/narthex-io/narthex/host/plugin/internal/runtimetest"
+	"github.com/narthex-io/narthex/host/plugin/session"
+	"github.com/narthex-io/narthex/host/plugin/wasm"
+	"github.com/narthex-io/narthex/sdk"
+)
+
+//nolint:gochecknoglobals // built once for the test binary
+var guests *runtimetest.Guests
+
+func TestMain(m *testing.M) {
+	var err error
+	if guests, err = runtimetest.NewGuests(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = guests.Close()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func read(tb testing.TB, path string) []byte {
+	tb.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// newRuntime returns a runtime with the test binary's compilation cache.
+func newRuntime(tb testing.TB) *wasm.Runtime {
+	tb.Helper()
+	r, err := wasm.New(tb.Context(), wasm.Options{CacheDir: filepath.Join(guests.Dir(), "cache")})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := r.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return r
+}
+
+func suite(tb testing.TB, change ...func(*wasm.StartOptions)) runtimetest.Suite {
+	tb.Helper()
+	r, code := newRuntime(tb), read(tb, guests.Wasm(tb, runtimetest.Kitchen))
+	if err := r.Compile(tb.Context(), code); err != nil {
+		tb.Fatal(err)
+	}
+	return runtimetest.Suite{
+		Killable: true,
+		Start: func(tb testing.TB, stderr io.Writer) session.Transport {
+			tb.Helper()
+			o := wasm.StartOptions{Name: "kitchen", Stderr: stderr}
+			for _, f := range change {
+				f(&o)
+			}
+			i, err := r.Start(tb.Context(), code, o)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return i
+		},
+	}
+}
+
+func TestWasm(t *testing.T) { runtimetest.Run(t, suite(t)) }
+
+func TestMemoryBomb(t *testing.T) {
+	s := suite(t, func(o *wasm.StartOptions) { o.MemoryBytes = 24 << 20 })
+	sess := s.Open(t, sdk.KindExporter, kitchen.Config{Do: "oom"})
+	if _, err := runtimetest.Collect(t, sess); err == nil {
+		t.Error("a guest took more memory than it may have")
+	}
+	<-sess.Done()
+	if got := session.ReasonOf(sess.Err()); got != session.ReasonMemory {
+		t.Errorf("ended with %q: %v", got, sess.Err())
+	}
+	if n := sess.Stats().MemoryBytes; n != 0 {
+		t.Errorf("%d bytes are held after the end", n)
+	}
+}
+
+func TestGiantMessage(t *testing.T) {
+	s := suite(t, func(o *wasm.StartOptions) { o.MessageBytes = 1 << 20 })
+	sess := s.Open(t, sdk.KindExporter, kitchen.Config{Do: "giant", Size: 2 << 20})
+	if out, err := runtimetest.Collect(t, sess); err == nil {
+		t.Errorf("%d bytes passed a limit of 1 MiB", len(out))
+	}
+}
+
+func TestSandbox(t *testing.T) {
+	s := suite(t)
+	sess := s.Open(t, sdk.KindExporter, kitchen.Config{Do: "environment"})
+	out, err := runtimetest.Collect(t, sess)
+	if err != nil || out != "env=0 args=[] host=\"wasip1\" recent=true\n" {
+		t.Errorf("the guest sees %q, %v", out, err)
+	}
+	for _, path := range []string{"/etc/passwd", "/proc/self/environ", "/nx/../etc/passwd", "/nx/other"} {
+		sess := s.Open(t, sdk.KindExporter, kitchen.Config{Do: "open", Text: path})
+		if _, err := runtimetest.Collect(t, sess); err == nil {
+			t.Errorf("the guest can open %s", path)
+		}
+	}
+}
+
+func TestNotAPlugin(t *testing.T) {
+	r := newRuntime(t)
+	if _, err := r.Start(t.Context(), []byte("\x7fELF"), wasm.StartOptions{Name: "x"}); err == nil || !strings.Contains(err.Error(), "start guest x: compile module") {
+		t.Errorf("starting an ELF file: %v", err)
+	}
+	// A module without _start, and one that ends without a word.
+	empty := []byte("\x00asm\x01\x00\x00\x00")
+	i, err := r.Start(t.Context(), empty, wasm.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = session.Open(t.Context(), i, session.Options{})
+	if session.ReasonOf(err) != session.ReasonProtocol {
+		t.Errorf("a module without _start: %v", err)
+	}
+}
