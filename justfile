@@ -28,13 +28,11 @@ run *flags: build
 
 # format
 fmt:
-    go -C tools build -o ../bin/tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-    bin/tools/golangci-lint fmt ./...
+    ./tools/golangci-lint fmt ./...
 
 # lint
 lint:
-    go -C tools build -o ../bin/tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-    bin/tools/golangci-lint run ./...
+    ./tools/golangci-lint run ./...
 
 # all tests, with the race detector
 test *args:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -37,13 +38,36 @@ type StaticConfig struct {
 }
 
 // Configs says where targets come from: the part about discovery of a config section. The section that it belongs to
-// calls [Configs.Take] before it decodes the rest, and inlines the struct for marshalling.
+// calls [Configs.Take] before it decodes the rest, and [Configs.AppendTo] after it encoded the rest.
 type Configs struct {
-	Static []StaticConfig `yaml:"static_configs,omitempty"`
-	// Shown are the entries for plugins by key, without secrets, for display.
-	Shown map[string][]any `yaml:",inline"`
+	Static []StaticConfig
 	// Plugins are the entries for plugins in the order of the file.
-	Plugins []Config `yaml:"-"`
+	Plugins []Config
+	// shown are the entries for plugins by key, without secrets, for display.
+	shown map[string][]any
+}
+
+// AppendTo adds the part to a section's mapping, for display.
+func (c *Configs) AppendTo(section *yaml.Node) error {
+	add := func(key string, list any) error {
+		var value yaml.Node
+		if err := value.Encode(list); err != nil {
+			return err
+		}
+		section.Content = append(section.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}, &value)
+		return nil
+	}
+	if len(c.Static) > 0 {
+		if err := add("static_configs", c.Static); err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.shown)) {
+		if err := add(key, c.shown[key]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Take moves the keys about discovery from a mapping into c and returns the mapping without them; the given node stays
@@ -105,10 +129,10 @@ func (c *Configs) take(key string, value *yaml.Node) error {
 		if err := json.Unmarshal(text, &shown); err != nil {
 			return strictyaml.At(strictyaml.Index("", i), err)
 		}
-		if c.Shown == nil {
-			c.Shown = map[string][]any{}
+		if c.shown == nil {
+			c.shown = map[string][]any{}
 		}
-		c.Shown[key] = append(c.Shown[key], withoutSecrets(shown))
+		c.shown[key] = append(c.shown[key], withoutSecrets(shown))
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ import (
 // Config is one entry of scrape_configs: a job. It is ready for use after [Config.Complete] and immutable from then on.
 type Config struct {
 	// Discovery says where the targets come from.
-	Discovery discovery.Configs `yaml:",inline"`
+	Discovery discovery.Configs `yaml:"-"`
 	// Exporters are exporter plugins that are targets of the job, scraped in memory.
 	Exporters []ExporterConfig `yaml:"exporters,omitempty"`
 
@@ -118,25 +118,17 @@ func (c *Config) UnmarshalYAML(node *yaml.Node) error {
 	if err != nil {
 		return err
 	}
-	found := c.Discovery
-	c.Discovery = discovery.Configs{}
-	if err := strictyaml.Decode(rest, (*plain)(c)); err != nil {
-		return err
-	}
-	if len(c.Discovery.Shown) > 0 { // The inlined map took what is no field.
-		return unknownField(rest, c.Discovery.Shown)
-	}
-	c.Discovery = found
-	return nil
+	return strictyaml.Decode(rest, (*plain)(c))
 }
 
-func unknownField(node *yaml.Node, unknown map[string][]any) error {
-	for _, key := range node.Content {
-		if _, ok := unknown[key.Value]; ok {
-			return &strictyaml.Error{Line: key.Line, Path: key.Value, Err: errors.New("unknown field")}
-		}
+// MarshalYAML shows the job without secrets.
+func (c *Config) MarshalYAML() (any, error) {
+	type plain Config
+	var node yaml.Node
+	if err := node.Encode((*plain)(c)); err != nil {
+		return nil, err
 	}
-	return errors.New("unknown field")
+	return &node, c.Discovery.AppendTo(&node)
 }
 
 // SetDirectory makes relative paths of credential files relative to dir.

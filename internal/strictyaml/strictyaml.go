@@ -42,10 +42,18 @@ func (e *Error) Error() string {
 // Unwrap returns the mistake itself.
 func (e *Error) Unwrap() error { return e.Err }
 
-// At says in which field err is. An err that names a field already gets path in front. A nil err stays nil.
+// At says in which field err is. An err that names a field already gets path in front, and so does each of several
+// joined errors. A nil err stays nil.
 func At(path string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // looks at this error alone
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, At(path, e))
+		}
+		return errors.Join(all...)
 	}
 	var inner *Error
 	if errors.As(err, &inner) {

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/narthex-io/narthex/promql"
+)
+
+// enableFeatures sets what --enable-feature names. A feature of a part that this version lacks is an error; names that
+// mean nothing any more, or never did, are logged.
+func enableFeatures(opts *promql.Options, lists []string, log *slog.Logger) error {
+	for _, list := range lists {
+		for name := range strings.SplitSeq(list, ",") {
+			switch name = strings.TrimSpace(name); name {
+			case "":
+			case "promql-experimental-functions":
+				opts.EnableExperimentalFunctions = true
+			case "promql-delayed-name-removal":
+				opts.EnableDelayedNameRemoval = true
+			case "promql-duration-expr", "native-histograms", "ooo-native-histograms":
+				log.Info("feature is always on", "feature", name)
+			case "auto-reload-config":
+				return fmt.Errorf("--enable-feature: %s has become the flag --config.auto-reload", name)
+			case "concurrent-rule-eval", "created-timestamp-zero-ingestion", "delayed-compaction", "exemplar-storage",
+				"extra-scrape-metrics", "fast-startup", "histograms-st-encoding", "memory-snapshot-on-shutdown",
+				"metadata-wal-records", "old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion",
+				"promql-binop-fill-modifiers", "promql-extended-range-selectors", "promql-per-step-stats", "search-api",
+				"st-storage", "st-synthesis", "type-and-unit-labels", "use-start-timestamps", "use-uncached-io", "xor2-encoding":
+				return fmt.Errorf("--enable-feature: this version does not have %s yet: remove it", name)
+			default:
+				log.Warn("unknown option for --enable-feature", "option", name)
+			}
+		}
+	}
+	return nil
+}

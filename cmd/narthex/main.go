@@ -1,0 +1,101 @@
+// Command narthex is a Prometheus-compatible monitoring server whose discoveries, exporters and parsers are plugins.
+// Started with flags it serves, as prometheus would; its subcommands check configurations and handle plugins.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/narthex-io/narthex/host"
+)
+
+// Set by the linker.
+var (
+	version  = "0.0.0-dev"
+	revision = "unknown"
+)
+
+// Exit codes, as upstream's.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := rootCommand(streams{os.Stdin, os.Stdout, os.Stderr}).ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "narthex: %v\n", err)
+	var usage *usageError
+	var config *host.ConfigError
+	if errors.As(err, &usage) || errors.As(err, &config) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// streams are where commands read and write.
+type streams struct {
+	in       *os.File
+	out, err *os.File
+}
+
+// usageError means that the command line or the settings make no sense.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func rootCommand(io streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "narthex",
+		Short: "Prometheus-compatible monitoring with everything outside as a plugin",
+		Long: "Without a subcommand, narthex serves: it takes Prometheus's flags and configuration file.\n" +
+			"Each flag can also be set in --settings.file and by an environment variable such as\n" +
+			"NARTHEX_STORAGE_TSDB_PATH; flags win.",
+		Args:          noArgs,
+		Version:       versionText(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), io, cmd.Flags(), nil, nil)
+		},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetOut(io.out)
+	root.SetErr(io.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	})
+	root.CompletionOptions.HiddenDefaultCmd = true
+	addFlags(root.Flags())
+	root.AddCommand(demoCommand(io), checkCommand(io), pluginCommand(io))
+	return root
+}
+
+// noArgs refuses arguments that are no subcommand.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Errorf("unexpected argument %q; see %s --help", args[0], cmd.CommandPath())}
+	}
+	return nil
+}
+
+func versionText() string {
+	return fmt.Sprintf("narthex, version %s (revision: %s, compatible with Prometheus %s)\n  go version: %s\n  platform:   %s/%s",
+		version, revision, host.PrometheusVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}

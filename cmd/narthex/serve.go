@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/prometheus/common/promslog"
+	"github.com/spf13/pflag"
+
+	"github.com/narthex-io/narthex/host"
+	"github.com/narthex-io/narthex/promql"
+	"github.com/narthex-io/narthex/tsdb"
+)
+
+// serve runs the server until ctx is done. defaults replace defaults of settings; onReady is called when the server is
+// ready.
+func serve(ctx context.Context, io streams, fs *pflag.FlagSet, defaults map[string]string, onReady func(*url.URL)) error {
+	v, err := mergeSettings(fs, os.Environ(), defaults)
+	if err != nil {
+		return &usageError{err}
+	}
+	log, err := newLogger(io, v)
+	if err != nil {
+		return &usageError{err}
+	}
+	opts, err := hostOptions(v, log)
+	if err != nil {
+		return &usageError{err}
+	}
+	log.Info("starting", "version", version, "revision", revision, "go", runtime.Version())
+	stopLimits := limitResources(v, log)
+	defer stopLimits()
+	reload := make(chan struct{}, 1)
+	stopSignals := onHangup(reload)
+	defer stopSignals()
+	opts.Reload, opts.OnReady = reload, onReady
+	h, err := host.New(ctx, opts)
+	if err != nil {
+		return err
+	}
+	return h.Run(ctx)
+}
+
+func newLogger(io streams, v *values) (*slog.Logger, error) {
+	level, format := promslog.NewLevel(), promslog.NewFormat()
+	if err := level.Set(v.text("log.level")); err != nil {
+		return nil, fmt.Errorf("--log.level: %w", err)
+	}
+	if err := format.Set(v.text("log.format")); err != nil {
+		return nil, fmt.Errorf("--log.format: %w", err)
+	}
+	return promslog.New(&promslog.Config{Level: level, Format: format, Writer: io.err}), nil
+}
+
+// onHangup turns SIGHUP into values on reload, folding those that come faster than reloads.
+func onHangup(reload chan<- struct{}) (stop func()) {
+	hangup, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangup, syscall.SIGHUP)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-hangup:
+				select {
+				case reload <- struct{}{}:
+				default:
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(done)
+		<-ended
+	}
+}
+
+// limitResources follows the limits of the container. Go does so for processors by itself.
+func limitResources(v *values, log *slog.Logger) (stop func()) {
+	if !v.flag("auto-gomaxprocs") {
+		runtime.GOMAXPROCS(runtime.NumCPU())
+	}
+	if !v.flag("auto-gomemlimit") || os.Getenv("GOMEMLIMIT") != "" {
+		return func() {}
+	}
+	limit, err := memlimit.SetGoMemLimitWithOpts(
+		memlimit.WithRatio(v.float("auto-gomemlimit.ratio")),
+		memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)),
+		memlimit.WithRefreshInterval(v.duration("auto-gomemlimit.refresh-interval")),
+	)
+	if err != nil {
+		log.Warn("memory limit not set", "err", err)
+	} else {
+		log.Debug("memory limit set", "bytes", limit)
+	}
+	return func() {}
+}
+
+func hostOptions(v *values, log *slog.Logger) (host.Options, error) {
+	var errs []error
+	storage, err := storageOptions(v)
+	errs = append(errs, err)
+	external, err := externalURL(v)
+	errs = append(errs, err)
+	origin, err := regexp.Compile("^(?s:" + v.text("web.cors.origin") + ")$")
+	if err != nil {
+		errs = append(errs, fmt.Errorf("--web.cors.origin: %w", err))
+	}
+	if ratio := v.float("auto-gomemlimit.ratio"); ratio <= 0 || ratio > 1 {
+		errs = append(errs, errors.New("--auto-gomemlimit.ratio must be greater than 0 and less than or equal to 1"))
+	}
+	query, err := queryOptions(v, log)
+	errs = append(errs, err)
+	opts := host.Options{
+		ConfigFile:              v.text("config.file"),
+		Getenv:                  os.Getenv,
+		ListenAddresses:         v.list("web.listen-address"),
+		WebConfigFile:           v.text("web.config.file"),
+		MaxConnections:          v.int("web.max-connections"),
+		ReadTimeout:             v.duration("web.read-timeout"),
+		ExternalURL:             external,
+		RoutePrefix:             v.text("web.route-prefix"),
+		EnableLifecycle:         v.flag("web.enable-lifecycle"),
+		CORSOrigin:              origin,
+		Storage:                 storage,
+		Query:                   query,
+		PluginDirectories:       pluginDirectories(v.list("plugins.directory")),
+		PluginCache:             v.text("plugins.cache-directory"),
+		DiscoveryReloadInterval: v.duration("scrape.discovery-reload-interval"),
+		SetGCPercent:            debug.SetGCPercent,
+		Flags:                   v.all(),
+		Build:                   host.Build{Version: version, Revision: revision, GoVersion: runtime.Version()},
+		Logger:                  log,
+	}
+	if v.flag("scrape.adjust-timestamps") {
+		opts.TimestampTolerance = v.duration("scrape.timestamp-tolerance")
+	}
+	if v.flag("config.auto-reload") {
+		opts.AutoReload = max(v.duration("config.auto-reload-interval"), time.Second)
+	}
+	if opts.Hostname, err = os.Hostname(); err != nil {
+		log.Warn("host name unknown: replicas may scrape at the same moments", "err", err)
+	}
+	return opts, errors.Join(errs...)
+}
+
+// pluginDirectories adds the places where plugins are looked for in any case.
+func pluginDirectories(given []string) []string {
+	if exe, err := os.Executable(); err == nil {
+		given = append(given, filepath.Join(filepath.Dir(exe), "plugins"))
+	}
+	return append(given, "plugins")
+}
+
+// Bounds of --storage.tsdb.wal-segment-size, as upstream's.
+const minSegment, maxSegment = 10 << 20, 256 << 20
+
+func storageOptions(v *values) (tsdb.Options, error) {
+	opts := tsdb.Options{
+		Dir:              v.text("storage.tsdb.path"),
+		MinBlockDuration: v.duration("storage.tsdb.min-block-duration"),
+		MaxBlockDuration: v.duration("storage.tsdb.max-block-duration"),
+		Retention: tsdb.Retention{
+			Time: v.duration("storage.tsdb.retention.time"), SizeBytes: v.bytes("storage.tsdb.retention.size"),
+		},
+		WALCompression: tsdb.Compression(v.text("storage.tsdb.wal-compression-type")),
+		WALSegmentSize: int(v.bytes("storage.tsdb.wal-segment-size")),
+		NoLockfile:     v.flag("storage.tsdb.no-lockfile"),
+	}
+	if !v.flag("storage.tsdb.wal-compression") {
+		opts.WALCompression = tsdb.CompressionNone
+	}
+	if opts.WALSegmentSize < minSegment || opts.WALSegmentSize > maxSegment {
+		return opts, fmt.Errorf("--storage.tsdb.wal-segment-size must be between 10MB and 256MB, not %s", v.text("storage.tsdb.wal-segment-size"))
+	}
+	return opts, nil
+}
+
+func externalURL(v *values) (*url.URL, error) {
+	text := v.text("web.external-url")
+	if text == "" {
+		return nil, nil //nolint:nilnil // no URL given
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("--web.external-url: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("--web.external-url: %q is no URL such as http://host:9090/path", text)
+	}
+	u.Path = "/" + strings.Trim(u.Path, "/")
+	return u, nil
+}
+
+func queryOptions(v *values, log *slog.Logger) (promql.Options, error) {
+	opts := promql.Options{
+		Timeout:        v.duration("query.timeout"),
+		MaxSamples:     v.int("query.max-samples"),
+		MaxConcurrency: v.int("query.max-concurrency"),
+		LookbackDelta:  v.duration("query.lookback-delta"),
+	}
+	return opts, enableFeatures(&opts, v.list("enable-feature"), log)
+}

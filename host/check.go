@@ -1,0 +1,48 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/host/plugin"
+)
+
+// CheckOptions say with what a configuration is checked.
+type CheckOptions struct {
+	Getenv            func(string) string
+	PluginDirectories []string
+	PluginCache       string
+}
+
+// CheckConfig loads a configuration as a server would, starts the plugins that it uses to have them check their
+// sections, and throws everything away. It returns the number of jobs.
+func CheckConfig(ctx context.Context, file string, opts CheckOptions) (jobs int, err error) {
+	cfg, err := config.Load(file, opts.Getenv)
+	if err != nil {
+		return 0, err
+	}
+	needs, err := needsOf(cfg)
+	if err != nil {
+		return 0, err
+	}
+	catalogue, err := plugin.New(plugin.Options{
+		Directories: opts.PluginDirectories,
+		CacheDir:    opts.PluginCache,
+		Logger:      slog.New(slog.DiscardHandler),
+		Registerer:  prometheus.NewRegistry(),
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, catalogue.Close()) }()
+	change, err := catalogue.Prepare(ctx, cfg.Plugins, needs.uses)
+	if err != nil {
+		return 0, err
+	}
+	change.Discard()
+	return len(cfg.ScrapeConfigs), nil
+}

@@ -1,0 +1,198 @@
+// Package config turns the configuration file into one immutable value made of the packages' own Config types.
+//
+// Start with [Load]. The schema is that of Prometheus, read strictly, plus the section plugins; sections of parts that
+// this version lacks are refused by name. Each error is one line: file, line, field and what is wrong.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/internal/strictyaml"
+	"github.com/narthex-io/narthex/model/labels"
+)
+
+// Config is a configuration that passed all checks. It is not changed after [Load].
+type Config struct {
+	Global            Global           `yaml:"global"`
+	Runtime           Runtime          `yaml:"runtime,omitempty"`
+	ScrapeConfigFiles []string         `yaml:"scrape_config_files,omitempty"`
+	ScrapeConfigs     []*scrape.Config `yaml:"scrape_configs,omitempty"`
+	Storage           Storage          `yaml:"storage,omitempty"`
+	Plugins           plugin.Config    `yaml:"plugins,omitempty"`
+
+	// Dir is the folder of the file, against which relative paths in it are resolved.
+	Dir string `yaml:"-"`
+	// Origins says where each job of ScrapeConfigs was read.
+	Origins []Origin `yaml:"-"`
+
+	missing missing
+}
+
+// Origin is the place of a job.
+type Origin struct {
+	// File is the file's path, Dir its folder, and Path the job's field path, such as scrape_configs[2].
+	File, Dir, Path string
+	document        *strictyaml.Document
+}
+
+// Position formats the place of a field below the job as FILE:LINE: PATH, for errors.
+func (o Origin) Position(field string) string {
+	path := strictyaml.Join(o.Path, field)
+	return fmt.Sprintf("%s:%d: %s", o.File, o.document.Line(path), path)
+}
+
+// Global is the section global.
+type Global struct {
+	scrape.Inherited   `yaml:",inline"`
+	EvaluationInterval model.Duration `yaml:"evaluation_interval,omitempty"`
+	RuleQueryOffset    model.Duration `yaml:"rule_query_offset,omitempty"`
+	// ExternalLabels are attached to what leaves the server. References to environment variables are replaced.
+	ExternalLabels map[string]string `yaml:"external_labels,omitempty"`
+	QueryLogFile   string            `yaml:"query_log_file,omitempty"`
+}
+
+// Labels returns the external labels as a set.
+func (g *Global) Labels() labels.Labels { return labels.FromMap(g.ExternalLabels) }
+
+// Runtime is the section runtime.
+type Runtime struct {
+	// GoGC is the growth of the heap, in percent, at which garbage is collected. Zero means 75, unless the
+	// environment variable GOGC says otherwise.
+	GoGC int `yaml:"gogc,omitempty"`
+}
+
+// Storage is the section storage.
+type Storage struct {
+	TSDB TSDB `yaml:"tsdb,omitempty"`
+	// Exemplars belong to a part that is missing.
+	Exemplars yaml.Node `yaml:"exemplars,omitempty"`
+}
+
+// TSDB is the section storage.tsdb.
+type TSDB struct {
+	Retention *Retention `yaml:"retention,omitempty"`
+
+	OutOfOrderTimeWindow           model.Duration `yaml:"out_of_order_time_window,omitempty"`
+	StaleSeriesCompactionThreshold float64        `yaml:"stale_series_compaction_threshold,omitempty"`
+	ChunkEncoding                  struct {
+		Floats string `yaml:"floats,omitempty"`
+	} `yaml:"chunk_encoding,omitempty"`
+}
+
+// Retention is the section storage.tsdb.retention. It wins over the flags; a nil Time leaves the flag in force.
+type Retention struct {
+	Time       *model.Duration  `yaml:"time,omitempty"`
+	Size       *scrape.ByteSize `yaml:"size,omitempty"`
+	Percentage float64          `yaml:"percentage,omitempty"`
+}
+
+// missing are the sections of parts that this version lacks.
+type missing struct {
+	RuleFiles   yaml.Node `yaml:"rule_files"`
+	Alerting    yaml.Node `yaml:"alerting"`
+	RemoteWrite yaml.Node `yaml:"remote_write"`
+	RemoteRead  yaml.Node `yaml:"remote_read"`
+	OTLP        yaml.Node `yaml:"otlp"`
+	Tracing     yaml.Node `yaml:"tracing"`
+}
+
+// check refuses the sections that say something.
+func (m *missing) check() error {
+	var errs []error
+	for _, s := range []struct {
+		field, part string
+		node        yaml.Node
+	}{
+		{"rule_files", "rules", m.RuleFiles},
+		{"alerting", "alerting", m.Alerting},
+		{"remote_write", "remote write", m.RemoteWrite},
+		{"remote_read", "remote read", m.RemoteRead},
+		{"otlp", "OTLP ingestion", m.OTLP},
+		{"tracing", "tracing", m.Tracing},
+	} {
+		if len(s.node.Content) > 0 || s.node.Kind == yaml.ScalarNode {
+			errs = append(errs, notYet(s.field, s.part))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func notYet(field, part string) error {
+	return strictyaml.At(field, fmt.Errorf("%s: not supported by this version yet: remove the field", part))
+}
+
+// String returns the configuration as YAML with its defaults filled in and secrets hidden.
+func (c *Config) String() string {
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(c), enc.Close()); err != nil {
+		return fmt.Sprintf("# the configuration cannot be shown: %v\n", err)
+	}
+	return b.String()
+}
+
+// complete fills in defaults and checks the file's own sections; scrape configs come later.
+func (c *Config) complete(expand func(string) string) error {
+	errs := []error{strictyaml.At("global", c.Global.complete(expand)), c.missing.check()}
+	if c.Runtime.GoGC < 0 {
+		errs = append(errs, strictyaml.At("runtime.gogc", errors.New("must not be negative")))
+	}
+	c.Plugins.SetDirectory(c.Dir)
+	return errors.Join(append(errs,
+		strictyaml.At("storage", c.Storage.check()),
+		strictyaml.At("plugins", c.Plugins.Validate()))...)
+}
+
+func (g *Global) complete(expand func(string) string) error {
+	errs := []error{g.CompleteGlobal()}
+	if g.EvaluationInterval == 0 {
+		g.EvaluationInterval = model.Duration(time.Minute)
+	}
+	if g.RuleQueryOffset != 0 {
+		errs = append(errs, notYet("rule_query_offset", "rules"))
+	}
+	if g.QueryLogFile != "" {
+		errs = append(errs, notYet("query_log_file", "the query log"))
+	}
+	for name, value := range g.ExternalLabels {
+		if !model.LabelName(name).IsValid() || name == labels.MetricName {
+			errs = append(errs, strictyaml.At("external_labels."+name, fmt.Errorf("%q is not a valid label name", name)))
+		}
+		g.ExternalLabels[name] = expand(value)
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Storage) check() error {
+	var errs []error
+	if len(s.Exemplars.Content) > 0 {
+		errs = append(errs, notYet("exemplars", "exemplar storage"))
+	}
+	t := &s.TSDB
+	if t.OutOfOrderTimeWindow != 0 {
+		errs = append(errs, notYet("tsdb.out_of_order_time_window", "out-of-order ingestion"))
+	}
+	if t.StaleSeriesCompactionThreshold != 0 {
+		errs = append(errs, notYet("tsdb.stale_series_compaction_threshold", "compaction of stale series"))
+	}
+	switch t.ChunkEncoding.Floats {
+	case "", "xor":
+	case "xor2":
+		errs = append(errs, notYet("tsdb.chunk_encoding.floats", "the encoding xor2"))
+	default:
+		errs = append(errs, strictyaml.At("tsdb.chunk_encoding.floats", fmt.Errorf("%q is neither xor nor xor2", t.ChunkEncoding.Floats)))
+	}
+	if t.Retention != nil && t.Retention.Percentage != 0 {
+		errs = append(errs, notYet("tsdb.retention.percentage", "retention by percentage"))
+	}
+	return errors.Join(errs...)
+}

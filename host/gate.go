@@ -1,0 +1,89 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb"
+)
+
+// errNotOpen is what reading and writing fail with before the storage is open and after it was closed.
+var errNotOpen = errors.New("the storage is not open")
+
+// gate is the storage as the other parts see it: it can be there or not. Queries that are under way hold the gate, so
+// that the storage is closed after they have ended.
+type gate struct {
+	mu      sync.RWMutex
+	db      *tsdb.DB
+	readers sync.WaitGroup
+}
+
+var (
+	_ storage.Appendable = (*gate)(nil)
+	_ storage.Queryable  = (*gate)(nil)
+)
+
+func (g *gate) open(db *tsdb.DB) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.db = db
+}
+
+// shut lets nobody in any more and waits for the queries under way.
+func (g *gate) shut() {
+	g.mu.Lock()
+	g.db = nil
+	g.mu.Unlock()
+	g.readers.Wait()
+}
+
+// get returns the storage, or nil.
+func (g *gate) get() *tsdb.DB {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.db
+}
+
+// Appender starts a batch, which fails while the storage is not open.
+func (g *gate) Appender() storage.Appender {
+	if db := g.get(); db != nil {
+		return db.Appender()
+	}
+	return noAppender{}
+}
+
+// Querier returns a snapshot of the storage, if it is open.
+func (g *gate) Querier(mint, maxt int64) (storage.Querier, error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.db == nil {
+		return nil, errNotOpen
+	}
+	q, err := g.db.Querier(mint, maxt)
+	if err != nil {
+		return nil, err
+	}
+	g.readers.Add(1)
+	return &gatedQuerier{Querier: q, done: sync.OnceFunc(g.readers.Done)}, nil
+}
+
+type gatedQuerier struct {
+	storage.Querier
+	done func()
+}
+
+// Close releases the snapshot and the gate.
+func (q *gatedQuerier) Close() error {
+	defer q.done()
+	return q.Querier.Close()
+}
+
+type noAppender struct{}
+
+func (noAppender) Append(context.Context, []storage.Entry, []storage.Outcome) error {
+	return errNotOpen
+}
+func (noAppender) Commit(context.Context) error { return errNotOpen }
+func (noAppender) Rollback() error              { return nil }

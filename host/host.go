@@ -1,0 +1,230 @@
+// Package host is the composition root: it makes the server's parts from options and configuration, runs them, and
+// exchanges the configuration while they run.
+//
+// Start with [New], [Host.Run] and [Host.Reload]. The order in which parts start and stop is written once, in
+// stages.go; what a reload prepares and applies, in reload.go.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/host/discovery"
+	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/host/web"
+	"github.com/narthex-io/narthex/promql"
+	"github.com/narthex-io/narthex/tsdb"
+)
+
+// Options are the settings of a server: what needs a restart to change. ConfigFile, ListenAddresses, DataDir and Logger
+// are required; the zero value of the rest means Prometheus's default.
+type Options struct {
+	// ConfigFile is the path of the reloadable configuration.
+	ConfigFile string
+	// Getenv looks up the variables that the configuration refers to; nil knows none.
+	Getenv func(string) string
+	// Reload, if not nil, asks for a reload with each value received.
+	Reload <-chan struct{}
+	// AutoReload looks for changes of the configuration with each interval; zero means never.
+	AutoReload time.Duration
+
+	// ListenAddresses and what follows configure the web server; see [web.Options].
+	ListenAddresses []string
+	WebConfigFile   string
+	MaxConnections  int
+	ReadTimeout     time.Duration
+	ExternalURL     *url.URL
+	RoutePrefix     string
+	EnableLifecycle bool
+	CORSOrigin      *regexp.Regexp
+
+	// Storage configures the data directory. Its Logger and Registerer are set by the host.
+	Storage tsdb.Options
+	// Query configures the engine. Its Logger, Registerer and NoStepSubqueryInterval are set by the host.
+	Query promql.Options
+
+	// PluginDirectories are searched in order, unless the configuration names one; PluginCache holds compiled plugins.
+	PluginDirectories []string
+	PluginCache       string
+
+	// TimestampTolerance and DiscoveryReloadInterval are as in packages scrape and discovery.
+	TimestampTolerance      time.Duration
+	DiscoveryReloadInterval time.Duration
+
+	// SetGCPercent applies runtime.gogc; nil leaves the collector alone.
+	SetGCPercent func(percent int) int
+	// Flags are all settings as text, for display.
+	Flags map[string]string
+	// Build says how the binary was made.
+	Build Build
+	// OnReady, if not nil, is called once, when the server is ready.
+	OnReady func(*url.URL)
+	// Hostname tells this server from its replicas.
+	Hostname string
+	Logger   *slog.Logger
+}
+
+// Build describes the binary.
+type Build struct{ Version, Revision, Date, GoVersion string }
+
+// Host is a server.
+type Host struct {
+	opts     Options
+	log      *slog.Logger
+	registry *prometheus.Registry
+	metrics  *metrics
+	started  time.Time
+
+	catalogue *plugin.Catalogue
+	discovery *discovery.Manager
+	scrape    *scrape.Manager
+	engine    *promql.Engine
+	web       *web.Server
+	storage   gate
+	exporters exporters
+	cleanups  cleanups
+
+	// quit is closed when a shutdown was asked for.
+	quit     chan struct{}
+	quitOnce sync.Once
+
+	// reloading is held while a configuration is exchanged.
+	reloading sync.Mutex
+	config    atomic.Pointer[config.Config]
+	reloaded  reloadState
+}
+
+// New makes a server: it reads the configuration, opens the listeners and registers metrics, but starts nothing. When
+// it fails, it has released what it took.
+func New(ctx context.Context, opts Options) (_ *Host, err error) {
+	if opts.Getenv == nil {
+		opts.Getenv = func(string) string { return "" }
+	}
+	h := &Host{opts: opts, log: opts.Logger, started: time.Now(), quit: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.cleanups.run(h.log))
+		}
+	}()
+	// A bad file is found out before anything is touched; it is read again when the server runs.
+	if _, err := config.Load(opts.ConfigFile, opts.Getenv); err != nil {
+		return nil, &ConfigError{err}
+	}
+	if err := h.makeRegistry(); err != nil {
+		return nil, err
+	}
+	if err := h.makePlugins(); err != nil {
+		return nil, err
+	}
+	if err := h.makeScraping(); err != nil {
+		return nil, err
+	}
+	if err := h.makeEngine(); err != nil {
+		return nil, err
+	}
+	return h, h.makeWeb(ctx)
+}
+
+// ConfigError means that the configuration was the reason for which the server did not start.
+type ConfigError struct{ Err error }
+
+// Error returns the reason.
+func (e *ConfigError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+func (h *Host) makePlugins() (err error) {
+	h.catalogue, err = plugin.New(plugin.Options{
+		Directories: h.opts.PluginDirectories,
+		CacheDir:    h.opts.PluginCache,
+		Logger:      h.log.With("component", "plugins"),
+		Registerer:  h.registry,
+	})
+	if err != nil {
+		return fmt.Errorf("open plugin catalogue: %w", err)
+	}
+	h.cleanups.add("plugins", h.catalogue.Close)
+	return nil
+}
+
+func (h *Host) makeScraping() (err error) {
+	h.discovery, err = discovery.New(discovery.Options{
+		Log:            h.log.With("component", "discovery"),
+		Registerer:     h.registry,
+		Name:           "scrape",
+		ReloadInterval: h.opts.DiscoveryReloadInterval,
+	})
+	if err != nil {
+		return fmt.Errorf("make discovery manager: %w", err)
+	}
+	h.scrape, err = scrape.New(scrape.Options{
+		Log:                h.log.With("component", "scrape"),
+		Registerer:         h.registry,
+		Storage:            &h.storage,
+		Exporters:          &h.exporters,
+		UserAgent:          "Narthex/" + h.opts.Build.Version,
+		Hostname:           h.opts.Hostname,
+		TimestampTolerance: h.opts.TimestampTolerance,
+	})
+	if err != nil {
+		return fmt.Errorf("make scrape manager: %w", err)
+	}
+	return nil
+}
+
+func (h *Host) makeEngine() (err error) {
+	opts := h.opts.Query
+	opts.Logger = h.log.With("component", "promql")
+	opts.Registerer = h.registry
+	opts.NoStepSubqueryInterval = func(int64) int64 {
+		return time.Duration(h.config.Load().Global.EvaluationInterval).Milliseconds()
+	}
+	if h.engine, err = promql.New(opts); err != nil {
+		return fmt.Errorf("make query engine: %w", err)
+	}
+	return nil
+}
+
+func (h *Host) makeWeb(ctx context.Context) (err error) {
+	h.web, err = web.New(ctx, web.Options{
+		ListenAddresses: h.opts.ListenAddresses,
+		ConfigFile:      h.opts.WebConfigFile,
+		MaxConnections:  h.opts.MaxConnections,
+		ReadTimeout:     h.opts.ReadTimeout,
+		ExternalURL:     h.opts.ExternalURL,
+		RoutePrefix:     h.opts.RoutePrefix,
+		EnableLifecycle: h.opts.EnableLifecycle,
+		Gatherer:        h.registry,
+		Registerer:      h.registry,
+		API:             h.api(),
+		Plugins:         http.HandlerFunc(h.serveExporter),
+		Reload:          h.Reload,
+		Quit:            h.Quit,
+		Version:         h.buildInfo(),
+		Logger:          h.log.With("component", "web"),
+	})
+	if err != nil {
+		return fmt.Errorf("make web server: %w", err)
+	}
+	h.cleanups.add("web", h.web.Close)
+	return nil
+}
+
+// URL returns where clients reach the server.
+func (h *Host) URL() *url.URL { return h.web.URL() }
+
+// Quit asks Run to end.
+func (h *Host) Quit() { h.quitOnce.Do(func() { close(h.quit) }) }

@@ -1,0 +1,96 @@
+package host
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/host/web/api"
+	"github.com/narthex-io/narthex/promql/parser"
+)
+
+func (h *Host) api() http.Handler {
+	return api.New(api.Options{
+		Engine:  h.engine,
+		Storage: &h.storage,
+		Parser: parser.New(parser.Options{
+			EnableExperimentalFunctions:  h.opts.Query.EnableExperimentalFunctions,
+			EnableExtendedRangeSelectors: h.opts.Query.EnableExtendedRangeSelectors,
+			EnableBinopFillModifiers:     h.opts.Query.EnableBinopFillModifiers,
+		}),
+		Scrape:     h.scrape,
+		Plugins:    h.catalogue,
+		Config:     func() string { return h.config.Load().String() },
+		Flags:      h.opts.Flags,
+		Runtime:    h.runtimeInfo,
+		Build:      h.buildInfo(),
+		CORSOrigin: h.opts.CORSOrigin,
+		Ready:      func() bool { return h.web.Ready() },
+		Now:        time.Now,
+		Logger:     h.log.With("component", "api"),
+	})
+}
+
+func (h *Host) buildInfo() api.BuildInfo {
+	b := h.opts.Build
+	return api.BuildInfo{
+		Version: PrometheusVersion, Revision: b.Revision, BuildDate: b.Date, GoVersion: b.GoVersion, NarthexVersion: b.Version,
+	}
+}
+
+func (h *Host) runtimeInfo() api.RuntimeInfo {
+	cwd, err := os.Getwd()
+	if err != nil {
+		cwd = "<error retrieving current working directory>"
+	}
+	return api.RuntimeInfo{
+		StartTime:           h.started.UTC(),
+		CWD:                 cwd,
+		Hostname:            h.opts.Hostname,
+		ServerTime:          time.Now().UTC(),
+		ReloadConfigSuccess: h.reloaded.successful.Load(),
+		LastConfigTime:      time.UnixMilli(h.reloaded.lastSuccess.Load()).UTC(),
+		CorruptionCount:     h.corruptions(),
+		GoroutineCount:      runtime.NumGoroutine(),
+		GOMAXPROCS:          runtime.GOMAXPROCS(0),
+		GOMEMLIMIT:          debug.SetMemoryLimit(-1),
+		GOGC:                h.opts.Getenv("GOGC"),
+		GODEBUG:             h.opts.Getenv("GODEBUG"),
+		StorageRetention:    h.retentionText(),
+	}
+}
+
+// corruptions reads the counter of damaged parts of the write-ahead log.
+func (h *Host) corruptions() int64 {
+	families, err := h.registry.Gather()
+	if err != nil {
+		return 0
+	}
+	for _, f := range families {
+		if f.GetName() == "prometheus_tsdb_wal_corruptions_total" && len(f.GetMetric()) == 1 {
+			return int64(math.Round(f.GetMetric()[0].GetCounter().GetValue()))
+		}
+	}
+	return 0
+}
+
+// retentionText formats the bounds as upstream does: "15d or 10GiB".
+func (h *Host) retentionText() string {
+	r := h.retention(h.config.Load())
+	var parts []string
+	if r.Time > 0 {
+		parts = append(parts, model.Duration(r.Time).String())
+	}
+	if r.SizeBytes > 0 {
+		parts = append(parts, fmt.Sprint(scrape.ByteSize(r.SizeBytes)))
+	}
+	return strings.Join(parts, " or ")
+}

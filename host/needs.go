@@ -1,0 +1,118 @@
+package host
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/host/discovery"
+	"github.com/narthex-io/narthex/host/httpclient"
+	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/internal/strictyaml"
+)
+
+// needs are all places of a configuration that need a plugin, in the order of the jobs: for each job its discoveries,
+// then its exporters.
+type needs struct{ uses []plugin.Use }
+
+func needsOf(cfg *config.Config) (*needs, error) {
+	n := &needs{}
+	for i, job := range cfg.ScrapeConfigs {
+		origin := cfg.Origins[i]
+		for _, d := range job.Discovery.Plugins {
+			use, err := discoveryUse(job.JobName, d, origin)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", origin.Position(d.Name()), err)
+			}
+			n.uses = append(n.uses, use)
+		}
+		for j, e := range job.Exporters {
+			n.uses = append(n.uses, plugin.Use{
+				Plugin:   e.Plugin,
+				Config:   e.JSON,
+				BaseDir:  origin.Dir,
+				Position: origin.Position(strictyaml.Index("exporters", j)),
+			})
+		}
+	}
+	return n, nil
+}
+
+// discoveryUse takes the fields of the HTTP client out of a section, so that the guest never sees a credential, and
+// makes the client that its requests go through.
+func discoveryUse(job string, d discovery.Config, origin config.Origin) (plugin.Use, error) {
+	use := plugin.Use{Key: d.Key, Config: d.JSON, BaseDir: origin.Dir, Position: origin.Position(d.Name())}
+	var section map[string]json.RawMessage
+	if err := json.Unmarshal(d.JSON, &section); err != nil {
+		return use, fmt.Errorf("a mapping is needed here: %w", err)
+	}
+	taken := map[string]json.RawMessage{}
+	for _, field := range httpclient.Fields() {
+		if value, ok := section[field]; ok {
+			taken[field] = value
+			delete(section, field)
+		}
+	}
+	if len(taken) == 0 {
+		return use, nil
+	}
+	var err error
+	if use.Config, err = json.Marshal(section); err != nil {
+		return use, err
+	}
+	settings, err := json.Marshal(taken)
+	if err != nil {
+		return use, err
+	}
+	use.HTTPFields = slices.Sorted(maps.Keys(taken))
+	sum := sha256.Sum256(settings)
+	use.HTTPKey = hex.EncodeToString(sum[:])
+	use.HTTPClient, err = pluginClient(job, d.Key, settings, origin.Dir)
+	return use, err
+}
+
+func pluginClient(job, key string, settings []byte, dir string) (*http.Client, error) {
+	cfg, err := httpclient.Parse(settings)
+	if err != nil {
+		return nil, err
+	}
+	cfg.SetDirectory(dir)
+	return httpclient.New(job+"/"+key, cfg)
+}
+
+// jobs returns what the discovery manager is to run.
+func (n *needs) jobs(cfg *config.Config, change *plugin.Change) []discovery.Job {
+	jobs := make([]discovery.Job, len(cfg.ScrapeConfigs))
+	i := 0
+	for j, job := range cfg.ScrapeConfigs {
+		jobs[j] = discovery.Job{Name: job.JobName, Static: job.Discovery.Groups()}
+		for _, d := range job.Discovery.Plugins {
+			found := change.Discovery(i)
+			jobs[j].Providers = append(jobs[j].Providers, discovery.Provider{
+				Name: d.Name(), Fingerprint: found.Fingerprint(), Discovery: found,
+			})
+			i++
+		}
+		i += len(job.Exporters)
+	}
+	return jobs
+}
+
+// exporters returns the exporters in use by plugin and config.
+func (n *needs) exporters(cfg *config.Config, change *plugin.Change) map[exporterKey]*plugin.Exporter {
+	found := map[exporterKey]*plugin.Exporter{}
+	i := 0
+	for _, job := range cfg.ScrapeConfigs {
+		i += len(job.Discovery.Plugins)
+		for _, e := range job.Exporters {
+			found[exporterKey{e.Plugin, string(e.JSON)}] = change.Exporter(i)
+			i++
+		}
+	}
+	return found
+}

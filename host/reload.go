@@ -1,0 +1,183 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/tsdb"
+)
+
+// reloadState is how the last reload went.
+type reloadState struct {
+	successful  atomic.Bool
+	lastSuccess atomic.Int64 // Unix milliseconds
+}
+
+// Reload reads the configuration and puts it in force, in two steps: each part prepares, and only when all have
+// agreed is anything changed. An error leaves the old configuration in force as a whole.
+func (h *Host) Reload(ctx context.Context) error {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	begin := time.Now()
+	err := h.reload(ctx)
+	h.reloaded.successful.Store(err == nil)
+	if err != nil {
+		h.metrics.reloadSuccessful.Set(0)
+		h.log.Error("configuration not loaded, the old one stays in force", "file", h.opts.ConfigFile, "err", err)
+		return err
+	}
+	h.reloaded.lastSuccess.Store(time.Now().UnixMilli())
+	h.metrics.reloadSuccessful.Set(1)
+	h.metrics.reloadSuccess.SetToCurrentTime()
+	h.log.Info("configuration loaded", "file", h.opts.ConfigFile, "took", time.Since(begin).Round(time.Millisecond))
+	return nil
+}
+
+func (h *Host) reload(ctx context.Context) error {
+	cfg, err := config.Load(h.opts.ConfigFile, h.opts.Getenv)
+	if err != nil {
+		return err
+	}
+	needs, err := needsOf(cfg)
+	if err != nil {
+		return err
+	}
+	plugins, err := h.catalogue.Prepare(ctx, cfg.Plugins, needs.uses)
+	if err != nil {
+		return err
+	}
+	discovered, err := h.discovery.Prepare(ctx, needs.jobs(cfg, plugins))
+	if err != nil {
+		plugins.Discard()
+		return err
+	}
+	scraped, err := h.scrape.Prepare(cfg.ScrapeConfigs, cfg.Global.Labels())
+	if err != nil {
+		discovered.Discard()
+		plugins.Discard()
+		return err
+	}
+	exporting := needs.exporters(cfg, plugins)
+	// From here on nothing can fail.
+	h.config.Store(cfg)
+	h.exporters.add(exporting) // Loops of the old configuration still look up theirs.
+	plugins.Apply()
+	scraped.Apply()
+	discovered.Apply()
+	h.exporters.replace(exporting)
+	if db := h.storage.get(); db != nil {
+		db.SetRetention(h.retention(cfg))
+	}
+	h.applyRuntime(cfg)
+	return nil
+}
+
+// defaultGoGC is the growth of the heap, in percent, at which garbage is collected.
+const defaultGoGC = 75
+
+func (h *Host) applyRuntime(cfg *config.Config) {
+	switch {
+	case h.opts.SetGCPercent == nil:
+	case cfg.Runtime.GoGC != 0:
+		h.opts.SetGCPercent(cfg.Runtime.GoGC)
+	case h.opts.Getenv("GOGC") == "":
+		h.opts.SetGCPercent(defaultGoGC)
+	}
+}
+
+// retention returns what the configuration says, or else the flags, or else 15 days.
+func (h *Host) retention(cfg *config.Config) tsdb.Retention {
+	r := h.opts.Storage.Retention
+	if r == (tsdb.Retention{}) {
+		r.Time = tsdb.DefaultRetentionTime
+	}
+	if set := cfg.Storage.TSDB.Retention; set != nil {
+		if set.Time != nil {
+			r.Time = time.Duration(*set.Time)
+		}
+		if set.Size != nil {
+			r.SizeBytes = int64(*set.Size)
+		}
+	}
+	return r
+}
+
+// runReloads applies the configuration for the first time, lets the world know when the server is ready, and then
+// answers requests for a reload until ctx is done.
+func (h *Host) runReloads(ctx context.Context, configured chan<- struct{}, opened <-chan struct{}) error {
+	if err := h.Reload(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return &ConfigError{err}
+	}
+	close(configured)
+	select {
+	case <-opened:
+		h.web.SetReady()
+		h.metrics.ready.Set(1)
+		h.log.Info("server is ready", "url", h.URL().String())
+		if h.opts.OnReady != nil {
+			h.opts.OnReady(h.URL())
+		}
+	case <-ctx.Done():
+		return nil
+	}
+	return h.awaitReloads(ctx)
+}
+
+func (h *Host) awaitReloads(ctx context.Context) error {
+	var tick <-chan time.Time
+	seen := h.configSum()
+	if h.opts.AutoReload > 0 {
+		ticker := time.NewTicker(h.opts.AutoReload)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-h.opts.Reload:
+		case <-tick:
+			sum := h.configSum()
+			if sum == seen {
+				continue
+			}
+			seen = sum
+		}
+		_ = h.Reload(ctx) // Reported where it failed.
+	}
+}
+
+// configSum changes when a file of the configuration changes.
+func (h *Host) configSum() [sha256.Size]byte {
+	files := []string{h.opts.ConfigFile}
+	if cfg := h.config.Load(); cfg != nil {
+		for _, pattern := range cfg.ScrapeConfigFiles {
+			if !filepath.IsAbs(pattern) {
+				pattern = filepath.Join(cfg.Dir, pattern)
+			}
+			found, _ := filepath.Glob(pattern) // A bad pattern does not get past config.Load.
+			files = append(files, found...)
+		}
+	}
+	slices.Sort(files[1:])
+	sum := sha256.New()
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			text = []byte(err.Error())
+		}
+		fmt.Fprintf(sum, "%s\x00%d\x00%s", file, len(text), text)
+	}
+	return [sha256.Size]byte(sum.Sum(nil))
+}

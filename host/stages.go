@@ -1,0 +1,126 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oklog/run"
+
+	"github.com/narthex-io/narthex/tsdb"
+)
+
+// stage is one part of a running server.
+type stage struct {
+	name string
+	// run blocks until ctx is done and everything that it started has ended.
+	run func(ctx context.Context) error
+}
+
+// stopGrace bounds how long a stage may take to stop before the next one is stopped.
+const stopGrace = 30 * time.Second
+
+// Run runs the server until ctx is done, Quit is called or a part fails, then stops all parts in order and releases
+// everything. It returns nil after an orderly stop.
+//
+// The stages below are in the order in which they stop, which follows the data: no requests and no reloads, then no
+// new targets, no scrapes, then the storage; the plugins are closed last, as a cleanup. They start side by side; what
+// needs another part waits for it: the configuration is applied first, which starts the plugins; scraping begins and
+// the server is ready when the storage is open too.
+func (h *Host) Run(ctx context.Context) error {
+	configured, opened := make(chan struct{}), make(chan struct{})
+	var g run.Group
+	for _, s := range []stage{
+		{"shutdown", h.awaitQuit},
+		{"web", h.web.Run},
+		{"reload", func(ctx context.Context) error { return h.runReloads(ctx, configured, opened) }},
+		{"discovery", after(h.discovery.Run, configured)},
+		{"scrape", after(h.runScrape, configured, opened)},
+		{"storage", func(ctx context.Context) error { return h.runStorage(ctx, opened) }},
+	} {
+		h.addStage(ctx, &g, s)
+	}
+	err := g.Run()
+	if errors.Is(err, errQuit) || errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = nil
+	}
+	return errors.Join(err, h.cleanups.run(h.log))
+}
+
+// errQuit ends the run group in an orderly way.
+var errQuit = errors.New("asked to stop")
+
+func (h *Host) awaitQuit(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-h.quit:
+	}
+	h.log.Info("stopping")
+	h.web.SetStopping()
+	return errQuit
+}
+
+// addStage adds a stage whose interrupt waits for its end, so that the group interrupts one after the other.
+func (h *Host) addStage(ctx context.Context, g *run.Group, s stage) {
+	if s.name != "shutdown" {
+		ctx = context.WithoutCancel(ctx) // Stages are stopped in order, not all at once.
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	g.Add(func() error {
+		defer close(done)
+		err := s.run(ctx)
+		if err != nil && !errors.Is(err, errQuit) && ctx.Err() == nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if err == nil && ctx.Err() == nil {
+			return fmt.Errorf("%s ended unexpectedly", s.name)
+		}
+		return err
+	}, func(error) {
+		cancel()
+		select {
+		case <-done:
+		case <-time.After(stopGrace):
+			h.log.Error("part does not stop, going on without it", "part", s.name, "waited", stopGrace)
+		}
+	})
+}
+
+// after returns run, to be started when all gates are open.
+func after(run func(context.Context) error, gates ...<-chan struct{}) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, gate := range gates {
+			select {
+			case <-gate:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		return run(ctx)
+	}
+}
+
+func (h *Host) runScrape(ctx context.Context) error {
+	return h.scrape.Run(ctx, h.discovery.Updates())
+}
+
+// runStorage opens the data directory, which reads the write-ahead log, and closes it in the end.
+func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
+	opts := h.opts.Storage
+	opts.Logger = h.log.With("component", "tsdb")
+	opts.Registerer = h.registry
+	opts.Retention = h.retention(h.config.Load())
+	begin := time.Now()
+	db, err := tsdb.Open(ctx, opts)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", opts.Dir, err)
+	}
+	h.storage.open(db)
+	h.log.Info("storage is open", "dir", opts.Dir, "took", time.Since(begin).Round(time.Millisecond))
+	close(opened)
+	err = db.Run(ctx)
+	h.storage.shut()
+	return errors.Join(err, db.Close())
+}
