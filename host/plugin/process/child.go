@@ -120,7 +120,7 @@ func (c *child) kill() {
 	}
 }
 
-// end says how the process ended by itself; nil while it runs and when it was killed by us.
+// end says how the process ended by itself; nil while it runs and when it ended because it was killed by us.
 func (c *child) end() *session.EndError {
 	select {
 	case <-c.exited:
@@ -130,13 +130,16 @@ func (c *child) end() *session.EndError {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state := c.cmd.ProcessState
-	if c.killed || state == nil {
+	switch {
+	case state == nil:
 		return nil
-	}
-	if !state.Exited() {
+	case state.Exited():
+		return &session.EndError{Reason: session.ReasonExit, Code: state.ExitCode(), Detail: state.String()}
+	case c.killed:
+		return nil
+	default:
 		return &session.EndError{Reason: session.ReasonTrap, Detail: state.String()}
 	}
-	return &session.EndError{Reason: session.ReasonExit, Code: state.ExitCode(), Detail: state.String()}
 }
 
 func (c *child) removeSockets() {
