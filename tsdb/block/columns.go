@@ -1,0 +1,104 @@
+package block
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/chunk"
+	"github.com/narthex-io/narthex/tsdb/index"
+)
+
+// columnReader decodes a series chunk by chunk.
+type columnReader struct {
+	series
+	chunks  []index.ChunkMeta
+	next    int
+	deleted []Interval
+	err     error
+}
+
+func (r *columnReader) Err() error { return r.err }
+
+// Read decodes the next chunk that has samples in the range which are not deleted.
+func (r *columnReader) Read(dst *storage.Columns) bool {
+	for r.err == nil && r.next < len(r.chunks) {
+		c := r.chunks[r.next]
+		r.next++
+		before := dst.Len()
+		if err := r.decode(c.Ref, dst); err != nil {
+			r.err = fmt.Errorf("read series %s: %w", r.Labels(), err)
+			truncate(dst, before)
+			return false
+		}
+		if len(r.deleted) > 0 {
+			dropDeleted(dst, before, r.deleted)
+		}
+		if dst.Len() > before {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *columnReader) decode(ref uint64, dst *storage.Columns) error {
+	s := r.q.block.segments
+	enc, data, err := s.chunk(ref)
+	if err != nil {
+		return err
+	}
+	if err := chunk.Decode(enc, data, r.mint, r.maxt, (*chunk.Columns)(dst)); err != nil {
+		return fmt.Errorf("%s: chunk at offset %d: %w", segmentName(s.dir, int(ref>>32)+1), uint32(ref), err)
+	}
+	return nil
+}
+
+// dropDeleted removes the samples from position from on that lie in one of the intervals.
+func dropDeleted(c *storage.Columns, from int, deleted []Interval) {
+	out := from
+	for i := from; i < c.Len(); i++ {
+		for len(deleted) > 0 && deleted[0].MaxTime < c.T[i] {
+			deleted = deleted[1:]
+		}
+		if len(deleted) > 0 && deleted[0].MinTime <= c.T[i] {
+			continue
+		}
+		if out != i {
+			c.T[out], c.F[out] = c.T[i], c.F[i]
+			if len(c.H) > 0 {
+				c.H[out] = c.H[i]
+			}
+			if len(c.ST) > 0 {
+				c.ST[out] = c.ST[i]
+			}
+		}
+		out++
+	}
+	truncate(c, out)
+}
+
+// truncate keeps the first n samples.
+func truncate(c *storage.Columns, n int) {
+	c.T, c.F = c.T[:n], c.F[:n]
+	if len(c.H) > n {
+		clear(c.H[n:])
+		c.H = c.H[:n]
+	}
+	if len(c.ST) > n {
+		c.ST = c.ST[:n]
+	}
+}
+
+// Samples decodes a chunk of the block as a whole, deleted samples included, and appends it to dst; ref is that of the
+// index. It serves those who merge or check blocks.
+func (b *Block) Samples(ref uint64, dst *storage.Columns) error {
+	enc, data, err := b.segments.chunk(ref)
+	if err != nil {
+		return err
+	}
+	return chunk.Decode(enc, data, math.MinInt64, math.MaxInt64, (*chunk.Columns)(dst))
+}
+
+// Chunk returns the encoding and the bytes of a chunk; ref is that of the index. The bytes are mapped: they must
+// neither be changed nor be used after Close.
+func (b *Block) Chunk(ref uint64) (chunk.Encoding, []byte, error) { return b.segments.chunk(ref) }

@@ -1,0 +1,45 @@
+package block
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/tsdb/index"
+)
+
+// Delete marks the samples in [mint, maxt] of the series that all matchers select as deleted, durably. They vanish
+// from queries that start later; the space comes back when the block is merged.
+func (b *Block) Delete(ctx context.Context, mint, maxt int64, matchers ...*labels.Matcher) error {
+	ids, err := index.PostingsForMatchers(ctx, b.index, matchers...)
+	if err != nil {
+		return fmt.Errorf("delete from block %s: %w", b.dir, err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return fmt.Errorf("delete from block %s: %w", b.dir, ErrClosed)
+	}
+	next := b.tombstones.Clone()
+	var chunks []index.ChunkMeta
+	for _, id := range ids {
+		if chunks, err = b.index.Chunks(id, mint, maxt, chunks[:0]); err != nil {
+			return fmt.Errorf("delete from block %s: %w", b.dir, err)
+		}
+		if len(chunks) > 0 {
+			// No further than the series reaches, so that the tombstone is as small as what it covers.
+			next.Add(id, Interval{max(mint, chunks[0].MinTime), min(maxt, chunks[len(chunks)-1].MaxTime)})
+		}
+	}
+	if err := WriteTombstones(b.dir, next); err != nil {
+		return fmt.Errorf("delete from block %s: %w", b.dir, err)
+	}
+	b.tombstones = next
+	meta := b.meta
+	meta.Stats.NumTombstones = uint64(next.Count())
+	if err := WriteMeta(b.dir, meta); err != nil {
+		return fmt.Errorf("delete from block %s: %w", b.dir, err)
+	}
+	b.meta = meta
+	return nil
+}

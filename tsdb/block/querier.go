@@ -1,0 +1,201 @@
+package block
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/index"
+)
+
+// checkEvery is the number of series after which a loop looks at its context.
+const checkEvery = 256
+
+type querier struct {
+	block *Block
+	// tombstones are those of when the querier was made: a map that nobody writes to any more.
+	tombstones Tombstones
+	mint, maxt int64
+	closed     atomic.Bool
+}
+
+// Close gives back the block. Closing again does nothing.
+func (q *querier) Close() error {
+	if q.closed.Swap(true) {
+		return nil
+	}
+	return q.block.release()
+}
+
+func (q *querier) wrap(what string, err error) error {
+	return fmt.Errorf("%s in block %s: %w", what, q.block.dir, err)
+}
+
+// LabelNames returns the names of labels of the selected series.
+func (q *querier) LabelNames(ctx context.Context, _ storage.LabelHints, matchers ...*labels.Matcher) ([]string, storage.Warnings, error) {
+	if len(matchers) == 0 {
+		return q.block.index.LabelNames(), nil, nil
+	}
+	ids, err := index.PostingsForMatchers(ctx, q.block.index, matchers...)
+	if err != nil {
+		return nil, nil, q.wrap("label names", err)
+	}
+	found := map[string]bool{}
+	var names []string
+	for i, id := range ids {
+		if i%checkEvery == 0 && ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		if names, err = q.block.index.AppendLabelNames(id, names[:0]); err != nil {
+			return nil, nil, q.wrap("label names", err)
+		}
+		for _, name := range names {
+			found[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil, nil
+}
+
+// LabelValues returns the values of a label of the selected series.
+func (q *querier) LabelValues(ctx context.Context, name string, hints storage.LabelHints, matchers ...*labels.Matcher) ([]string, storage.Warnings, error) {
+	if len(matchers) == 0 {
+		return q.block.index.LabelValues(name, hints.Limit), nil, nil
+	}
+	ids, err := index.PostingsForMatchers(ctx, q.block.index, matchers...)
+	if err != nil {
+		return nil, nil, q.wrap("label values", err)
+	}
+	values, err := q.valuesOf(ctx, name, ids)
+	if err != nil {
+		return nil, nil, q.wrap("label values", err)
+	}
+	return values, nil, nil
+}
+
+func (q *querier) valuesOf(ctx context.Context, name string, ids []uint32) ([]string, error) {
+	if len(ids) > 4*q.block.index.ValueCount(name) {
+		// Many series and few values: ask for each value whether any of the series has it.
+		var values []string
+		var buf []uint32
+		err := q.block.index.EachPostings(ctx, name, func(value string, p index.Postings) bool {
+			buf = p.AppendTo(buf[:0])
+			if len(index.IDs(ids).Filter(buf, true)) > 0 {
+				values = append(values, strings.Clone(value))
+			}
+			return true
+		})
+		return values, err
+	}
+	found := map[string]bool{}
+	for i, id := range ids {
+		if i%checkEvery == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		value, err := q.block.index.LabelValue(id, name)
+		if err != nil {
+			return nil, err
+		}
+		if value != "" && !found[value] {
+			found[strings.Clone(value)] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
+}
+
+// Select returns the selected series that have chunks in the range, always in label order.
+func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	s := &seriesSet{q: q, mint: q.mint, maxt: q.maxt}
+	if hints != nil {
+		s.mint, s.maxt, s.limit = hints.Start, hints.End, hints.Limit
+	}
+	s.ids, s.err = index.PostingsForMatchers(ctx, q.block.index, matchers...)
+	if s.err != nil {
+		s.err = q.wrap("select series", s.err)
+	}
+	return s
+}
+
+// seriesSet goes through ids and leaves out series without chunks in the range.
+type seriesSet struct {
+	q          *querier
+	ids        []uint32
+	mint, maxt int64
+	limit      int
+	given      int
+	// slab holds the series that are handed out next, made some at a time.
+	slab   []series
+	chunks []index.ChunkMeta
+	at     *series
+	err    error
+}
+
+func (s *seriesSet) Next() bool {
+	for s.err == nil && len(s.ids) > 0 && (s.limit == 0 || s.given < s.limit) {
+		id := s.ids[0]
+		s.ids = s.ids[1:]
+		if s.chunks, s.err = s.q.chunks(id, s.mint, s.maxt, s.chunks[:0]); s.err != nil || len(s.chunks) == 0 {
+			continue
+		}
+		if len(s.slab) == 0 {
+			s.slab = make([]series, min(64, len(s.ids)+1))
+		}
+		s.at, s.slab = &s.slab[0], s.slab[1:]
+		*s.at = series{q: s.q, id: id, mint: s.mint, maxt: s.maxt}
+		s.given++
+		return true
+	}
+	return false
+}
+
+func (s *seriesSet) At() storage.Series         { return s.at }
+func (s *seriesSet) Err() error                 { return s.err }
+func (s *seriesSet) Warnings() storage.Warnings { return nil }
+
+// chunks appends the chunks of a series in a range that are not deleted as a whole.
+func (q *querier) chunks(id uint32, mint, maxt int64, dst []index.ChunkMeta) ([]index.ChunkMeta, error) {
+	before := len(dst)
+	dst, err := q.block.index.Chunks(id, mint, maxt, dst)
+	if err != nil {
+		return dst, q.wrap("read series", err)
+	}
+	if deleted := q.tombstones[id]; len(deleted) > 0 {
+		kept := slices.DeleteFunc(dst[before:], func(c index.ChunkMeta) bool {
+			return covers(deleted, max(mint, c.MinTime), min(maxt, c.MaxTime))
+		})
+		dst = dst[:before+len(kept)]
+	}
+	return dst, nil
+}
+
+// series is read from the index again when it is asked, which costs less than keeping it.
+type series struct {
+	q          *querier
+	id         uint32
+	mint, maxt int64
+}
+
+// Labels makes the labels. The entry was checked when the set came to it, so that it can't fail any more.
+func (s *series) Labels() labels.Labels {
+	var b labels.ScratchBuilder
+	ls, err := s.q.block.index.Labels(s.id, &b)
+	if err != nil {
+		return labels.EmptyLabels()
+	}
+	return ls
+}
+
+func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {
+	r, ok := reuse.(*columnReader)
+	if !ok {
+		r = &columnReader{}
+	}
+	r.series, r.next = *s, 0
+	r.deleted = s.q.tombstones[s.id]
+	r.chunks, r.err = s.q.chunks(s.id, s.mint, s.maxt, r.chunks[:0])
+	return r
+}

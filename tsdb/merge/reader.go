@@ -1,0 +1,152 @@
+package merge
+
+import (
+	"math"
+	"sort"
+
+	"github.com/narthex-io/narthex/storage"
+)
+
+// reader merges the samples of several readers, a run at a time: samples of one reader that come before those of all
+// others are copied at once.
+type reader struct {
+	sources []source
+	// spare are readers for reuse, by the set that they came from.
+	spare map[int]storage.ColumnReader
+	err   error
+}
+
+// source is a reader with samples that were read ahead, from position next on.
+type source struct {
+	set    int
+	reader storage.ColumnReader
+	ahead  storage.Columns
+	next   int
+}
+
+func (r *reader) reset(parts []head) {
+	r.err = nil
+	if r.spare == nil {
+		r.spare = map[int]storage.ColumnReader{}
+	}
+	for i := range r.sources {
+		r.spare[r.sources[i].set] = r.sources[i].reader
+	}
+	all := r.sources[:cap(r.sources)]
+	for len(all) < len(parts) {
+		all = append(all, source{})
+	}
+	r.sources = all[:len(parts)]
+	for i, p := range parts {
+		s := &r.sources[i]
+		s.set, s.next = p.set, 0
+		s.ahead.Reset()
+		s.reader = p.series.Samples(r.spare[p.set])
+		delete(r.spare, p.set)
+	}
+}
+
+func (r *reader) Err() error { return r.err }
+
+// Read appends the next run.
+func (r *reader) Read(dst *storage.Columns) bool {
+	if r.err != nil || !r.fill() {
+		return false
+	}
+	if len(r.sources) == 1 && r.sources[0].next == r.sources[0].ahead.Len() {
+		// Fast path: nothing to merge with any more.
+		s := &r.sources[0]
+		if s.reader.Read(dst) {
+			return true
+		}
+		r.err = s.reader.Err()
+		return false
+	}
+	first, bound := 0, int64(math.MaxInt64)
+	for i := range r.sources {
+		if r.sources[i].time() < r.sources[first].time() {
+			first = i
+		}
+	}
+	bounded := false
+	for i := range r.sources {
+		if t := r.sources[i].time(); i != first && (!bounded || t < bound) {
+			bound, bounded = t, true
+		}
+	}
+	s := &r.sources[first]
+	end := s.ahead.Len()
+	if bounded && bound != s.time() {
+		end = s.next + sort.Search(end-s.next, func(k int) bool { return s.ahead.T[s.next+k] >= bound })
+	} else if bounded {
+		// The same time in several: this one sample counts, theirs are skipped.
+		end = s.next + 1
+		t := s.time()
+		for i := range r.sources {
+			if o := &r.sources[i]; i != first && o.time() == t {
+				o.next++
+			}
+		}
+	}
+	appendRange(dst, &s.ahead, s.next, end)
+	s.next = end
+	return true
+}
+
+// fill reads ahead where nothing is left, drops exhausted readers and reports whether any is left. A single one that
+// is left is not read ahead.
+func (r *reader) fill() bool {
+	for i := 0; i < len(r.sources); {
+		s := &r.sources[i]
+		if s.next < s.ahead.Len() || len(r.sources) == 1 {
+			i++
+			continue
+		}
+		s.ahead.Reset()
+		s.next = 0
+		if s.reader.Read(&s.ahead) {
+			i++
+			continue
+		}
+		if err := s.reader.Err(); err != nil {
+			r.err = err
+			return false
+		}
+		// The memory of the exhausted source stays behind the others.
+		r.spare[s.set] = s.reader
+		done := *s
+		copy(r.sources[i:], r.sources[i+1:])
+		r.sources[len(r.sources)-1] = done
+		r.sources = r.sources[:len(r.sources)-1]
+	}
+	return len(r.sources) > 0
+}
+
+func (s *source) time() int64 { return s.ahead.T[s.next] }
+
+// appendRange appends samples from to end of src.
+func appendRange(dst, src *storage.Columns, from, end int) {
+	before := dst.Len()
+	dst.T = append(dst.T, src.T[from:end]...)
+	dst.F = append(dst.F, src.F[from:end]...)
+	if len(src.H) > 0 {
+		for len(dst.H) < before {
+			dst.H = append(dst.H, nil)
+		}
+		dst.H = append(dst.H, src.H[from:end]...)
+	} else if len(dst.H) > 0 {
+		for len(dst.H) < dst.Len() {
+			dst.H = append(dst.H, nil)
+		}
+	}
+	if len(src.ST) > 0 {
+		for len(dst.ST) < before {
+			dst.ST = append(dst.ST, 0)
+		}
+		dst.ST = append(dst.ST, src.ST[from:end]...)
+	} else if len(dst.ST) > 0 {
+		for len(dst.ST) < dst.Len() {
+			dst.ST = append(dst.ST, 0)
+		}
+	}
+}
