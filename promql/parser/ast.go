@@ -90,7 +90,9 @@ type BinaryExpr struct {
 	// ReturnBool is set when a comparison returns 0 or 1 instead of filtering.
 	ReturnBool bool
 	PosRange   PositionRange
-	typ        ValueType
+	// opPos is where the operator and its modifiers stand.
+	opPos PositionRange
+	typ   ValueType
 }
 
 // MatchCardinality says how many elements of each side may share a matching key.
@@ -168,7 +170,7 @@ type TimeShift struct {
 
 // VectorSelector selects series and, from each, one sample at each time.
 type VectorSelector struct {
-	// Name is the metric name where it was written before or, quoted, inside the braces; Matchers hold it, too.
+	// Name is the metric name where it was written before the braces. Matchers hold it, too, as the last one.
 	Name     string
 	Matchers []*labels.Matcher
 	TimeShift

@@ -24,9 +24,13 @@ var durationUnits = [...]struct {
 	{"ms", 1, false},
 }
 
-// duration prints d, which is not negative, in whole milliseconds.
+// duration prints d, which is not negative: in units where it is whole milliseconds, else as a number of seconds.
 func (p *printer) duration(d time.Duration) {
 	ms := d.Milliseconds()
+	if d%time.Millisecond != 0 {
+		p.buf = strconv.AppendFloat(p.buf, d.Seconds(), 'f', -1, 64)
+		return
+	}
 	if ms == 0 {
 		p.str("0s")
 		return
@@ -43,6 +47,22 @@ func (p *printer) duration(d time.Duration) {
 	}
 }
 
+// secondsToDuration converts seconds that are in range. Milliseconds come out whole where they were, although a float
+// cannot hold most of their fractions.
 func secondsToDuration(seconds float64) time.Duration {
-	return time.Duration(math.Round(seconds*1000)) * time.Millisecond
+	d := time.Duration(math.Round(seconds * 1e9))
+	if ms := d.Round(time.Millisecond); (ms - d).Abs() < time.Microsecond {
+		return ms
+	}
+	return d
+}
+
+// unitIndex returns where in durationUnits the unit of that name is, or -1.
+func unitIndex(name string) int {
+	for i := range durationUnits {
+		if durationUnits[i].name == name {
+			return i
+		}
+	}
+	return -1
 }

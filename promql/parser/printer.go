@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/narthex-io/narthex/model/labels"
@@ -115,11 +116,11 @@ func (p *printer) node(n Node) {
 
 func (p *printer) number(n *NumberLiteral) {
 	switch {
-	case n.Duration && n.Val < 0:
-		p.str("-")
-		p.duration(secondsToDuration(-n.Val))
 	case n.Duration:
-		p.duration(secondsToDuration(n.Val))
+		if n.Val < 0 {
+			p.str("-")
+		}
+		p.duration(secondsToDuration(math.Abs(n.Val)).Round(time.Millisecond))
 	case math.IsInf(n.Val, 0) || math.IsNaN(n.Val):
 		p.buf = strconv.AppendFloat(p.buf, n.Val, 'g', -1, 64)
 	default:
@@ -137,7 +138,7 @@ func (p *printer) operator(n *BinaryExpr) {
 	if m == nil {
 		return
 	}
-	if m.On || len(m.Labels) > 0 {
+	if m.On || len(m.Labels) > 0 || m.Card == CardManyToOne || m.Card == CardOneToMany {
 		if m.On {
 			p.str(" on ")
 		} else {
@@ -163,7 +164,7 @@ func (p *printer) fill(lhs, rhs *float64) {
 		p.number(&NumberLiteral{Val: v})
 		p.str(")")
 	}
-	if lhs != nil && rhs != nil && (*lhs == *rhs || math.IsNaN(*lhs) && math.IsNaN(*rhs)) {
+	if lhs != nil && rhs != nil && *lhs == *rhs {
 		one(" fill", *lhs)
 		return
 	}
@@ -206,8 +207,9 @@ func (p *printer) labelNames(names []string) {
 
 func (p *printer) vectorSelector(n *VectorSelector) {
 	p.selector(n)
+	p.at(&n.TimeShift)
 	p.extended(n)
-	p.timeShift(&n.TimeShift)
+	p.offset(&n.TimeShift)
 }
 
 func (p *printer) matrixSelector(n *MatrixSelector) {
@@ -219,34 +221,21 @@ func (p *printer) matrixSelector(n *MatrixSelector) {
 	p.timeShift(&n.VectorSelector.TimeShift)
 }
 
-// selector prints the name and the matchers.
+// selector prints the name and, in the order of their text, the matchers.
 func (p *printer) selector(n *VectorSelector) {
-	ms := n.Matchers
-	legacy := labels.IsValidLegacyMetricName(n.Name)
-	if legacy {
-		p.str(n.Name)
+	p.str(n.Name)
+	matchers := make([]string, 0, len(n.Matchers))
+	for _, m := range n.Matchers {
+		if n.Name == "" || m.Name != labels.MetricName || m.Value != n.Name {
+			matchers = append(matchers, m.String())
+		}
 	}
-	if n.Name != "" {
-		ms = slices.DeleteFunc(slices.Clone(ms), func(m *labels.Matcher) bool {
-			return m.Name == labels.MetricName && m.Type == labels.MatchEqual && m.Value == n.Name
-		})
-	}
-	if legacy && len(ms) == 0 {
+	if n.Name != "" && len(matchers) == 0 {
 		return
 	}
+	slices.Sort(matchers)
 	p.str("{")
-	if n.Name != "" && !legacy {
-		p.buf = strconv.AppendQuote(p.buf, n.Name)
-		if len(ms) > 0 {
-			p.str(",")
-		}
-	}
-	for i, m := range ms {
-		if i > 0 {
-			p.str(",")
-		}
-		p.str(m.String())
-	}
+	p.str(strings.Join(matchers, ","))
 	p.str("}")
 }
 
@@ -260,6 +249,11 @@ func (p *printer) extended(n *VectorSelector) {
 }
 
 func (p *printer) timeShift(t *TimeShift) {
+	p.at(t)
+	p.offset(t)
+}
+
+func (p *printer) at(t *TimeShift) {
 	switch {
 	case t.Timestamp != nil:
 		p.str(" @ ")
@@ -269,6 +263,9 @@ func (p *printer) timeShift(t *TimeShift) {
 		p.str(t.StartOrEnd.String())
 		p.str("()")
 	}
+}
+
+func (p *printer) offset(t *TimeShift) {
 	if t.OffsetExpr != nil || t.Offset != 0 {
 		p.str(" offset ")
 		p.durationOr(t.OffsetExpr, t.Offset)

@@ -2,8 +2,9 @@ package parser
 
 import "iter"
 
-// Children yields the nodes directly below n, in the order of the text. Calculations inside of durations are not among
-// them: they are fields of the nodes whose range, step or offset they are.
+// Children yields the nodes directly below n, in the order of the text, but for the parameter of an aggregation, which
+// comes after the vector. Calculations inside of durations are not among them: they are fields of the nodes whose range,
+// step or offset they are.
 func Children(n Node) iter.Seq[Node] {
 	return func(yield func(Node) bool) {
 		switch n := n.(type) {
@@ -14,7 +15,7 @@ func Children(n Node) iter.Seq[Node] {
 		case *BinaryExpr:
 			_ = yield(n.LHS) && yield(n.RHS)
 		case *AggregateExpr:
-			_ = (n.Param == nil || yield(n.Param)) && yield(n.Expr)
+			_ = yield(n.Expr) && n.Param != nil && yield(n.Param)
 		case *Call:
 			for _, arg := range n.Args {
 				if !yield(arg) {

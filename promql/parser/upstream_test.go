@@ -1,0 +1,150 @@
+package parser
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// observation is what Prometheus makes of a text, as it was observed from outside: testdata/upstream.jsonl.
+type observation struct {
+	// Mode is what the text is parsed as: expr with all features on, default with none, selector or metric.
+	Mode, Input string
+	Error       string
+	ErrorPos    [2]int
+	// Text is the expression printed, Pretty over several lines where that is something else.
+	Text, Pretty string
+	// Nodes are all nodes, parents first, each as its type, position and type of value.
+	Nodes []string
+}
+
+func TestAgreesWithUpstream(t *testing.T) {
+	differences := intendedDifferences()
+	for _, want := range observations(t) {
+		got := observe(want.Mode, want.Input)
+		reason, intended := differences[want.Input]
+		if problem := compare(got, want); (problem != "") != intended {
+			t.Errorf("%s %q: intended difference %q\n%s", want.Mode, want.Input, reason, problem)
+		}
+	}
+}
+
+func observations(t *testing.T) []observation {
+	t.Helper()
+	f, err := os.Open("testdata/upstream.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	var all []observation
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		var o observation
+		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, o)
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func observe(mode, input string) observation {
+	p := New(Options{EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true})
+	if mode == "default" {
+		p = New(Options{})
+	}
+	o := observation{Mode: mode, Input: input}
+	var err error
+	switch mode {
+	case "selector":
+		matchers, parseErr := p.ParseMetricSelector(input)
+		texts := make([]string, 0, len(matchers))
+		for _, m := range matchers {
+			texts = append(texts, m.String())
+		}
+		o.Text, err = strings.Join(texts, ","), parseErr
+	case "metric":
+		ls, parseErr := p.ParseMetric(input)
+		o.Text, err = ls.String(), parseErr
+	default:
+		e, parseErr := p.ParseExpr(input)
+		if err = parseErr; err == nil {
+			o.Text, o.Pretty, o.Nodes = e.String(), Pretty(e), nodes(e)
+		}
+	}
+	if err != nil {
+		o.Text, o.Error = "", err.Error()
+		var errs ParseErrors
+		if errors.As(err, &errs) {
+			o.ErrorPos = [2]int{errs[0].PositionRange.Start, errs[0].PositionRange.End}
+		}
+	}
+	if o.Pretty == o.Text {
+		o.Pretty = ""
+	}
+	return o
+}
+
+func nodes(root Expr) []string {
+	var all []string
+	Inspect(root, func(n Node, _ []Node) bool {
+		pos := n.PositionRange()
+		all = append(all, fmt.Sprintf("%s %d-%d %s", strings.TrimPrefix(fmt.Sprintf("%T", n), "*parser."), pos.Start, pos.End, n.(Expr).Type()))
+		return true
+	})
+	return all
+}
+
+func compare(got, want observation) string {
+	g, _ := json.MarshalIndent(got, "", " ")
+	w, _ := json.MarshalIndent(want, "", " ")
+	if string(g) == string(w) {
+		return ""
+	}
+	return fmt.Sprintf("got %s\nwant %s", g, w)
+}
+
+// intendedDifferences are the texts that we treat differently, with the reason.
+func intendedDifferences() map[string]string {
+	const (
+		finer     = "we print durations shorter than a millisecond as seconds, so that they parse to the same again"
+		emptyInfo = "we print the empty matchers of info, so that they parse to the same again"
+		colon     = "a subquery's range may be step() or range() alone, as it may be any other calculation"
+		bounds    = "a time that does not fit is an error, not some other time"
+		closing   = "the position ends where the modifier does, not at the parenthesis behind it"
+		lastLabel = "a label set holds a name once"
+	)
+	return map[string]string{
+		"foo[0.0001]":               finer,
+		"foo[0.0005]":               finer,
+		"a[1:0.0001]":               finer,
+		"info(foo, {})":             emptyInfo,
+		"info(rate(foo[5m]), {})":   emptyInfo,
+		"info(foo, {}) + 1":         emptyInfo,
+		"info(foo,{} offset 5m)":    emptyInfo,
+		"foo[range():1m]":           colon,
+		"a[step():]":                colon,
+		"a[step():5m]":              colon,
+		"a[step():step()]":          colon,
+		"a[range() : 5m]":           colon,
+		"a[(range()):5m]":           colon,
+		"a[STEP():5m]":              colon,
+		"foo @ 9223372036854775":    bounds,
+		"foo @ 9223372036854776":    bounds,
+		"foo @ -9223372036854775":   bounds,
+		"foo offset NaN":            bounds,
+		"foo offset -Inf":           "the error points at the number, not at its sign",
+		"(foo offset (5m) )":        closing,
+		"abs(foo offset (step()) )": closing,
+		"106751d23h47m16s854ms":     "the last millisecond is not lost",
+		`foo{a="b",a="c",c="d"}`:    lastLabel,
+		`{"a","b",c="d"}`:           lastLabel,
+	}
+}
