@@ -81,42 +81,44 @@ func (e *Exporter) start(g guest) {
 		e.unit.end(g)
 		return
 	}
-	go func() { // close waits for it
+	l := &lease{guest: g}
+	e.install(l) // here, so that it answers when Prepare returns
+	go func() {  // close waits for it
 		defer e.tenure.leave()
-		e.supervise(g)
+		e.supervise(l)
 	}()
 }
 
-func (e *Exporter) supervise(g guest) {
+func (e *Exporter) supervise(l *lease) {
 	ctx, stop := until(context.Background(), e.tenure.drained(drainTime))
 	defer stop()
-	for g != nil {
-		l := &lease{guest: g}
-		e.install(l)
+	for l != nil {
 		select {
-		case <-g.Done():
+		case <-l.Done():
 		case <-ctx.Done():
 		}
 		pause := time.Duration(0)
 		if ctx.Err() == nil {
-			pause = e.unit.failed(endOf(g)) // before install, so that Collect finds the reason
+			pause = e.unit.failed(endOf(l)) // before install, so that Collect finds the reason
 		}
 		e.install(nil)
 		if !isClosed(e.tenure.closing) {
 			l.calls.Wait()
 		}
-		e.unit.end(g)
+		e.unit.end(l.guest)
 		l.calls.Wait()
-		g = e.relaunch(ctx, pause)
+		l = e.relaunch(ctx, pause)
 	}
 }
 
-// relaunch tries until a guest starts; nil means that ctx is done.
-func (e *Exporter) relaunch(ctx context.Context, pause time.Duration) guest {
+// relaunch tries until a guest starts, and installs it; nil means that ctx is done.
+func (e *Exporter) relaunch(ctx context.Context, pause time.Duration) *lease {
 	for sleep(ctx, pause) && ctx.Err() == nil {
 		g, err := e.unit.launch(ctx)
 		if err == nil {
-			return g
+			l := &lease{guest: g}
+			e.install(l)
+			return l
 		}
 		if ctx.Err() == nil {
 			pause = e.unit.failed(err)

@@ -1,0 +1,81 @@
+package plugin
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func TestConfig(t *testing.T) {
+	var c Config
+	err := yaml.Unmarshal([]byte(`
+directory: plugins
+settings:
+  sd-acme:
+    sha256: `+strings.Repeat("0f", 32)+`
+    limits: {memory: 64MiB, call_timeout: 30s, output: 1.5KB}
+    grants: {http: ["https://cmdb.internal:8443"], files: [acme, /etc/acme]}
+    isolation: inline
+`), &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	c.SetDirectory("/etc/narthex")
+	s := c.Settings["sd-acme"]
+	want(t, "directory", c.Directory, "/etc/narthex/plugins")
+	want(t, "files", s.Grants.Files, []string{"/etc/narthex/acme", "/etc/acme"})
+	want(t, "memory", s.Limits.Memory, Size(64<<20))
+	want(t, "output", s.Limits.Output, Size(1536))
+	want(t, "timeout", time.Duration(s.Limits.CallTimeout), 30*time.Second)
+	text, err := yaml.Marshal(s.Limits)
+	if err != nil || !strings.Contains(string(text), "memory: 64MiB") {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestConfigValidateNamesAllMistakes(t *testing.T) {
+	c := Config{Settings: map[string]Settings{
+		"sd-acme": {
+			SHA256: "xyz", Isolation: "jail",
+			Limits: Limits{Memory: 1, Output: 1 << 40, CallTimeout: 1},
+			Grants: Grants{HTTP: []string{"https://ok", "ftp://x"}, Files: []string{""}},
+		},
+		"Sd Acme": {},
+		"sd-w":    {Isolation: "worker"},
+	}}
+	err := c.Validate()
+	for _, w := range []string{
+		"settings.sd-acme.sha256", "settings.sd-acme.isolation", "settings.sd-acme.limits.memory: 1B", "settings.sd-acme.limits.output",
+		"settings.sd-acme.limits.call_timeout", "settings.sd-acme.grants.http[1]", "settings.sd-acme.grants.files[0]", "settings.Sd Acme",
+		"settings.sd-w.isolation: worker is not built yet",
+	} {
+		if err == nil || !strings.Contains(err.Error(), w+":") && !strings.Contains(err.Error(), w) {
+			t.Errorf("%v does not say %q", err, w)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	good := func(text string, want Size, shown string) {
+		t.Helper()
+		got, err := ParseSize(text)
+		if err != nil || got != want || got.String() != shown {
+			t.Errorf("%s: %d (%v), %v", text, got, got, err)
+		}
+	}
+	good("0", 0, "0B")
+	good("512B", 512, "512B")
+	good("64MiB", 64<<20, "64MiB")
+	good("64MB", 64<<20, "64MiB")
+	good("1.5GB", 3<<29, "1536MiB")
+	for _, bad := range []string{"", "64", "MiB", "-1B", "1XB", "1M", "1e30B", "NaNB", "64 MiB"} {
+		if v, err := ParseSize(bad); err == nil {
+			t.Errorf("%q is %v", bad, v)
+		}
+	}
+}
