@@ -11,7 +11,7 @@ import (
 	"github.com/narthex-io/narthex/sdk/wire"
 )
 
-// InProcess runs p in goroutines of the test, behind the same frames; it implements session.Transport.
+// InProcess is a guest in goroutines of the test, behind the same frames; it implements session.Transport.
 type InProcess struct {
 	in, out chan wire.Frame
 	closing chan struct{}
@@ -22,15 +22,19 @@ type InProcess struct {
 
 // NewInProcess starts p. Its log lines go to lines.
 func NewInProcess(p sdk.Plugin, lines func([]byte)) *InProcess {
+	return NewScripted(func(c guest.Conn) error { return guest.Serve(context.Background(), c, p, lines) })
+}
+
+// NewScripted starts a guest whose side of the protocol is script. When that returns, the guest has ended.
+func NewScripted(script func(guest.Conn) error) *InProcess {
 	t := &InProcess{
 		in: make(chan wire.Frame), out: make(chan wire.Frame, 16),
 		closing: make(chan struct{}), done: make(chan struct{}),
 	}
 	go func() {
 		defer close(t.done)
-		err := guest.Serve(context.Background(), inProcessConn{t}, p, lines)
 		end := &session.EndError{Reason: session.ReasonExit, Detail: "exit status 0"}
-		if err != nil {
+		if err := script(inProcessConn{t}); err != nil {
 			end = &session.EndError{Reason: session.ReasonClosed, Detail: err.Error()}
 		}
 		t.err = end
