@@ -7,6 +7,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -68,9 +70,7 @@ func (m Meta) MarshalJSON() ([]byte, error) {
 		return b, err
 	}
 	extra := maps.Clone(m.Extra)
-	for _, key := range metaKeys() {
-		delete(extra, key)
-	}
+	maps.DeleteFunc(extra, isMetaKey)
 	if len(extra) == 0 {
 		return b, nil
 	}
@@ -92,9 +92,7 @@ func (m *Meta) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &f.Extra); err != nil {
 		return err
 	}
-	for _, key := range metaKeys() {
-		delete(f.Extra, key)
-	}
+	maps.DeleteFunc(f.Extra, isMetaKey)
 	if len(f.Extra) == 0 {
 		f.Extra = nil
 	}
@@ -102,8 +100,11 @@ func (m *Meta) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-func metaKeys() []string {
-	return []string{"ulid", "minTime", "maxTime", "stats", "compaction", "version"}
+// isMetaKey reports whether a key stands for a field, for which encoding/json ignores case.
+func isMetaKey(key string, _ json.RawMessage) bool {
+	return slices.ContainsFunc([]string{"ulid", "minTime", "maxTime", "stats", "compaction", "version"}, func(field string) bool {
+		return strings.EqualFold(field, key)
+	})
 }
 
 // ReadMeta reads the meta.json of the block in dir.

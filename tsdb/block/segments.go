@@ -92,19 +92,23 @@ func (s *segments) size() int64 {
 
 // chunk returns the encoding and the bytes of a chunk, which belong to the mapping.
 func (s *segments) chunk(ref uint64) (chunk.Encoding, []byte, error) {
-	number, offset := ref>>32, uint64(uint32(ref))
+	number := ref >> 32
 	if number >= uint64(len(s.files)) {
 		return 0, nil, fmt.Errorf("%w: chunk %#x lies in segment %d of %d", ErrCorrupt, ref, number+1, len(s.files))
 	}
+	return chunkAt(segmentName(s.dir, int(number)+1), s.files[number].Bytes(), uint32(ref))
+}
+
+// chunkAt returns the chunk at an offset of the named segment.
+func chunkAt(name string, b []byte, offset uint32) (chunk.Encoding, []byte, error) {
 	fail := func(reason string) (chunk.Encoding, []byte, error) {
-		return 0, nil, fmt.Errorf("%w: %s: chunk at offset %d %s", ErrCorrupt, segmentName(s.dir, int(number)+1), offset, reason)
+		return 0, nil, fmt.Errorf("%w: %s: chunk at offset %d %s", ErrCorrupt, name, offset, reason)
 	}
-	b := s.files[number].Bytes()
-	if offset < segmentHeader || offset >= uint64(len(b)) {
+	if offset < segmentHeader || uint64(offset) >= uint64(len(b)) {
 		return fail(fmt.Sprintf("lies outside of the %d bytes", len(b)))
 	}
 	size, n := binary.Uvarint(b[offset:])
-	rest := b[offset+uint64(max(n, 0)):]
+	rest := b[uint64(offset)+uint64(max(n, 0)):]
 	if n <= 0 || size >= uint64(len(rest)) || uint64(len(rest))-size < 1+crc32.Size {
 		return fail("reaches beyond the file")
 	}
