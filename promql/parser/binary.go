@@ -37,24 +37,21 @@ func (s *state) group(m *VectorMatching) {
 	}
 }
 
-// fill parses fill, or one or both of fill_left and fill_right. Without parentheses these are names of metrics.
+// fill parses fill, or one or both of fill_left and fill_right.
 func (s *state) fill(m *VectorMatching) {
-	for s.tok.kind == tokKeyword {
+	for s.tok.kind == tokFill {
 		var both, left bool
 		switch s.tok.lower() {
 		case "fill":
 			both = true
 		case "fill_left":
 			left = true
-		case "fill_right":
-		default:
-			return
 		}
 		taken := m.FillRHS != nil
 		if left {
 			taken = m.FillLHS != nil
 		}
-		if taken || both && m.FillLHS != nil || !s.parenFollows() {
+		if taken || both && m.FillLHS != nil {
 			return
 		}
 		s.advance()

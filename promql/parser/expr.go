@@ -113,7 +113,7 @@ func (s *state) primary() Expr {
 }
 
 func (s *state) number() *NumberLiteral {
-	t := s.take()
+	t := s.tok
 	n := &NumberLiteral{Duration: t.kind == tokDuration, PosRange: t.pos}
 	var err error
 	if n.Duration {
@@ -126,6 +126,7 @@ func (s *state) number() *NumberLiteral {
 	if err != nil {
 		s.add(t.pos, err)
 	}
+	s.advance()
 	return n
 }
 
@@ -145,6 +146,7 @@ func (s *state) aggregate() Expr {
 	}
 	s.aggregations++
 	args := s.arguments()
+	s.advance()
 	s.aggregations--
 	if !clause {
 		s.grouping(a)
@@ -213,7 +215,7 @@ func (s *state) labelNames() []string {
 	return names
 }
 
-// arguments parses expressions in parentheses.
+// arguments parses expressions in parentheses, but for the right one, which is the next token when it returns.
 func (s *state) arguments() []Expr {
 	s.expect(tokLeftParen, "", "")
 	var args []Expr
@@ -228,24 +230,24 @@ func (s *state) arguments() []Expr {
 			break
 		}
 	}
-	s.expect(tokRightParen, "", "")
+	if s.tok.kind != tokRightParen {
+		s.unexpected("", "")
+	}
 	return args
 }
 
 func (s *state) call() Expr {
 	name := s.take()
-	args := s.arguments()
-	c := &Call{Args: args, PosRange: s.since(name.pos.Start)}
+	c := &Call{Args: s.arguments(), PosRange: PositionRange{name.pos.Start, s.tok.pos.End}}
 	f, ok := LookupFunction(name.text)
 	switch {
 	case !ok:
+		f = &Function{Name: name.text, ReturnType: ValueTypeNone}
 		s.addf(name.pos, "unknown function with name %q", name.text)
-		c.Func = &Function{Name: name.text, ReturnType: ValueTypeNone}
 	case f.Experimental && !s.opts.EnableExperimentalFunctions:
 		s.addf(name.pos, "function %q is not enabled", name.text)
-		c.Func = f
-	default:
-		c.Func = f
 	}
+	c.Func = f
+	s.advance()
 	return c
 }

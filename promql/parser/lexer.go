@@ -15,11 +15,13 @@ type lexer struct {
 	// start and pos are where the token being read begins and how far it is read.
 	start, pos int
 	// parens counts those that are open; of braces and brackets no more than one can be.
-	parens           int
-	inBraces         bool
-	inBracket        bool
-	colonSeen        bool
-	durationExpected bool
+	parens    int
+	inBraces  bool
+	inBracket bool
+	colonSeen bool
+	// durationExpected holds from a left bracket to the first number behind it; durationSeen says that there was
+	// a step() or the like.
+	durationExpected, durationSeen bool
 }
 
 // next returns the next token. After an error the lexer must not be used.
@@ -135,15 +137,15 @@ func (l *lexer) insideBraces() token {
 // insideBracket reads the tokens between a left bracket and the first number or name behind it.
 func (l *lexer) insideBracket() token {
 	r := l.peek()
-	if r == '(' || isOperator(r) || r == ']' || r == ',' || r == ')' {
-		return l.outside()
-	}
-	l.durationExpected = false
 	switch {
-	case isDigit(r) || r == '.' && l.digitAt(l.pos+1):
+	case r == '(' || r == ')' || r == ']' || r == ',' || isOperator(r):
+		return l.outside()
+	case isDigit(r) || r == '.' && l.digitAt(l.pos+1) || r == ':' && l.durationSeen:
+		l.durationExpected = false
 		return l.outside()
 	case isLetter(r):
 		if t := l.word(); t.kind == tokTime && !t.isTime("start") && !t.isTime("end") {
+			l.durationSeen = true
 			return t
 		}
 	case r == ':':
@@ -206,7 +208,8 @@ func (l *lexer) bracket(r rune) token {
 		if l.inBracket {
 			return l.errorf("unexpected left bracket %q", r)
 		}
-		l.inBracket, l.durationExpected, l.colonSeen = true, true, false
+		l.inBracket, l.durationExpected = true, true
+		l.colonSeen, l.durationSeen = false, false
 		return l.token(tokLeftBracket)
 	default:
 		if !l.inBracket {
@@ -272,6 +275,12 @@ func (l *lexer) word() token {
 	}
 	t := wordToken(l.input[l.start:l.pos])
 	t.pos = PositionRange{l.start, l.pos}
+	if t.kind == tokFill {
+		ahead := *l
+		if ahead.skipBlanks(); ahead.peek() != '(' {
+			t.kind = tokIdentifier
+		}
+	}
 	return t
 }
 

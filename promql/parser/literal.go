@@ -40,7 +40,7 @@ func (l *lexer) scanNumber(first rune) bool {
 			l.pos++
 			if !underscoreAllowed || !l.accept(digits) {
 				// Move behind what should have been a digit, as part of the message.
-				_ = l.accept("_.")
+				_ = l.accept("_.eE")
 				return false
 			}
 		case l.peek() == '.' && (pointSeen || hex || exponentSeen):
@@ -48,12 +48,16 @@ func (l *lexer) scanNumber(first rune) bool {
 			return false
 		case l.accept("."):
 			pointSeen, underscoreAllowed = true, false
-		case !exponentSeen && l.accept("eE"):
+		case l.accept("eE"):
+			if exponentSeen {
+				return false
+			}
 			exponentSeen = true
 			_ = l.accept("+-")
 			if r := l.peek(); !isDigit(r) {
+				// What has no digits here is left to the conversion, unless it runs on or out.
 				_ = l.accept("_")
-				return false
+				return r != endOfInput && r != '.' && !isLetter(r)
 			}
 		default:
 			return !isLetter(l.peek()) && !isDigit(l.peek())

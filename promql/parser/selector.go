@@ -159,7 +159,7 @@ func (s *state) subquery(e, rangeExpr Expr) Expr {
 		s.positive(step)
 		q.Step, q.StepExpr = constant(step)
 	}
-	s.expect(tokRightBracket, context, expected)
+	s.expect(tokRightBracket, context, `"]"`)
 	q.PosRange = s.since(e.PositionRange().Start)
 	return q
 }

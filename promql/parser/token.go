@@ -22,6 +22,8 @@ const (
 	tokOperator
 	tokAggregation
 	tokKeyword
+	// tokFill is fill, fill_left or fill_right with a left parenthesis behind it; else they are identifiers.
+	tokFill
 	// tokTime is start, end, step, range, min_of or max_of: names that mean something after @ or in a duration.
 	tokTime
 	tokAt
@@ -54,7 +56,7 @@ func (t *token) lower() string { return strings.ToLower(t.text) }
 
 // isKeyword reports whether the token is the keyword, in whichever case.
 func (t *token) isKeyword(keyword string) bool {
-	return t.kind == tokKeyword && strings.EqualFold(t.text, keyword)
+	return (t.kind == tokKeyword || t.kind == tokFill) && strings.EqualFold(t.text, keyword)
 }
 
 // isTime reports whether the token is the name, in whichever case.
@@ -68,13 +70,13 @@ func (t *token) isSign() bool { return t.kind == tokOperator && t.op <= OpSub }
 // isMetricName reports whether the token can stand as a metric name outside of braces.
 func (t *token) isMetricName() bool {
 	switch t.kind {
-	case tokIdentifier, tokMetricIdentifier, tokAggregation, tokTime:
+	case tokIdentifier, tokMetricIdentifier, tokAggregation, tokTime, tokFill:
 		return true
 	case tokOperator:
 		return t.op.IsSet()
 	case tokKeyword:
 		switch t.lower() {
-		case "by", "without", "offset", "fill", "fill_left", "fill_right", "anchored", "smoothed":
+		case "by", "without", "offset", "anchored", "smoothed":
 			return true
 		}
 	}
@@ -94,7 +96,7 @@ func (t *token) startsExpr() bool {
 // isWord reports whether the token is written as an identifier is.
 func (t *token) isWord() bool {
 	switch t.kind {
-	case tokIdentifier, tokMetricIdentifier, tokAggregation, tokKeyword, tokTime:
+	case tokIdentifier, tokMetricIdentifier, tokAggregation, tokKeyword, tokFill, tokTime:
 		return true
 	case tokOperator:
 		return t.op.IsSet() || t.op == OpAtan2
@@ -113,22 +115,30 @@ func (t *token) String() string {
 	case tokMetricIdentifier:
 		return fmt.Sprintf("metric identifier %q", t.text)
 	case tokNumber:
-		return fmt.Sprintf("number %q", t.text)
+		return "number " + excerpt(t.text)
 	case tokDuration:
-		return fmt.Sprintf("duration %q", t.text)
+		return "duration " + excerpt(t.text)
 	case tokString:
-		return fmt.Sprintf("string %q", t.text)
+		return "string " + excerpt(t.text)
 	case tokOperator:
 		return "<op:" + t.op.String() + ">"
 	case tokMatchNotEqual, tokMatchRegexp, tokMatchNotRegexp, tokAt:
 		return "<op:" + t.text + ">"
 	case tokAggregation:
 		return "<aggr:" + t.agg.String() + ">"
-	case tokKeyword:
+	case tokKeyword, tokFill:
 		return "<" + t.lower() + ">"
 	default:
 		return fmt.Sprintf("%q", t.text)
 	}
+}
+
+// excerpt quotes the beginning of a text.
+func excerpt(text string) string {
+	if len(text) > 10 {
+		return fmt.Sprintf("%.10q...", text)
+	}
+	return fmt.Sprintf("%q", text)
 }
 
 // wordToken returns what an identifier outside of braces is.
@@ -147,8 +157,10 @@ func wordToken(text string) token {
 	case "atan2":
 		t.kind, t.op = tokOperator, OpAtan2
 	case "bool", "on", "ignoring", "group_left", "group_right", "by", "without", "offset",
-		"fill", "fill_left", "fill_right", "anchored", "smoothed":
+		"anchored", "smoothed":
 		t.kind = tokKeyword
+	case "fill", "fill_left", "fill_right":
+		t.kind = tokFill
 	case "start", "end", "step", "range", "min_of", "max_of":
 		t.kind = tokTime
 	case "inf", "nan":

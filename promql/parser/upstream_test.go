@@ -119,6 +119,7 @@ func intendedDifferences() map[string]string {
 		colon     = "a subquery's range may be step() or range() alone, as it may be any other calculation"
 		bounds    = "a time that does not fit is an error, not some other time"
 		closing   = "the position ends where the modifier does, not at the parenthesis behind it"
+		without   = "without is a label name like any other keyword"
 		lastLabel = "a label set holds a name once"
 	)
 	return map[string]string{
@@ -136,6 +137,9 @@ func intendedDifferences() map[string]string {
 		"a[range() : 5m]":           colon,
 		"a[(range()):5m]":           colon,
 		"a[STEP():5m]":              colon,
+		"foo[-step():1m]":           colon,
+		"sum without(without) (x)":  without,
+		"sum by(without, by) (x)":   without,
 		"foo @ 9223372036854775":    bounds,
 		"foo @ 9223372036854776":    bounds,
 		"foo @ -9223372036854775":   bounds,
