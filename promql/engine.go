@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/narthex-io/narthex/promql/exec"
 	"github.com/narthex-io/narthex/storage"
 )
 
@@ -103,8 +104,11 @@ func (e *Engine) run(ctx context.Context, r *request) (*Result, error) {
 func (e *Engine) guarded(ctx context.Context, r *request) (res *Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.logger.Error("query panicked", "query", r.query, "err", p, "stack", string(debug.Stack()))
-			res, err = nil, fmt.Errorf("unexpected error: %v", p)
+			res, err = nil, &exec.PanicError{Value: p, Stack: debug.Stack()}
+		}
+		var bug *exec.PanicError
+		if errors.As(err, &bug) {
+			e.logger.Error("query panicked", "query", r.query, "err", bug, "stack", string(bug.Stack))
 		}
 	}()
 	return e.evaluate(ctx, r)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/narthex-io/narthex/promql/exec"
 )
 
 // Conditions under which a query ends without a result. They come wrapped: test with errors.Is.
@@ -13,7 +15,7 @@ var (
 	// ErrCanceled: the caller gave up.
 	ErrCanceled = errors.New("query was canceled")
 	// ErrTooManySamples: the query would hold more samples in memory than it may.
-	ErrTooManySamples = errors.New("query processing would load too many samples into memory")
+	ErrTooManySamples = exec.ErrTooManySamples
 )
 
 // ParseError means that the query, or one of its parameters, makes no sense; the text is meant for its author.

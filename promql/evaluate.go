@@ -3,8 +3,177 @@ package promql
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/exec"
+	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/promql/plan"
+	"github.com/narthex-io/narthex/storage"
 )
 
-func (e *Engine) evaluate(_ context.Context, _ *request) (*Result, error) {
-	return nil, errors.New("evaluation is not wired up yet")
+// evaluate takes a request through all steps: parse, plan, optimize, prepare, evaluate.
+func (e *Engine) evaluate(ctx context.Context, r *request) (res *Result, err error) {
+	begin := time.Now()
+	root, err := e.plan(r)
+	if err != nil {
+		return nil, &ParseError{err}
+	}
+	env := e.env(r)
+	querier, err := openQuerier(r.storage, root, env)
+	if err != nil {
+		return nil, &StorageError{err}
+	}
+	defer func() {
+		if closeErr := querier.Close(); closeErr != nil && err == nil {
+			res, err = nil, &StorageError{closeErr}
+		}
+	}()
+	env.Querier = querier
+	prepared, err := exec.Prepare(ctx, root, env)
+	if err != nil {
+		return nil, classify(ctx, err)
+	}
+	ready := time.Now()
+	out, err := prepared.Finish(ctx)
+	if err != nil {
+		return nil, classify(ctx, err)
+	}
+	evaluated := time.Now()
+	res = e.result(r, out)
+	res.Stats.Timings.QueryPreparation = ready.Sub(begin)
+	res.Stats.Timings.InnerEval = evaluated.Sub(ready)
+	res.Stats.Timings.ResultSort = time.Since(evaluated)
+	return res, nil
+}
+
+// plan makes the optimized plan of a request.
+func (e *Engine) plan(r *request) (plan.Node, error) {
+	expr, err := parser.New(parser.Options{
+		EnableExperimentalFunctions:  e.opts.EnableExperimentalFunctions,
+		EnableExtendedRangeSelectors: e.opts.EnableExtendedRangeSelectors,
+		EnableBinopFillModifiers:     e.opts.EnableBinopFillModifiers,
+	}).ParseExpr(r.query)
+	if err != nil {
+		return nil, err
+	}
+	if t := expr.Type(); r.step > 0 && t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
+		return nil, fmt.Errorf("invalid expression type %q for range query, must be Scalar or instant Vector", t.Documented())
+	}
+	root, err := plan.Build(expr, plan.Query{
+		Start: r.start, End: r.end, Step: r.step, SubqueryStep: e.opts.NoStepSubqueryInterval,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return plan.Optimize(root), nil
+}
+
+func (e *Engine) env(r *request) exec.Env {
+	lookback := r.opts.LookbackDelta
+	if lookback <= 0 {
+		lookback = e.opts.LookbackDelta
+	}
+	parallelism := e.opts.Parallelism
+	if parallelism <= 0 {
+		parallelism = runtime.GOMAXPROCS(0)
+	}
+	return exec.Env{
+		Grid:              plan.NewGrid(r.start, r.end, r.step),
+		Lookback:          lookback.Milliseconds(),
+		MaxSamples:        int64(e.opts.MaxSamples),
+		Parallelism:       parallelism,
+		DelayNameRemoval:  e.opts.EnableDelayedNameRemoval,
+		TypeAndUnitLabels: e.opts.EnableTypeAndUnitLabels,
+		PerStep:           r.opts.PerStepStats,
+	}
+}
+
+// openQuerier opens one snapshot that serves all selectors of a plan.
+func openQuerier(q storage.Queryable, root plan.Node, env exec.Env) (storage.Querier, error) {
+	mint, maxt := int64(math.MaxInt64), int64(math.MinInt64)
+	plan.EachSelector(root, env.Grid, func(s *plan.Selector, g plan.Grid) {
+		from, to := s.Bounds(g, env.Lookback)
+		mint, maxt = min(mint, from), max(maxt, to)
+	})
+	if mint > maxt {
+		mint, maxt = 0, 0 // Nothing will be selected.
+	}
+	return q.Querier(mint, maxt)
+}
+
+// classify turns an error of the evaluation into one of this package.
+func classify(ctx context.Context, err error) error {
+	var storageErr *exec.StorageError
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		if ended := stopped(ctx, "expression evaluation"); ended != nil {
+			return ended
+		}
+		return err
+	case errors.As(err, &storageErr):
+		return &StorageError{err}
+	default:
+		return err
+	}
+}
+
+// result makes the answer of what the plan has yielded.
+func (e *Engine) result(r *request, out *exec.Result) *Result {
+	res := &Result{Warnings: out.Notes.Warnings(r.query), Infos: out.Notes.Infos(r.query)}
+	for _, w := range out.StorageWarnings {
+		res.Warnings = append(res.Warnings, w.Error())
+	}
+	res.Stats.Samples = SampleStats{TotalQueryable: out.Stats.Total, Read: out.Stats.Read, Peak: out.Stats.Peak}
+	for i, n := range out.Stats.PerStep {
+		res.Stats.Samples.PerStep = append(res.Stats.Samples.PerStep, StepCount{r.start + int64(i)*r.step, n})
+	}
+	series := out.Series
+	if limit := r.opts.Limit; limit > 0 && len(series) > limit {
+		series = series[:limit]
+		res.Warnings = append(res.Warnings, "results truncated due to limit")
+	}
+	switch {
+	case out.Type == parser.ValueTypeString:
+		res.Value = String{r.start, out.String}
+	case out.Type == parser.ValueTypeScalar && r.step == 0:
+		res.Value = Scalar{r.start, out.Scalar[0]}
+	case out.Type == parser.ValueTypeScalar:
+		res.Value = scalarMatrix(r, out.Scalar)
+	case out.Type == parser.ValueTypeVector && r.step == 0:
+		res.Value = vector(series)
+	default:
+		res.Value = matrix(series)
+	}
+	return res
+}
+
+func scalarMatrix(r *request, values []float64) Matrix {
+	s := Series{Labels: labels.EmptyLabels()}
+	for i, v := range values {
+		s.Points = append(s.Points, Point{T: r.start + int64(i)*r.step, F: v})
+	}
+	return Matrix{s}
+}
+
+func vector(series []exec.ResultSeries) Vector {
+	v := make(Vector, 0, len(series))
+	for _, s := range series {
+		p := s.Points[0]
+		v = append(v, Sample{Labels: s.Labels, T: p.T, F: p.F, H: p.H})
+	}
+	return v
+}
+
+func matrix(series []exec.ResultSeries) Matrix {
+	m := make(Matrix, 0, len(series))
+	for _, s := range series {
+		m = append(m, Series{Labels: s.Labels, Points: s.Points})
+	}
+	slices.SortFunc(m, func(a, b Series) int { return labels.Compare(a.Labels, b.Labels) })
+	return m
 }

@@ -4,18 +4,22 @@ import (
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/promql/parser"
 )
 
 // ValueType names the sort of a [Value], spelled as in the HTTP API.
-type ValueType string
+type ValueType = parser.ValueType
 
 // The types of query results.
 const (
-	TypeVector ValueType = "vector"
-	TypeMatrix ValueType = "matrix"
-	TypeScalar ValueType = "scalar"
-	TypeString ValueType = "string"
+	TypeVector = parser.ValueTypeVector
+	TypeMatrix = parser.ValueTypeMatrix
+	TypeScalar = parser.ValueTypeScalar
+	TypeString = parser.ValueTypeString
 )
+
+// Point is a sample of a [Series]: a float or, where H is set, a histogram.
+type Point = sample.Sample
 
 // Value is the answer to a query: a [Vector], [Matrix], [Scalar] or [String].
 type Value interface {
@@ -43,7 +47,7 @@ type Matrix []Series
 type Series struct {
 	Labels labels.Labels
 	// Points mix floats and histograms as they came. The histograms may be shared: do not change them.
-	Points []sample.Sample
+	Points []Point
 }
 
 // Scalar is a number without labels.

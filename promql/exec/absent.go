@@ -1,0 +1,43 @@
+package exec
+
+import (
+	"context"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// absent has the value 1 at the steps at which op has none. The labels are those that a selector asks for.
+func (q *query) absent(ctx context.Context, op operator, g plan.Grid, of plan.Node) (operator, error) {
+	values := repeated(1, g.N)
+	err := q.each(ctx, op, g, func(_ int, r *Row) error {
+		for step, f := range r.F {
+			if !isAbsent(f) {
+				values[step] = absent
+			}
+		}
+		return nil
+	})
+	return &fixed{out: []Series{{Labels: askedFor(of)}}, rows: []Row{{F: values}}}, err
+}
+
+// askedFor returns the labels that a selector matches by equality, each with one value.
+func askedFor(n plan.Node) labels.Labels {
+	b := labels.NewBuilder(labels.EmptyLabels())
+	s, ok := n.(*plan.Selector)
+	if !ok {
+		return b.Labels()
+	}
+	seen := map[string]bool{}
+	for _, m := range s.Matchers {
+		switch {
+		case m.Name == labels.MetricName:
+		case m.Type == labels.MatchEqual && !seen[m.Name]:
+			b.Set(m.Name, m.Value)
+			seen[m.Name] = true
+		default:
+			b.Del(m.Name)
+		}
+	}
+	return b.Labels()
+}

@@ -1,0 +1,239 @@
+package exec
+
+import (
+	"math"
+	"slices"
+)
+
+// accumulator takes rows into groups. The cells of a group start at base, one for each step.
+type accumulator interface {
+	fold(base int, r *Row)
+	// result puts what the cells hold into a row of absent values.
+	result(base int, dst *Row) error
+}
+
+// sumCell is a sum, absent before the first value.
+type sumCell struct{ kahan }
+
+func newCells(n int) []sumCell {
+	cells := make([]sumCell, n)
+	for i := range cells {
+		cells[i].sum = absent
+	}
+	return cells
+}
+
+func newValues(n int) []float64 { return repeated(absent, n) }
+
+type sumAcc struct {
+	floats []sumCell
+	hists  *histogramCells
+}
+
+func (a *sumAcc) fold(base int, r *Row) {
+	cells := a.floats[base : base+len(r.F)]
+	for step, f := range r.F {
+		if isAbsent(f) {
+			continue
+		}
+		if h := r.hist(step); h != nil {
+			a.hists.add(base+step, h)
+			continue
+		}
+		if c := &cells[step]; isAbsent(c.sum) {
+			c.sum = f
+		} else {
+			c.add(f)
+		}
+	}
+}
+
+func (a *sumAcc) result(base int, dst *Row) error {
+	for step := range dst.F {
+		c := &a.floats[base+step]
+		present := !isAbsent(c.sum)
+		if a.hists.any() {
+			if done, err := a.hists.result(base+step, present, step, dst); done || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if present {
+			dst.F[step] = c.plain()
+		}
+	}
+	return nil
+}
+
+type avgAcc struct {
+	floats []mean
+	hists  *histogramCells
+}
+
+func (a *avgAcc) fold(base int, r *Row) {
+	cells := a.floats[base : base+len(r.F)]
+	for step, f := range r.F {
+		if isAbsent(f) {
+			continue
+		}
+		if h := r.hist(step); h != nil {
+			a.hists.add(base+step, h)
+			continue
+		}
+		cells[step].add(f)
+	}
+}
+
+func (a *avgAcc) result(base int, dst *Row) error {
+	for step := range dst.F {
+		c := &a.floats[base+step]
+		if a.hists.any() {
+			if done, err := a.hists.result(base+step, c.count > 0, step, dst); done || err != nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if c.count > 0 {
+			dst.F[step] = c.value()
+		}
+	}
+	return nil
+}
+
+// extremeAcc finds the greatest value, or with sign -1 the smallest. NaN counts only if there is nothing else.
+type extremeAcc struct {
+	values []float64
+	sign   float64
+}
+
+func (a *extremeAcc) fold(base int, r *Row) {
+	cells := a.values[base : base+len(r.F)]
+	for step, f := range r.F {
+		if isAbsent(f) {
+			continue
+		}
+		if c := cells[step]; math.IsNaN(c) || a.sign*f > a.sign*c {
+			cells[step] = f
+		}
+	}
+}
+
+func (a *extremeAcc) result(base int, dst *Row) error {
+	copy(dst.F, a.values[base:base+len(dst.F)])
+	return nil
+}
+
+// countAcc counts, or, as group, notes that there is something to count.
+type countAcc struct {
+	counts []float64
+	group  bool
+}
+
+func (a *countAcc) fold(base int, r *Row) {
+	cells := a.counts[base : base+len(r.F)]
+	for step, f := range r.F {
+		if !isAbsent(f) {
+			cells[step]++
+		}
+	}
+}
+
+func (a *countAcc) result(base int, dst *Row) error {
+	for step := range dst.F {
+		switch n := a.counts[base+step]; {
+		case n == 0:
+		case a.group:
+			dst.F[step] = 1
+		default:
+			dst.F[step] = n
+		}
+	}
+	return nil
+}
+
+// variance is Welford's: the mean so far and the sum of squared distances to it.
+type variance struct{ count, mean, squares float64 }
+
+type varianceAcc struct {
+	cells []variance
+	root  bool
+}
+
+func (a *varianceAcc) fold(base int, r *Row) {
+	cells := a.cells[base : base+len(r.F)]
+	for step, f := range r.F {
+		if isAbsent(f) {
+			continue
+		}
+		c := &cells[step]
+		c.count++
+		if c.count == 1 {
+			c.mean = f
+			if math.IsNaN(f) || math.IsInf(f, 0) {
+				c.squares = math.NaN()
+			}
+			continue
+		}
+		delta := f - c.mean
+		c.mean += delta / c.count
+		c.squares += delta * (f - c.mean)
+	}
+}
+
+func (a *varianceAcc) result(base int, dst *Row) error {
+	for step := range dst.F {
+		c := &a.cells[base+step]
+		if c.count == 0 {
+			continue
+		}
+		dst.F[step] = c.squares / c.count
+		if a.root {
+			dst.F[step] = math.Sqrt(dst.F[step])
+		}
+	}
+	return nil
+}
+
+// quantileAcc keeps all values, for there is no exact quantile without them.
+type quantileAcc struct {
+	cells [][]float64
+	q     *query
+	phi   []float64
+	held  int
+	err   error
+}
+
+func (a *quantileAcc) fold(base int, r *Row) {
+	n := 0
+	for step, f := range r.F {
+		if !isAbsent(f) {
+			a.cells[base+step] = append(a.cells[base+step], f)
+			n++
+		}
+	}
+	a.held += n
+	if err := a.q.hold(n); err != nil {
+		a.err = err
+	}
+}
+
+func (a *quantileAcc) result(base int, dst *Row) error {
+	if a.err != nil {
+		return a.err
+	}
+	for step := range dst.F {
+		values := a.cells[base+step]
+		if len(values) == 0 {
+			continue
+		}
+		slices.Sort(values)
+		dst.F[step] = quantileOfSorted(a.phi[step], values)
+		a.q.release(len(values))
+		a.cells[base+step] = nil
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// buildAggregate evaluates an aggregation. Rows are folded into their groups as they come, so that groups × steps are
+// in memory at most, but for the aggregations that need all values.
+func (q *query) buildAggregate(ctx context.Context, n *plan.Aggregate, g plan.Grid) (operator, error) {
+	if n.Op == parser.AggCountValues {
+		return q.countValues(ctx, n, g)
+	}
+	var param []float64
+	if n.Param != nil {
+		var err error
+		if param, err = q.scalar(ctx, n.Param, g); err != nil {
+			return nil, err
+		}
+	}
+	op, err := q.build(ctx, n.Expr, g)
+	if err != nil {
+		return nil, err
+	}
+	switch n.Op {
+	case parser.AggTopK, parser.AggBottomK, parser.AggLimitK:
+		return q.selectK(ctx, n, op, param, g)
+	case parser.AggLimitRatio:
+		return q.limitRatio(n, op, param)
+	case parser.AggQuantile:
+		q.noteQuantileParam(param, n.ParamPos)
+	}
+	gr := groupSeries(op.series(), n)
+	acc, err := q.newAccumulator(n, gr, param, g)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.fold(ctx, op, n, gr, acc, g); err != nil {
+		return nil, err
+	}
+	return q.results(gr, acc, g)
+}
+
+// noteQuantileParam warns of the worst parameters that quantile gets.
+func (q *query) noteQuantileParam(values []float64, at parser.PositionRange) {
+	r := rangeOf(values)
+	if r.nan {
+		q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", math.NaN())
+	}
+	if r.max > 1 {
+		q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", r.max)
+	}
+	if r.min < 0 {
+		q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", r.min)
+	}
+}
+
+// groups tells to which group each series belongs.
+type groups struct {
+	of  []int32
+	out []Series
+}
+
+func groupSeries(in []Series, n *plan.Aggregate) *groups {
+	gr := &groups{of: make([]int32, len(in))}
+	index := map[string]int32{}
+	var key []byte
+	for i := range in {
+		if n.Without {
+			key = in[i].Labels.AppendKeyWithout(key[:0], n.Grouping)
+		} else {
+			key = in[i].Labels.AppendKeyBy(key[:0], n.Grouping)
+		}
+		k, found := index[string(key)]
+		if !found {
+			k = int32(len(gr.out))
+			index[string(key)] = k
+			gr.out = append(gr.out, Series{Labels: groupLabels(in[i].Labels, n)})
+		}
+		gr.of[i] = k
+		gr.out[k].DropName = gr.out[k].DropName || in[i].DropName
+	}
+	return gr
+}
+
+func groupLabels(ls labels.Labels, n *plan.Aggregate) labels.Labels {
+	if n.Without {
+		return ls.DropSorted(n.Grouping)
+	}
+	return ls.KeepSorted(n.Grouping)
+}
+
+// fold hands all rows to the accumulator.
+func (q *query) fold(ctx context.Context, op operator, n *plan.Aggregate, gr *groups, acc accumulator, g plan.Grid) error {
+	ignores := ignoresHistograms(n.Op)
+	return q.each(ctx, op, g, func(i int, r *Row) error {
+		if ignores && len(r.H) > 0 {
+			q.dropHistograms(r, n.Op, n.ExprPos)
+		}
+		acc.fold(int(gr.of[i])*g.N, r)
+		return nil
+	})
+}
+
+func ignoresHistograms(op parser.AggregateOp) bool {
+	return slices.Contains([]parser.AggregateOp{
+		parser.AggMin, parser.AggMax, parser.AggStddev, parser.AggStdvar, parser.AggQuantile, parser.AggTopK, parser.AggBottomK,
+	}, op)
+}
+
+// dropHistograms leaves a row with its floats.
+func (q *query) dropHistograms(r *Row, op parser.AggregateOp, at parser.PositionRange) {
+	for step := range r.H {
+		if r.H[step] != nil {
+			r.F[step] = absent
+			q.notes.infof(at, "ignored histogram in %s aggregation", op)
+		}
+	}
+	r.H = r.H[:0]
+}
+
+// results makes rows of what the accumulator holds.
+func (q *query) results(gr *groups, acc accumulator, g plan.Grid) (operator, error) {
+	f := &fixed{}
+	for k := range gr.out {
+		var r Row
+		r.reset(g.N)
+		if err := acc.result(k*g.N, &r); err != nil {
+			return nil, err
+		}
+		n := r.count()
+		if n == 0 {
+			continue
+		}
+		f.out, f.rows = append(f.out, gr.out[k]), append(f.rows, r)
+		if err := q.hold(n); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// newAccumulator returns the accumulator of an aggregation into groups.
+func (q *query) newAccumulator(n *plan.Aggregate, gr *groups, param []float64, g plan.Grid) (accumulator, error) {
+	cells := len(gr.out) * g.N
+	if err := q.hold(cells); err != nil {
+		return nil, err
+	}
+	switch n.Op {
+	case parser.AggSum:
+		return &sumAcc{floats: newCells(cells), hists: q.histogramCells(n)}, nil
+	case parser.AggAvg:
+		return &avgAcc{floats: make([]mean, cells), hists: q.histogramCells(n)}, nil
+	case parser.AggMin:
+		return &extremeAcc{values: newValues(cells), sign: -1}, nil
+	case parser.AggMax:
+		return &extremeAcc{values: newValues(cells), sign: 1}, nil
+	case parser.AggCount:
+		return &countAcc{counts: make([]float64, cells)}, nil
+	case parser.AggGroup:
+		return &countAcc{counts: make([]float64, cells), group: true}, nil
+	case parser.AggStddev:
+		return &varianceAcc{cells: make([]variance, cells), root: true}, nil
+	case parser.AggStdvar:
+		return &varianceAcc{cells: make([]variance, cells)}, nil
+	case parser.AggQuantile:
+		return &quantileAcc{cells: make([][]float64, cells), q: q, phi: param}, nil
+	default:
+		return nil, fmt.Errorf("no accumulator for %s", n.Op)
+	}
+}

@@ -1,0 +1,275 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// bucket is a bucket of a classic histogram: how many observations are not above a bound.
+type bucket struct{ upper, count float64 }
+
+// bucketSeries is a series of such buckets.
+type bucketSeries struct {
+	upper  float64
+	series int32
+	// bad says that the series has no valid bound: it may hold native histograms, but no buckets.
+	bad bool
+}
+
+// overBuckets is a function over classic histograms, whose buckets it finds among the series of its argument.
+type overBuckets struct {
+	q  *query
+	op operator
+	g  plan.Grid
+	at parser.PositionRange
+	// f calculates the value of one histogram. The buckets are in order of their bounds; f may change them.
+	f       func(step int, name string, buckets []bucket) float64
+	out     []Series
+	members [][]bucketSeries
+}
+
+func (q *query) overBuckets(ctx context.Context, n *plan.Call, g plan.Grid) (operator, error) {
+	last := len(n.Args) - 1
+	op, err := q.build(ctx, n.Args[last], g)
+	if err != nil {
+		return nil, err
+	}
+	var args [][]float64
+	for _, arg := range n.Args[:last] {
+		values, err := q.scalar(ctx, arg, g)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, values)
+	}
+	o := &overBuckets{q: q, op: op, g: g}
+	o.at = n.ArgPos[last]
+	o.group()
+	if n.Func == "histogram_quantile" {
+		q.noteQuantiles(args[0], n.ArgPos[0])
+		o.f = func(step int, name string, buckets []bucket) float64 {
+			return q.bucketQuantile(args[0][step], buckets, name, o.at, g.At(step))
+		}
+	} else {
+		o.f = func(step int, _ string, buckets []bucket) float64 {
+			return bucketFraction(args[0][step], args[1][step], buckets)
+		}
+	}
+	o.out = q.dropNames(o.out)
+	return q.unique(o), nil
+}
+
+// noteQuantiles warns of quantiles that do not exist.
+func (q *query) noteQuantiles(values []float64, at parser.PositionRange) {
+	for _, v := range values {
+		if math.IsNaN(v) || v < 0 || v > 1 {
+			q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", v)
+		}
+	}
+}
+
+// group finds the histograms to which the series belong.
+func (o *overBuckets) group() {
+	index := newLabelIndex(0)
+	b := labels.NewBuilder(labels.EmptyLabels())
+	for i, s := range o.op.series() {
+		upper, err := strconv.ParseFloat(s.Labels.Get(labels.BucketLabel), 64)
+		b.Reset(s.Labels)
+		if err == nil {
+			b.Del(labels.BucketLabel)
+		}
+		n, isNew := index.add(b.Labels())
+		if isNew {
+			o.out = append(o.out, Series{Labels: b.Labels(), DropName: s.DropName})
+			o.members = append(o.members, nil)
+		}
+		o.members[n] = append(o.members[n], bucketSeries{upper, int32(i), err != nil})
+	}
+	for _, m := range o.members {
+		slices.SortStableFunc(m, func(a, b bucketSeries) int { return compareValues(a.upper, b.upper, false) })
+	}
+}
+
+func (o *overBuckets) series() []Series { return o.out }
+
+func (o *overBuckets) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	members := o.members[i]
+	rows := make([]*Row, len(members))
+	for k, m := range members {
+		rows[k] = w.borrow()
+		defer w.giveBack(rows[k])
+		if err := o.op.row(ctx, w, int(m.series), rows[k]); err != nil {
+			return err
+		}
+	}
+	dst.reset(o.g.N)
+	buckets := make([]bucket, 0, len(members))
+	for step := range dst.F {
+		var err error
+		if buckets, err = o.bucketsAt(step, members, rows, buckets[:0]); err != nil {
+			return err
+		}
+		if len(buckets) > 0 {
+			dst.F[step] = o.f(step, o.name(i), buckets)
+		}
+	}
+	return nil
+}
+
+// name returns what annotations call the i-th histogram. Where names are dropped early, it is gone already.
+func (o *overBuckets) name(i int) string {
+	if !o.q.DelayNameRemoval {
+		return ""
+	}
+	return metricName(&o.out[i])
+}
+
+// bucketsAt appends the buckets of one step.
+func (o *overBuckets) bucketsAt(step int, members []bucketSeries, rows []*Row, to []bucket) ([]bucket, error) {
+	for k, r := range rows {
+		switch {
+		case isAbsent(r.F[step]):
+		case r.hist(step) != nil:
+			return to, unsupported("a native histogram in a function over buckets")
+		case members[k].bad:
+			s := &o.op.series()[members[k].series]
+			text := fmt.Sprintf("bucket label %q is missing or has a malformed value of %q", labels.BucketLabel, s.Labels.Get(labels.BucketLabel))
+			o.q.notes.warn(o.at, forMetric(text, metricName(s)))
+		default:
+			to = append(to, bucket{members[k].upper, r.F[step]})
+		}
+	}
+	return to, nil
+}
+
+// bucketQuantile returns the φ-quantile, assuming that the observations of a bucket are spread evenly.
+func (q *query) bucketQuantile(phi float64, buckets []bucket, name string, at parser.PositionRange, t int64) float64 {
+	switch {
+	case math.IsNaN(phi):
+		return math.NaN()
+	case phi < 0:
+		return math.Inf(-1)
+	case phi > 1:
+		return math.Inf(1)
+	case !math.IsInf(buckets[len(buckets)-1].upper, 1):
+		return math.NaN()
+	}
+	buckets = coalesce(buckets)
+	if fixed := monotonic(buckets); fixed.count > 0 {
+		fixed.minT, fixed.maxT = t, t
+		const text = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
+		q.notes.add(&q.notes.infos, note{forMetric(text, name), at}, &fixed)
+	}
+	n := len(buckets)
+	if n < 2 || buckets[n-1].count == 0 {
+		return math.NaN()
+	}
+	rank := phi * buckets[n-1].count
+	b := slices.IndexFunc(buckets[:n-1], func(b bucket) bool { return b.count >= rank })
+	switch {
+	case b < 0:
+		return buckets[n-2].upper
+	case b == 0 && buckets[0].upper <= 0:
+		return buckets[0].upper
+	case b == 0:
+		return buckets[0].upper * (rank / buckets[0].count)
+	}
+	below, in := buckets[b-1], buckets[b]
+	return below.upper + (in.upper-below.upper)*((rank-below.count)/(in.count-below.count))
+}
+
+// coalesce adds up buckets with the same bound.
+func coalesce(buckets []bucket) []bucket {
+	out := buckets[:1]
+	for _, b := range buckets[1:] {
+		if last := &out[len(out)-1]; last.upper == b.upper {
+			last.count += b.count
+		} else {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// smallDelta is the relative difference up to which a decrease is taken for an error of rounding.
+const smallDelta = 1e-12
+
+// monotonic removes decreases of the counts and tells how large they were. Tiny differences are removed silently.
+func monotonic(buckets []bucket) forced {
+	f := forced{minBucket: math.Inf(1), maxBucket: math.Inf(-1)}
+	last := buckets[0].count
+	for i := 1; i < len(buckets); i++ {
+		b := &buckets[i]
+		switch {
+		case b.count == last:
+		case almostEqual(last, b.count, smallDelta):
+			b.count = last
+		case b.count < last:
+			f.count = 1
+			f.minBucket, f.maxBucket = min(f.minBucket, b.upper), max(f.maxBucket, b.upper)
+			f.maxDiff = max(f.maxDiff, last-b.count)
+			b.count = last
+		default:
+			last = b.count
+		}
+	}
+	return f
+}
+
+// almostEqual reports whether two floats are equal but for a relative error.
+func almostEqual(a, b, epsilon float64) bool {
+	const minNormal = 0x1p-1022
+	if a == b || math.IsNaN(a) && math.IsNaN(b) {
+		return true
+	}
+	sum, diff := math.Abs(a)+math.Abs(b), math.Abs(a-b)
+	if a == 0 || b == 0 || sum < minNormal {
+		return diff < epsilon*minNormal
+	}
+	return diff/min(sum, math.MaxFloat64) < epsilon
+}
+
+// bucketFraction returns the part of the observations that lies between two values.
+func bucketFraction(lower, upper float64, buckets []bucket) float64 {
+	if !math.IsInf(buckets[len(buckets)-1].upper, 1) {
+		return math.NaN()
+	}
+	buckets = coalesce(buckets)
+	total := buckets[len(buckets)-1].count
+	switch {
+	case total == 0 || math.IsNaN(lower) || math.IsNaN(upper):
+		return math.NaN()
+	case lower >= upper:
+		return 0
+	}
+	return (bucketRank(upper, buckets) - bucketRank(lower, buckets)) / total
+}
+
+// bucketRank returns how many observations are below a value, assuming that those of a bucket are spread evenly. A
+// bucket without a finite border is not divided.
+func bucketRank(v float64, buckets []bucket) float64 {
+	total := buckets[len(buckets)-1].count
+	below, start := 0.0, 0.0
+	if buckets[0].upper <= 0 {
+		start = math.Inf(-1)
+	}
+	for _, b := range buckets {
+		switch {
+		case start >= v:
+			return min(below, total)
+		case b.upper > v && math.IsInf(start, -1):
+			return min(b.count, total)
+		case b.upper > v:
+			return min(below+(b.count-below)*(v-start)/(b.upper-start), total)
+		}
+		below, start = b.count, b.upper
+	}
+	return total
+}

@@ -1,0 +1,11 @@
+// Package exec evaluates logical plans over a storage.
+//
+// Start with [Run]. It makes an operator of each node of the plan, bottom up. An operator knows the labels of all
+// series that it yields before it calculates any of their values, so that groups and matches are found once per
+// series; afterwards it yields the values of any one series at all steps, a [Row], on any goroutine and in any order.
+// Only operators that need all series to yield one, such as aggregations, keep rows in memory, and of those only
+// groups × steps.
+//
+// To add a function, write it and add its row to the table of its family: a float function in functions.go, one
+// over windows in windows.go, one that changes labels in relabel.go.
+package exec

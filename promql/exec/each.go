@@ -1,0 +1,157 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// PanicError is a panic, which is a bug, in a goroutine of a query.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error returns the text of the panic.
+func (e *PanicError) Error() string { return fmt.Sprintf("unexpected error: %v", e.Value) }
+
+// blockValues is about the number of values that a goroutine calculates before it hands them on.
+const blockValues = 4096
+
+// each calculates all rows of an operator, on several goroutines if there are enough, and calls fold with one after
+// the other in the order of the series: results do not depend on the number of goroutines. The row is valid during
+// the call only. Two calls of fold never overlap.
+func (q *query) each(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *Row) error) error {
+	n := len(op.series())
+	block := max(1, min(128, blockValues/max(g.N, 1)))
+	blocks := (n + block - 1) / block
+	parallel := min(q.Parallelism, blocks)
+	if parallel <= 1 {
+		return q.eachSerial(ctx, op, n, fold)
+	}
+	return q.eachParallel(ctx, op, n, block, parallel, fold)
+}
+
+func (q *query) eachSerial(ctx context.Context, op operator, n int, fold func(int, *Row) error) error {
+	w := &worker{}
+	defer func() { q.release(w.held) }()
+	var r Row
+	for i := range n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := op.row(ctx, w, i, &r); err != nil {
+			return err
+		}
+		if err := fold(i, &r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// turns lets goroutines fold their blocks in order.
+type turns struct {
+	mu   sync.Mutex
+	cond sync.Cond
+	next int
+	err  error
+}
+
+// take waits for the turn of a block; it reports false if the work has failed.
+func (t *turns) take(block int) bool {
+	t.mu.Lock()
+	for t.next != block && t.err == nil {
+		t.cond.Wait()
+	}
+	if t.err != nil {
+		t.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// pass ends a turn.
+func (t *turns) pass(err error) {
+	t.next++
+	t.err = err
+	t.cond.Broadcast()
+	t.mu.Unlock()
+}
+
+// fail ends the work of all.
+func (t *turns) fail(err error) {
+	t.mu.Lock()
+	if t.err == nil {
+		t.err = err
+	}
+	t.cond.Broadcast()
+	t.mu.Unlock()
+}
+
+func (q *query) eachParallel(ctx context.Context, op operator, n, block, parallel int, fold func(int, *Row) error) error {
+	t := &turns{}
+	t.cond.L = &t.mu
+	var claimed atomic.Int64
+	var wg sync.WaitGroup
+	for range parallel {
+		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					t.fail(&PanicError{p, debug.Stack()})
+				}
+			}()
+			w := &worker{}
+			defer func() { q.release(w.held) }()
+			rows := make([]Row, block)
+			for {
+				b := int(claimed.Add(1)) - 1
+				from, to := b*block, min((b+1)*block, n)
+				if from >= n {
+					return
+				}
+				if err := calculate(ctx, op, w, from, rows[:to-from]); err != nil {
+					t.fail(err)
+					return
+				}
+				if !t.take(b) {
+					return
+				}
+				t.pass(foldRows(from, rows[:to-from], fold))
+			}
+		})
+	}
+	wg.Wait()
+	return t.err
+}
+
+func calculate(ctx context.Context, op operator, w *worker, from int, rows []Row) error {
+	for i := range rows {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := op.row(ctx, w, from+i, &rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// foldRows folds a block; a panic becomes an error, for a turn must be passed.
+func foldRows(from int, rows []Row, fold func(int, *Row) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{p, debug.Stack()}
+		}
+	}()
+	for i := range rows {
+		if err := fold(from+i, &rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

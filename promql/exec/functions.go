@@ -1,0 +1,272 @@
+package exec
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// mapper calculates the value at a step from the one of the argument; false means none.
+type mapper func(step int, f float64, h *histogram.FloatHistogram) (float64, bool)
+
+// mapped applies a function to each value.
+type mapped struct {
+	operator
+	f   mapper
+	out []Series
+}
+
+func (m *mapped) series() []Series { return m.out }
+
+func (m *mapped) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if err := m.operator.row(ctx, w, i, dst); err != nil {
+		return err
+	}
+	for step, f := range dst.F {
+		if isAbsent(f) {
+			continue
+		}
+		if v, ok := m.f(step, f, dst.hist(step)); ok {
+			dst.F[step] = v
+		} else {
+			dst.F[step] = absent
+		}
+	}
+	clear(dst.H)
+	dst.H = dst.H[:0]
+	return nil
+}
+
+// mapValues returns the operator of a function of each value, which loses its name.
+func (q *query) mapValues(op operator, f mapper) operator {
+	return q.unique(&mapped{op, f, q.dropNames(op.series())})
+}
+
+// buildCall makes the operator of a function that returns a vector.
+func (q *query) buildCall(ctx context.Context, n *plan.Call, g plan.Grid) (operator, error) {
+	switch n.Func {
+	case "vector":
+		return q.vectorOf(ctx, n.Args[0], g)
+	case "absent":
+		op, err := q.build(ctx, n.Args[0], g)
+		if err != nil {
+			return nil, err
+		}
+		return q.absent(ctx, op, g, n.Args[0])
+	case "label_replace":
+		return q.labelReplace(ctx, n, g)
+	case "label_join":
+		return q.labelJoin(ctx, n, g)
+	case "sort", "sort_desc", "sort_by_label", "sort_by_label_desc":
+		return q.sort(ctx, n, g)
+	case "histogram_quantile", "histogram_fraction":
+		return q.overBuckets(ctx, n, g)
+	case "timestamp":
+		return q.timestamp(ctx, n, g)
+	}
+	if date, ok := dateFuncs[n.Func]; ok {
+		return q.date(ctx, n, date, g)
+	}
+	build, ok := valueFuncs[n.Func]
+	if !ok {
+		return nil, unsupported("function " + n.Func)
+	}
+	op, err := q.build(ctx, n.Args[0], g)
+	if err != nil {
+		return nil, err
+	}
+	var args [][]float64
+	for _, arg := range n.Args[1:] {
+		values, err := q.scalar(ctx, arg, g)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, values)
+	}
+	return q.mapValues(op, build(args)), nil
+}
+
+// valueFuncs holds the functions of one value and, possibly, scalars, which come as their values at all steps.
+//
+//nolint:gochecknoglobals // constant table
+var valueFuncs = map[string]func(args [][]float64) mapper{
+	"abs":       simple(math.Abs),
+	"acos":      simple(math.Acos),
+	"acosh":     simple(math.Acosh),
+	"asin":      simple(math.Asin),
+	"asinh":     simple(math.Asinh),
+	"atan":      simple(math.Atan),
+	"atanh":     simple(math.Atanh),
+	"ceil":      simple(math.Ceil),
+	"clamp":     clamp,
+	"clamp_max": clampMax,
+	"clamp_min": clampMin,
+	"cos":       simple(math.Cos),
+	"cosh":      simple(math.Cosh),
+	"deg":       simple(func(f float64) float64 { return f * 180 / math.Pi }),
+	"exp":       simple(math.Exp),
+	"floor":     simple(math.Floor),
+	"ln":        simple(math.Log),
+	"log10":     simple(math.Log10),
+	"log2":      simple(math.Log2),
+	"rad":       simple(func(f float64) float64 { return f * math.Pi / 180 }),
+	"round":     round,
+	"sgn":       simple(sign),
+	"sin":       simple(math.Sin),
+	"sinh":      simple(math.Sinh),
+	"sqrt":      simple(math.Sqrt),
+	"tan":       simple(math.Tan),
+	"tanh":      simple(math.Tanh),
+
+	"histogram_avg":   ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Sum / h.Count }),
+	"histogram_count": ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Count }),
+	"histogram_sum":   ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Sum }),
+}
+
+// simple makes a mapper of a function of floats; histograms have no result.
+func simple(f func(float64) float64) func([][]float64) mapper {
+	return func([][]float64) mapper { return floatMapper(func(_ int, v float64) float64 { return f(v) }) }
+}
+
+func floatMapper(f func(step int, v float64) float64) mapper {
+	return func(step int, v float64, h *histogram.FloatHistogram) (float64, bool) {
+		if h != nil {
+			return 0, false
+		}
+		return f(step, v), true
+	}
+}
+
+// ofHistogram makes a mapper of a function of histograms; floats have no result.
+func ofHistogram(f func(*histogram.FloatHistogram) float64) func([][]float64) mapper {
+	return func([][]float64) mapper {
+		return func(_ int, _ float64, h *histogram.FloatHistogram) (float64, bool) {
+			if h == nil {
+				return 0, false
+			}
+			return f(h), true
+		}
+	}
+}
+
+func sign(f float64) float64 {
+	switch {
+	case f < 0:
+		return -1
+	case f > 0:
+		return 1
+	default:
+		return f
+	}
+}
+
+func clamp(args [][]float64) mapper {
+	return func(step int, v float64, h *histogram.FloatHistogram) (float64, bool) {
+		lower, upper := args[0][step], args[1][step]
+		if h != nil || upper < lower {
+			return 0, false
+		}
+		return math.Max(lower, math.Min(upper, v)), true
+	}
+}
+
+func clampMax(args [][]float64) mapper {
+	return floatMapper(func(step int, v float64) float64 { return math.Min(args[0][step], v) })
+}
+
+func clampMin(args [][]float64) mapper {
+	return floatMapper(func(step int, v float64) float64 { return math.Max(args[0][step], v) })
+}
+
+// round rounds to a multiple of its argument, ties up.
+func round(args [][]float64) mapper {
+	return floatMapper(func(step int, v float64) float64 {
+		// The inverse is exact more often: 10 is a float, 0.1 is not.
+		inverse := 1.0
+		if len(args) > 0 {
+			inverse = 1 / args[0][step]
+		}
+		return math.Floor(v*inverse+0.5) / inverse
+	})
+}
+
+// dateFuncs holds the functions of a time in UTC.
+//
+//nolint:gochecknoglobals // constant table
+var dateFuncs = map[string]func(time.Time) int{
+	"day_of_month": time.Time.Day,
+	"day_of_week":  func(t time.Time) int { return int(t.Weekday()) },
+	"day_of_year":  time.Time.YearDay,
+	"days_in_month": func(t time.Time) int {
+		return 32 - time.Date(t.Year(), t.Month(), 32, 0, 0, 0, 0, time.UTC).Day()
+	},
+	"hour":   time.Time.Hour,
+	"minute": time.Time.Minute,
+	"month":  func(t time.Time) int { return int(t.Month()) },
+	"year":   time.Time.Year,
+}
+
+// date makes the operator of a date function, which takes the evaluation time if it has no argument.
+func (q *query) date(ctx context.Context, n *plan.Call, f func(time.Time) int, g plan.Grid) (operator, error) {
+	if len(n.Args) == 0 {
+		values := make([]float64, g.N)
+		for i := range values {
+			values[i] = float64(f(time.Unix(g.At(i)/1000, 0).UTC()))
+		}
+		return &fixed{out: []Series{{}}, rows: []Row{{F: values}}}, q.hold(len(values))
+	}
+	op, err := q.build(ctx, n.Args[0], g)
+	if err != nil {
+		return nil, err
+	}
+	return q.mapValues(op, floatMapper(func(_ int, v float64) float64 {
+		return float64(f(time.Unix(int64(v), 0).UTC()))
+	})), nil
+}
+
+// timestamp is the time of the sample, if the argument is a selector, and the evaluation time for anything else.
+func (q *query) timestamp(ctx context.Context, n *plan.Call, g plan.Grid) (operator, error) {
+	op, err := q.build(ctx, n.Args[0], g)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := n.Args[0].(*plan.Selector); ok {
+		return q.mapValues(op, func(_ int, v float64, _ *histogram.FloatHistogram) (float64, bool) { return v, true }), nil
+	}
+	return q.mapValues(op, func(step int, _ float64, _ *histogram.FloatHistogram) (float64, bool) {
+		return float64(g.At(step)) / 1000, true
+	}), nil
+}
+
+// negated changes the sign of each value.
+type negated struct {
+	operator
+	out []Series
+}
+
+func (q *query) buildNegate(ctx context.Context, n *plan.Negate, g plan.Grid) (operator, error) {
+	op, err := q.build(ctx, n.Expr, g)
+	if err != nil {
+		return nil, err
+	}
+	return q.unique(&negated{op, q.dropNames(op.series())}), nil
+}
+
+func (o *negated) series() []Series { return o.out }
+
+func (o *negated) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if err := o.operator.row(ctx, w, i, dst); err != nil {
+		return err
+	}
+	for step, f := range dst.F {
+		if h := dst.hist(step); h != nil {
+			dst.H[step] = scaled(h, -1)
+		} else if !isAbsent(f) {
+			dst.F[step] = -f
+		}
+	}
+	return nil
+}

@@ -1,0 +1,349 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// join is an arithmetic or comparison operator between two vectors. One of the sides, called one, must not have more
+// than one element of a match group at a step; the other one is called many, and may have several if the query says
+// so. Which pairs of series can meet is known before any value is.
+type join struct {
+	q    *query
+	n    *plan.Binary
+	g    plan.Grid
+	many operator
+	one  operator
+	// swapped says that many is the right-hand side.
+	swapped bool
+	out     []Series
+	pairs   [][]pair
+	// groups of many and one, and their members.
+	mt               *matching
+	manyOf, oneOf    [][]int32
+	fillOne, fillAll *float64
+}
+
+// pair is a series of each side; -1 stands for the fill value.
+type pair struct{ many, one int32 }
+
+var (
+	errManyMatches = errors.New("multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)")
+	errSameResult  = errors.New("multiple matches for labels: grouping labels must ensure unique matches")
+)
+
+func (q *query) join(ctx context.Context, n *plan.Binary, lhs, rhs operator, g plan.Grid) (operator, error) {
+	o := &join{q: q, n: n, g: g, many: lhs, one: rhs, fillOne: n.Matching.FillRHS, fillAll: n.Matching.FillLHS}
+	if n.Matching.Card == parser.CardOneToMany {
+		o.swapped = true
+		o.many, o.one = rhs, lhs
+		o.fillOne, o.fillAll = o.fillAll, o.fillOne
+	}
+	o.mt = match(o.many.series(), o.one.series(), n.Matching)
+	o.manyOf, o.oneOf = byGroup(o.mt.left, o.mt.n), byGroup(o.mt.right, o.mt.n)
+	if err := o.settle(ctx); err != nil {
+		return nil, err
+	}
+	o.pairUp()
+	return o, nil
+}
+
+// settle checks what can only be seen across series, and keeps rows in memory that are needed for that or that would
+// be calculated over and over.
+func (o *join) settle(ctx context.Context) error {
+	oneToOne := o.n.Matching.Card == parser.CardOneToOne
+	var again, crowd []int32
+	for k := range o.mt.n {
+		ones, manys := o.oneOf[k], o.manyOf[k]
+		if len(ones) > 1 || len(ones) == 1 && (len(manys) > 1 || o.fillAll != nil || o.fillOne != nil) {
+			again = append(again, ones...)
+		}
+		if len(manys) > 1 && oneToOne || len(manys) > 0 && o.fillAll != nil {
+			crowd = append(crowd, manys...)
+		}
+	}
+	var err error
+	if o.one, err = o.keep(ctx, o.one, again); err != nil {
+		return err
+	}
+	if o.many, err = o.keep(ctx, o.many, crowd); err != nil {
+		return err
+	}
+	for k := range o.mt.n {
+		if len(o.oneOf[k]) > 1 {
+			if err := o.checkOnes(ctx, k); err != nil {
+				return err
+			}
+		}
+		if len(o.manyOf[k]) > 1 && oneToOne {
+			if err := o.checkManys(ctx, k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// keep returns op with some of its rows in memory.
+func (o *join) keep(ctx context.Context, op operator, which []int32) (operator, error) {
+	if len(which) == 0 {
+		return op, nil
+	}
+	kept := &kept{operator: op, rows: map[int32]*Row{}}
+	err := o.q.each(ctx, &subset{op, which}, o.g, func(i int, r *Row) error {
+		row := r.clone()
+		kept.rows[which[i]] = &row
+		return o.q.hold(r.count())
+	})
+	return kept, err
+}
+
+// kept is an operator of which some rows are in memory.
+type kept struct {
+	operator
+	rows map[int32]*Row
+}
+
+func (k *kept) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if r, found := k.rows[int32(i)]; found {
+		dst.copyFrom(r)
+		return nil
+	}
+	return k.operator.row(ctx, w, i, dst)
+}
+
+// presence tells which of the members of a group has a value at each step: -1 for none. It calls twice for each
+// step with a second one.
+func (o *join) presence(ctx context.Context, op operator, members []int32, twice func(step int, a, b int32) error) ([]int32, error) {
+	w, r := &worker{}, &Row{}
+	defer func() { o.q.release(w.held) }()
+	at := make([]int32, o.g.N)
+	for step := range at {
+		at[step] = -1
+	}
+	for _, m := range members {
+		if err := op.row(ctx, w, int(m), r); err != nil {
+			return nil, err
+		}
+		for step, f := range r.F {
+			switch {
+			case isAbsent(f):
+			case at[step] >= 0:
+				if err := twice(step, at[step], m); err != nil {
+					return nil, err
+				}
+			default:
+				at[step] = m
+			}
+		}
+	}
+	return at, nil
+}
+
+// checkOnes makes sure that no group has two elements on the side of one.
+func (o *join) checkOnes(ctx context.Context, k int) error {
+	var busy []bool
+	_, err := o.presence(ctx, o.one, o.oneOf[k], func(step int, a, b int32) error {
+		if busy == nil {
+			var err error
+			if busy, err = o.manySteps(ctx); err != nil {
+				return err
+			}
+		}
+		if busy[step] || o.fillAll != nil || o.fillOne != nil {
+			return o.duplicate(a, b)
+		}
+		return nil
+	})
+	return err
+}
+
+// manySteps tells at which steps the side of many has any value at all.
+func (o *join) manySteps(ctx context.Context) ([]bool, error) {
+	busy := make([]bool, o.g.N)
+	err := o.q.each(ctx, o.many, o.g, func(_ int, r *Row) error {
+		for step, f := range r.F {
+			busy[step] = busy[step] || !isAbsent(f)
+		}
+		return nil
+	})
+	return busy, err
+}
+
+func (o *join) duplicate(a, b int32) error {
+	side := "right"
+	if o.swapped {
+		side = "left"
+	}
+	in := o.one.series()
+	x, y := in[a].Labels.String(), in[b].Labels.String()
+	if x > y {
+		x, y = y, x
+	}
+	group := matchLabels(in[a].Labels, o.n.Matching)
+	return fmt.Errorf("found duplicate series for the match group %s on the %s hand-side of the operation: [%s, %s]"+
+		";many-to-many matching not allowed: matching labels must be unique on one side", group, side, x, y)
+}
+
+// checkManys makes sure that a one-to-one match is one.
+func (o *join) checkManys(ctx context.Context, k int) error {
+	ones, err := o.presence(ctx, o.one, o.oneOf[k], func(int, int32, int32) error { return nil })
+	if err != nil {
+		return err
+	}
+	_, err = o.presence(ctx, o.many, o.manyOf[k], func(step int, _, _ int32) error {
+		if ones[step] >= 0 || o.fillOne != nil {
+			return errManyMatches
+		}
+		return nil
+	})
+	return err
+}
+
+// pairUp lists the series of the result with the pairs that yield them.
+func (o *join) pairUp() {
+	index := newLabelIndex(0)
+	manys, ones := o.many.series(), o.one.series()
+	add := func(p pair, many, one labels.Labels) {
+		n, isNew := index.add(o.resultLabels(many, one))
+		if isNew {
+			// What an operator yields loses its name in the end, but for comparisons.
+			drop := changesName(o.n) && o.q.DelayNameRemoval && o.n.ReturnBool
+			o.out = append(o.out, Series{Labels: index.sets[n], DropName: drop})
+			o.pairs = append(o.pairs, nil)
+		}
+		o.pairs[n] = append(o.pairs[n], p)
+	}
+	for i := range manys {
+		k := o.mt.left[i]
+		for _, one := range o.oneOf[k] {
+			add(pair{int32(i), one}, manys[i].Labels, ones[one].Labels)
+		}
+		if o.fillOne != nil {
+			add(pair{int32(i), -1}, manys[i].Labels, matchLabels(manys[i].Labels, o.n.Matching))
+		}
+	}
+	if o.fillAll == nil {
+		return
+	}
+	for i := range ones {
+		add(pair{-1, int32(i)}, matchLabels(ones[i].Labels, o.n.Matching), ones[i].Labels)
+	}
+}
+
+// resultLabels are those of the side of many, reduced to the matching labels if the match is one-to-one, with the
+// included ones of the other side.
+func (o *join) resultLabels(many, one labels.Labels) labels.Labels {
+	m := o.n.Matching
+	if !o.n.Op.IsComparison() || o.n.ReturnBool && !o.q.DelayNameRemoval {
+		many = withoutName(many)
+	}
+	b := labels.NewBuilder(many)
+	if m.Card == parser.CardOneToOne {
+		if m.On {
+			b.Keep(m.Labels...)
+		} else {
+			b.Del(m.Labels...)
+		}
+	}
+	for _, name := range m.Include {
+		b.Set(name, one.Get(name))
+	}
+	return b.Labels()
+}
+
+func (o *join) series() []Series { return o.out }
+
+func (o *join) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	dst.reset(o.g.N)
+	pairs := o.pairs[i]
+	l, r := w.borrow(), w.borrow()
+	defer w.giveBack(l)
+	defer w.giveBack(r)
+	var matched []int32
+	if len(pairs) > 1 {
+		matched = make([]int32, o.g.N)
+	}
+	for _, p := range pairs {
+		group, err := o.load(ctx, w, p, l, r)
+		if err != nil {
+			return err
+		}
+		for step := range dst.F {
+			if isAbsent(l.F[step]) || isAbsent(r.F[step]) {
+				continue
+			}
+			if matched != nil {
+				switch matched[step] {
+				case 0:
+					matched[step] = group + 1
+				case group + 1:
+					return errSameResult
+				default:
+					return errSameLabels
+				}
+			}
+			if err := o.put(dst, step, l, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// put calculates one value.
+func (o *join) put(dst *Row, step int, many, one *Row) error {
+	l, r := value{many.F[step], many.hist(step)}, value{one.F[step], one.hist(step)}
+	if o.swapped {
+		l, r = r, l
+	}
+	v, keep, err := o.q.binop(o.n, l, r)
+	if err != nil {
+		return err
+	}
+	dst.set(step, v, o.n.ReturnBool, keep)
+	return nil
+}
+
+// load calculates the rows of a pair and returns its group. A fill value stands at the steps at which the group has
+// no value on its side.
+func (o *join) load(ctx context.Context, w *worker, p pair, many, one *Row) (int32, error) {
+	switch {
+	case p.one < 0:
+		group := o.mt.left[p.many]
+		if err := o.many.row(ctx, w, int(p.many), many); err != nil {
+			return 0, err
+		}
+		return group, o.fill(ctx, o.one, o.oneOf[group], *o.fillOne, one)
+	case p.many < 0:
+		group := o.mt.right[p.one]
+		if err := o.one.row(ctx, w, int(p.one), one); err != nil {
+			return 0, err
+		}
+		return group, o.fill(ctx, o.many, o.manyOf[group], *o.fillAll, many)
+	}
+	if err := o.many.row(ctx, w, int(p.many), many); err != nil {
+		return 0, err
+	}
+	return o.mt.left[p.many], o.one.row(ctx, w, int(p.one), one)
+}
+
+// fill makes a row of the fill value where none of the members has a value.
+func (o *join) fill(ctx context.Context, op operator, members []int32, v float64, dst *Row) error {
+	at, err := o.presence(ctx, op, members, func(int, int32, int32) error { return nil })
+	if err != nil {
+		return err
+	}
+	dst.reset(o.g.N)
+	for step, m := range at {
+		if m < 0 {
+			dst.F[step] = v
+		}
+	}
+	return nil
+}

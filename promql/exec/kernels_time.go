@@ -1,0 +1,382 @@
+package exec
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// maxExact is the size up to which sums of whole numbers are exact.
+const maxExact = 1 << 53
+
+// prefixSums returns the sums of the first i values, for each i, if all of them are exact.
+func (in *windowed) prefixSums() ([]float64, bool) {
+	var sum, size float64
+	sums := append(in.w.floats[:0], 0)
+	for _, f := range in.F {
+		size += math.Abs(f)
+		if f != math.Trunc(f) || !(size < maxExact) {
+			return nil, false
+		}
+		sum += f
+		sums = append(sums, sum)
+	}
+	in.w.floats = sums
+	return sums, true
+}
+
+// sumOverTime adds up. Fast path: sums of whole numbers slide, for they are exact; others are added anew in each
+// window, for only so the compensation of rounding errors stays what it is.
+func sumOverTime(in *windowed, dst *Row) error {
+	if len(in.H) > 0 {
+		return in.aggregateHistograms(false, dst)
+	}
+	if sums, ok := in.prefixSums(); ok {
+		for i := range dst.F {
+			if lo, hi := in.lo[i], in.hi[i]; lo < hi {
+				dst.F[i] = sums[hi] - sums[lo]
+			}
+		}
+		return nil
+	}
+	return in.each(dst, sumOf)
+}
+
+func avgOverTime(in *windowed, dst *Row) error {
+	if len(in.H) > 0 {
+		return in.aggregateHistograms(true, dst)
+	}
+	if sums, ok := in.prefixSums(); ok {
+		for i := range dst.F {
+			if lo, hi := in.lo[i], in.hi[i]; lo < hi {
+				dst.F[i] = (sums[hi] - sums[lo]) / float64(hi-lo)
+			}
+		}
+		return nil
+	}
+	return in.each(dst, avgOf)
+}
+
+// each calls f with the values of each window that is not empty.
+func (in *windowed) each(dst *Row, f func(values []float64) float64) error {
+	work := 0
+	for i := range dst.F {
+		lo, hi := in.lo[i], in.hi[i]
+		if lo == hi {
+			continue
+		}
+		dst.F[i] = f(in.F[lo:hi])
+		if work += int(hi - lo); work > 1<<20 {
+			work = 0
+			if err := in.ctx(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sumOf(values []float64) float64 {
+	var sum kahan
+	for _, f := range values {
+		sum.add(f)
+	}
+	return sum.value()
+}
+
+func avgOf(values []float64) float64 {
+	var m mean
+	for _, f := range values {
+		m.add(f)
+	}
+	return m.value()
+}
+
+func varianceOf(values []float64) float64 {
+	var mean, squares kahan
+	for i, f := range values {
+		delta := f - mean.plain()
+		mean.add(delta / float64(i+1))
+		squares.add(delta * (f - mean.plain()))
+	}
+	return squares.plain() / float64(len(values))
+}
+
+func stdvarOverTime(in *windowed, dst *Row) error { return in.each(dst, varianceOf) }
+
+func stddevOverTime(in *windowed, dst *Row) error {
+	return in.each(dst, func(values []float64) float64 { return math.Sqrt(varianceOf(values)) })
+}
+
+func countOverTime(in *windowed, dst *Row) error {
+	for i := range dst.F {
+		if n := in.hi[i] - in.lo[i]; n > 0 {
+			dst.F[i] = float64(n)
+		}
+	}
+	return nil
+}
+
+func presentOverTime(in *windowed, dst *Row) error {
+	for i := range dst.F {
+		if in.hi[i] > in.lo[i] {
+			dst.F[i] = 1
+		}
+	}
+	return nil
+}
+
+// pick is the kernel of functions that return one sample of the window: the last one or the first.
+func pick(last bool) kernel {
+	return func(in *windowed, dst *Row) error {
+		for i := range dst.F {
+			lo, hi := in.lo[i], in.hi[i]
+			if lo == hi {
+				continue
+			}
+			k := lo
+			if last {
+				k = hi - 1
+			}
+			if len(in.H) > 0 && in.H[k] != nil {
+				dst.setH(i, in.H[k])
+			} else {
+				dst.F[i] = in.F[k]
+			}
+		}
+		return nil
+	}
+}
+
+// pickTime is pick for the sample's time in seconds.
+func pickTime(last bool) kernel {
+	return func(in *windowed, dst *Row) error {
+		for i := range dst.F {
+			lo, hi := in.lo[i], in.hi[i]
+			if lo == hi {
+				continue
+			}
+			k := lo
+			if last {
+				k = hi - 1
+			}
+			dst.F[i] = float64(in.T[k]) / 1000
+		}
+		return nil
+	}
+}
+
+// extreme is the kernel of functions that look for the greatest value, or with sign -1 for the smallest. NaN counts
+// only if there is nothing else. It keeps the candidates of a window in a queue in which each is better than those
+// behind it.
+func extreme(sign float64, wantTime bool) kernel {
+	return func(in *windowed, dst *Row) error {
+		queue, head, next := in.w.order[:0], 0, int32(0)
+		for i := range dst.F {
+			lo, hi := in.lo[i], in.hi[i]
+			for ; next < hi; next++ {
+				if math.IsNaN(in.F[next]) {
+					continue
+				}
+				for len(queue) > head && beats(sign*in.F[next], sign*in.F[queue[len(queue)-1]], wantTime) {
+					queue = queue[:len(queue)-1]
+				}
+				queue = append(queue, next)
+			}
+			for head < len(queue) && queue[head] < lo {
+				head++
+			}
+			switch {
+			case lo == hi:
+				continue
+			case head < len(queue) && wantTime:
+				dst.F[i] = float64(in.T[queue[head]]) / 1000
+			case head < len(queue):
+				dst.F[i] = in.F[queue[head]]
+			case wantTime:
+				dst.F[i] = float64(in.T[hi-1]) / 1000
+			default:
+				dst.F[i] = in.F[lo]
+			}
+		}
+		in.w.order = queue
+		return nil
+	}
+}
+
+// beats reports whether a later value takes the place of an earlier one; orEqual, whether the last of equals wins.
+func beats(later, earlier float64, orEqual bool) bool {
+	return later > earlier || orEqual && later == earlier
+}
+
+// countSteps is the kernel of functions that count the samples that are related in some way to the one before them.
+func countSteps(hit func(in *windowed, i int) bool) kernel {
+	return func(in *windowed, dst *Row) error {
+		counts, n := append(in.w.order[:0], 0), int32(0)
+		for i := 1; i < len(in.F); i++ {
+			if hit(in, i) {
+				n++
+			}
+			counts = append(counts, n)
+		}
+		in.w.order = counts
+		for i := range dst.F {
+			if lo, hi := in.lo[i], in.hi[i]; lo < hi {
+				dst.F[i] = float64(counts[hi-1] - counts[lo])
+			}
+		}
+		return nil
+	}
+}
+
+// changed reports whether sample i differs from the one before it.
+func changed(in *windowed, i int) bool {
+	if len(in.H) > 0 && (in.H[i] != nil || in.H[i-1] != nil) {
+		return in.H[i] == nil || in.H[i-1] == nil || !sameHistogram(in.H[i], in.H[i-1])
+	}
+	a, b := in.F[i-1], in.F[i]
+	return a != b && !(math.IsNaN(a) && math.IsNaN(b))
+}
+
+// wasReset reports whether a counter starts anew with sample i.
+func wasReset(in *windowed, i int) bool {
+	if len(in.H) > 0 && (in.H[i] != nil || in.H[i-1] != nil) {
+		return in.H[i] == nil || in.H[i-1] == nil || histogramReset(in.H[i], in.H[i-1])
+	}
+	return in.F[i] < in.F[i-1]
+}
+
+// quantileOverTime keeps the values of the window sorted while it moves.
+func quantileOverTime(in *windowed, dst *Row) error {
+	sorted, from, to := in.w.floats[:0], int32(0), int32(0)
+	for i := range dst.F {
+		lo, hi := in.lo[i], in.hi[i]
+		if lo == hi {
+			continue
+		}
+		q := in.args[0][i]
+		if math.IsNaN(q) || q < 0 || q > 1 {
+			in.notes.warnf(in.first, "quantile value should be between 0 and 1, got %g", q)
+		}
+		if moved := int(lo-from) + int(hi-to); lo >= to || moved*4 > int(hi-lo) {
+			sorted = append(sorted[:0], in.F[lo:hi]...)
+			slices.Sort(sorted)
+		} else {
+			for ; from < lo; from++ {
+				at, _ := slices.BinarySearchFunc(sorted, in.F[from], cmp.Compare[float64])
+				sorted = slices.Delete(sorted, at, at+1)
+			}
+			for ; to < hi; to++ {
+				at, _ := slices.BinarySearchFunc(sorted, in.F[to], cmp.Compare[float64])
+				sorted = slices.Insert(sorted, at, in.F[to])
+			}
+		}
+		from, to = lo, hi
+		dst.F[i] = quantileOfSorted(q, sorted)
+		if i&255 == 255 {
+			if err := in.ctx(); err != nil {
+				return err
+			}
+		}
+	}
+	in.w.floats = sorted
+	return nil
+}
+
+// madOverTime is the median of the distances to the median.
+func madOverTime(in *windowed, dst *Row) error {
+	return in.each(dst, func(values []float64) float64 {
+		sorted := append(in.w.floats[:0], values...)
+		in.w.floats = sorted
+		if slices.ContainsFunc(sorted, math.IsNaN) {
+			return math.NaN()
+		}
+		slices.Sort(sorted)
+		median := quantileOfSorted(0.5, sorted)
+		for i, f := range sorted {
+			sorted[i] = math.Abs(f - median)
+		}
+		slices.Sort(sorted)
+		return quantileOfSorted(0.5, sorted)
+	})
+}
+
+// deriv is the slope of the line through the samples of the window.
+func deriv(in *windowed, dst *Row) error {
+	for i := range dst.F {
+		if lo, hi := in.lo[i], in.hi[i]; hi-lo >= 2 {
+			dst.F[i], _ = regression(in.T[lo:hi], in.F[lo:hi], in.T[lo])
+		}
+	}
+	return nil
+}
+
+// predictLinear continues that line into the future.
+func predictLinear(in *windowed, dst *Row) error {
+	for i := range dst.F {
+		if lo, hi := in.lo[i], in.hi[i]; hi-lo >= 2 {
+			slope, intercept := regression(in.T[lo:hi], in.F[lo:hi], in.g.At(i))
+			dst.F[i] = slope*in.args[0][i] + intercept
+		}
+	}
+	return nil
+}
+
+// regression returns the line with the least squares through the samples: its slope a second and its value at origin.
+func regression(ts []int64, values []float64, origin int64) (slope, intercept float64) {
+	var sumX, sumY, sumXY, sumX2 kahan
+	constant := true
+	for i, y := range values {
+		constant = constant && y == values[0]
+		x := float64(ts[i]-origin) / 1e3
+		sumX.add(x)
+		sumY.add(y)
+		sumXY.add(x * y)
+		sumX2.add(x * x)
+	}
+	if constant {
+		if math.IsInf(values[0], 0) {
+			return math.NaN(), math.NaN()
+		}
+		return 0, values[0]
+	}
+	n := float64(len(values))
+	x, y := sumX.plain(), sumY.plain()
+	covariance := sumXY.plain() - x*y/n
+	variance := sumX2.plain() - x*x/n
+	slope = covariance / variance
+	return slope, y/n - slope*x/n
+}
+
+// smoothing is double exponential smoothing, after Holt and Winters.
+func smoothing(in *windowed, dst *Row) error {
+	for i := range dst.F {
+		sf, tf := in.args[0][i], in.args[1][i]
+		lo, hi := in.lo[i], in.hi[i]
+		if lo == hi {
+			continue
+		}
+		if sf <= 0 || sf >= 1 {
+			return fmt.Errorf("invalid smoothing factor. Expected: 0 < sf < 1, got: %f", sf)
+		}
+		if tf <= 0 || tf >= 1 {
+			return fmt.Errorf("invalid trend factor. Expected: 0 < tf < 1, got: %f", tf)
+		}
+		if hi-lo >= 2 {
+			dst.F[i] = smooth(in.F[lo:hi], sf, tf)
+		}
+	}
+	return nil
+}
+
+func smooth(values []float64, sf, tf float64) float64 {
+	before, level, trend := 0.0, values[0], values[1]-values[0]
+	for i, f := range values[1:] {
+		if i > 0 {
+			trend = tf*(level-before) + (1-tf)*trend
+		}
+		before, level = level, sf*f+(1-sf)*(level+trend)
+	}
+	return level
+}

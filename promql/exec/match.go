@@ -1,0 +1,59 @@
+package exec
+
+import (
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/parser"
+)
+
+// matching numbers the match groups of two vectors: the series that may be matched with each other.
+type matching struct {
+	// left and right tell the group of each series.
+	left, right []int32
+	n           int
+}
+
+// match finds the group of each series of both sides, once for all steps.
+func match(left, right []Series, m *parser.VectorMatching) *matching {
+	index := make(map[string]int32, max(len(left), len(right)))
+	var key []byte
+	number := func(in []Series) []int32 {
+		of := make([]int32, len(in))
+		for i := range in {
+			key = appendMatchKey(key[:0], in[i].Labels, m)
+			k, found := index[string(key)]
+			if !found {
+				k = int32(len(index))
+				index[string(key)] = k
+			}
+			of[i] = k
+		}
+		return of
+	}
+	mt := &matching{left: number(left), right: number(right)}
+	mt.n = len(index)
+	return mt
+}
+
+func appendMatchKey(dst []byte, ls labels.Labels, m *parser.VectorMatching) []byte {
+	if m.On {
+		return ls.AppendKeyBy(dst, m.Labels)
+	}
+	return ls.AppendKeyWithout(dst, m.Labels)
+}
+
+// matchLabels returns the labels by which a series is matched.
+func matchLabels(ls labels.Labels, m *parser.VectorMatching) labels.Labels {
+	if m.On {
+		return ls.KeepSorted(m.Labels)
+	}
+	return ls.DropSorted(m.Labels)
+}
+
+// byGroup lists the series of each group.
+func byGroup(of []int32, n int) [][]int32 {
+	members := make([][]int32, n)
+	for i, k := range of {
+		members[k] = append(members[k], int32(i))
+	}
+	return members
+}

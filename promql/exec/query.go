@@ -1,0 +1,156 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/plan"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// ErrTooManySamples means that a query would hold more samples in memory than it may.
+var ErrTooManySamples = errors.New("query processing would load too many samples into memory in query execution")
+
+// StorageError means that the storage failed to deliver.
+type StorageError struct{ Err error }
+
+// Error returns the text of the failure with what was attempted.
+func (e *StorageError) Error() string { return "expanding series: " + e.Err.Error() }
+
+// Unwrap returns the failure.
+func (e *StorageError) Unwrap() error { return e.Err }
+
+// Env is what a plan is evaluated with.
+type Env struct {
+	Querier storage.Querier
+	// Grid is the steps of the query.
+	Grid plan.Grid
+	// Range is set for range queries, whatever the number of their steps.
+	Range bool
+	// Start, End and Step are those of the query, in milliseconds.
+	Start, End, Step int64
+	// Lookback is how old a sample may be, in milliseconds.
+	Lookback int64
+	// MaxSamples bounds the samples in memory.
+	MaxSamples int64
+	// Parallelism is the number of goroutines to use, at least 1.
+	Parallelism int
+	// DelayNameRemoval keeps metric names to the end.
+	DelayNameRemoval bool
+	// TypeAndUnitLabels treats __type__ and __unit__ as parts of the metric name.
+	TypeAndUnitLabels bool
+	// PerStep asks for the samples of each step.
+	PerStep bool
+}
+
+// Stats count the samples that a query touched.
+type Stats struct {
+	// Total counts the samples of all windows and look-ups, Read those that came from storage. Peak is the most that
+	// were held at a time.
+	Total, Read, Peak int64
+	// PerStep splits Total by the steps of the query, if that was asked for.
+	PerStep []int64
+}
+
+// query is the state that the operators of a query share.
+type query struct {
+	Env
+	notes           Annotations
+	storageWarnings []error
+	total, read     atomic.Int64
+	held, peak      atomic.Int64
+	perStep         []atomic.Int64
+}
+
+// hold counts n samples that are going to be kept in memory.
+func (q *query) hold(n int) error {
+	held := q.held.Add(int64(n))
+	for {
+		peak := q.peak.Load()
+		if held <= peak || q.peak.CompareAndSwap(peak, held) {
+			break
+		}
+	}
+	if q.MaxSamples > 0 && held > q.MaxSamples {
+		return ErrTooManySamples
+	}
+	return nil
+}
+
+// release takes back what hold counted.
+func (q *query) release(n int) { q.held.Add(-int64(n)) }
+
+// operator yields rows.
+type operator interface {
+	// series returns the identities of all rows. They differ from each other unless stated otherwise.
+	series() []Series
+	// row calculates the values of the i-th series into dst, which it resets. It may be called by several goroutines,
+	// each with a worker of its own, and several times for the same series.
+	row(ctx context.Context, w *worker, i int, dst *Row) error
+}
+
+// worker is the scratch memory of one goroutine.
+type worker struct {
+	cols    storage.Columns
+	reader  storage.ColumnReader
+	held    int
+	windows windows
+	floats  []float64
+	order   []int32
+	rows    []*Row
+	key     []byte
+}
+
+// borrow returns a row to work with, to be given back.
+func (w *worker) borrow() *Row {
+	if n := len(w.rows); n > 0 {
+		r := w.rows[n-1]
+		w.rows = w.rows[:n-1]
+		return r
+	}
+	return &Row{}
+}
+
+func (w *worker) giveBack(r *Row) { w.rows = append(w.rows, r) }
+
+// account makes the memory of the worker's columns count.
+func (w *worker) account(q *query) error {
+	n := cap(w.cols.T)
+	if n <= w.held {
+		return nil
+	}
+	grown := n - w.held
+	w.held = n
+	return q.hold(grown)
+}
+
+// build makes the operator of a node of type vector.
+func (q *query) build(ctx context.Context, n plan.Node, g plan.Grid) (operator, error) {
+	switch n := n.(type) {
+	case *plan.Selector:
+		return q.buildSelector(ctx, n, g)
+	case *plan.Window:
+		return q.buildWindow(ctx, n, g)
+	case *plan.Call:
+		return q.buildCall(ctx, n, g)
+	case *plan.Aggregate:
+		return q.buildAggregate(ctx, n, g)
+	case *plan.Binary:
+		return q.buildBinary(ctx, n, g)
+	case *plan.Negate:
+		return q.buildNegate(ctx, n, g)
+	case *plan.StepInvariant:
+		return q.buildInvariant(ctx, n, g)
+	default:
+		return nil, fmt.Errorf("no operator for a plan of type %T", n)
+	}
+}
+
+// unsupported is the error for what is not built yet.
+func unsupported(what string) error { return fmt.Errorf("%s is not supported yet", what) }
+
+// metricName returns the name that annotations give to a series.
+func metricName(s *Series) string { return s.Labels.Get(labels.MetricName) }

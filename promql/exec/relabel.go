@@ -1,0 +1,101 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// labelReplace sets a label from a regular expression over another.
+func (q *query) labelReplace(ctx context.Context, n *plan.Call, g plan.Grid) (operator, error) {
+	args, err := stringArgs(n.Args[1:])
+	if err != nil {
+		return nil, err
+	}
+	dst, replacement, src, expr := args[0], args[1], args[2], args[3]
+	re, err := regexp.Compile("^(?s:" + expr + ")$")
+	if err != nil {
+		return nil, fmt.Errorf("invalid regular expression in label_replace(): %s", expr)
+	}
+	if !validLabelName(dst) {
+		return nil, fmt.Errorf("invalid destination label name in label_replace(): %s", dst)
+	}
+	op, err := q.build(ctx, n.Args[0], g)
+	if err != nil {
+		return nil, err
+	}
+	return relabel(op, dst, func(ls labels.Labels) (string, bool) {
+		value := ls.Get(src)
+		match := re.FindStringSubmatchIndex(value)
+		if match == nil {
+			return "", false
+		}
+		return string(re.ExpandString(nil, replacement, value, match)), true
+	}), nil
+}
+
+// labelJoin sets a label to the values of others.
+func (q *query) labelJoin(ctx context.Context, n *plan.Call, g plan.Grid) (operator, error) {
+	args, err := stringArgs(n.Args[1:])
+	if err != nil {
+		return nil, err
+	}
+	dst, separator, sources := args[0], args[1], args[2:]
+	for _, src := range sources {
+		if !validLabelName(src) {
+			return nil, fmt.Errorf("invalid source label name in label_join(): %s", src)
+		}
+	}
+	if !validLabelName(dst) {
+		return nil, fmt.Errorf("invalid destination label name in label_join(): %s", dst)
+	}
+	op, err := q.build(ctx, n.Args[0], g)
+	if err != nil {
+		return nil, err
+	}
+	return relabel(op, dst, func(ls labels.Labels) (string, bool) {
+		values := make([]string, len(sources))
+		for i, src := range sources {
+			values[i] = ls.Get(src)
+		}
+		return strings.Join(values, separator), true
+	}), nil
+}
+
+// relabel sets the label dst of all series to what value returns, unless that reports false. A metric name that was
+// set this way stays.
+func relabel(op operator, dst string, value func(labels.Labels) (string, bool)) operator {
+	in := op.series()
+	out := make([]Series, len(in))
+	b := labels.NewBuilder(labels.EmptyLabels())
+	for i, s := range in {
+		out[i] = s
+		v, ok := value(s.Labels)
+		if !ok {
+			continue
+		}
+		b.Reset(s.Labels)
+		out[i].Labels = b.Set(dst, v).Labels()
+		out[i].DropName = s.DropName && dst != labels.MetricName
+	}
+	return merge(op, out)
+}
+
+func stringArgs(nodes []plan.Node) ([]string, error) {
+	args := make([]string, len(nodes))
+	for i, n := range nodes {
+		var err error
+		if args[i], err = stringArg(n); err != nil {
+			return nil, err
+		}
+	}
+	return args, nil
+}
+
+// validLabelName reports whether a string can name a label.
+func validLabelName(name string) bool { return name != "" && utf8.ValidString(name) }

@@ -1,0 +1,110 @@
+package exec
+
+import (
+	"math"
+
+	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/labels"
+)
+
+// Series is the identity of a row.
+type Series struct {
+	Labels labels.Labels
+	// DropName says that the metric name has to go in the end. It stays until then if names are removed late.
+	DropName bool
+}
+
+// Row holds the values of one series at the steps of a grid.
+type Row struct {
+	// F has a value for each step, [absent] where there is none. Where H has a histogram, it is zero.
+	F []float64
+	// H is empty if no value is a histogram; else it is as long as F. The histograms may be shared.
+	H []*histogram.FloatHistogram
+}
+
+// absentBits is the pattern of the value that marks a step without a sample. It is that of a stale marker, which
+// selectors never let through. It is a signalling NaN, so that no calculation can yield it either.
+const absentBits uint64 = 0x7ff0000000000002
+
+var absent = math.Float64frombits(absentBits) //nolint:gochecknoglobals // constant, but not in the eyes of the language
+
+// isAbsent reports whether a step has no value.
+func isAbsent(f float64) bool { return math.Float64bits(f) == absentBits }
+
+// reset makes a row of n absent values.
+func (r *Row) reset(n int) {
+	if cap(r.F) < n {
+		r.F = make([]float64, n)
+	}
+	r.F = r.F[:n]
+	for i := range r.F {
+		r.F[i] = absent
+	}
+	clear(r.H)
+	r.H = r.H[:0]
+}
+
+// setH puts a histogram.
+func (r *Row) setH(i int, h *histogram.FloatHistogram) {
+	if len(r.H) == 0 {
+		if n := len(r.F); cap(r.H) < n {
+			r.H = make([]*histogram.FloatHistogram, n)
+		} else {
+			r.H = r.H[:n]
+		}
+	}
+	r.F[i], r.H[i] = 0, h
+}
+
+// hist returns the histogram at a step, or nil.
+func (r *Row) hist(i int) *histogram.FloatHistogram {
+	if len(r.H) == 0 {
+		return nil
+	}
+	return r.H[i]
+}
+
+// drop removes the value at a step.
+func (r *Row) drop(i int) {
+	r.F[i] = absent
+	if len(r.H) > 0 {
+		r.H[i] = nil
+	}
+}
+
+// put copies the value at a step of another row.
+func (r *Row) put(i int, from *Row, j int) {
+	if h := from.hist(j); h != nil {
+		r.setH(i, h)
+		return
+	}
+	r.F[i] = from.F[j]
+	if len(r.H) > 0 {
+		r.H[i] = nil
+	}
+}
+
+// copyFrom makes r equal to another row.
+func (r *Row) copyFrom(from *Row) {
+	r.F = append(r.F[:0], from.F...)
+	clear(r.H)
+	r.H = append(r.H[:0], from.H...)
+}
+
+// clone returns a copy of its own memory.
+func (r *Row) clone() Row {
+	var c Row
+	c.copyFrom(r)
+	return c
+}
+
+// count returns the number of values.
+func (r *Row) count() int {
+	n := 0
+	for _, f := range r.F {
+		if !isAbsent(f) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,201 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// Result is the value of a plan at all steps.
+type Result struct {
+	Type parser.ValueType
+	// Series are those of a vector or matrix that have points, in the order of evaluation.
+	Series []ResultSeries
+	// Scalar has a value for each step.
+	Scalar []float64
+	String string
+
+	Notes *Annotations
+	// StorageWarnings are what the storage had to say.
+	StorageWarnings []error
+	Stats           Stats
+}
+
+// ResultSeries is a series with its points.
+type ResultSeries struct {
+	Labels labels.Labels
+	Points []sample.Sample
+}
+
+// Prepared is a plan whose series have been selected.
+type Prepared struct {
+	q    *query
+	root plan.Node
+	op   operator
+}
+
+// Prepare makes the operators of a plan. Operators that need all of their input, such as aggregations, are evaluated
+// already. The caller ends with [Prepared.Finish].
+func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
+	q := &query{Env: env}
+	if env.PerStep {
+		q.perStep = make([]atomic.Int64, env.Grid.N)
+	}
+	p := &Prepared{q: q, root: root}
+	var err error
+	switch root.Type() {
+	case parser.ValueTypeVector:
+		p.op, err = q.build(ctx, root, env.Grid)
+	case parser.ValueTypeMatrix:
+		p.op, err = q.samples(ctx, root)
+	default:
+		return p, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.op = q.finalNames(p.op)
+	return p, nil
+}
+
+// finalNames drops the metric names that were kept to the end.
+func (q *query) finalNames(op operator) operator {
+	in := op.series()
+	if !slices.ContainsFunc(in, func(s Series) bool { return s.DropName }) {
+		return op
+	}
+	out := make([]Series, len(in))
+	for i, s := range in {
+		out[i].Labels = s.Labels
+		if s.DropName {
+			out[i].Labels = withoutName(s.Labels)
+		}
+	}
+	return merge(op, out)
+}
+
+// Finish evaluates what is left and returns the result.
+func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
+	res := &Result{Type: p.root.Type(), Notes: &p.q.notes}
+	var err error
+	switch res.Type {
+	case parser.ValueTypeString:
+		res.String, err = stringArg(p.root)
+	case parser.ValueTypeScalar:
+		res.Scalar, err = p.q.scalar(ctx, p.root, p.q.Grid)
+	default:
+		res.Series, err = p.collect(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	res.StorageWarnings = p.q.storageWarnings
+	res.Stats = Stats{Total: p.q.total.Load(), Read: p.q.read.Load(), Peak: p.q.peak.Load()}
+	for i := range p.q.perStep {
+		res.Stats.PerStep = append(res.Stats.PerStep, p.q.perStep[i].Load())
+	}
+	return res, nil
+}
+
+// collect makes points of all rows.
+func (p *Prepared) collect(ctx context.Context) ([]ResultSeries, error) {
+	var all []ResultSeries
+	in := p.op.series()
+	grid := p.q.Grid
+	if m, ok := p.op.(pointer); ok {
+		return m.points(ctx, p.q)
+	}
+	err := p.q.each(ctx, p.op, grid, func(i int, r *Row) error {
+		n := r.count()
+		if n == 0 {
+			return nil
+		}
+		points := make([]sample.Sample, 0, n)
+		for step, f := range r.F {
+			if !isAbsent(f) {
+				points = append(points, sample.Sample{T: grid.At(step), F: f, H: r.hist(step)})
+			}
+		}
+		all = append(all, ResultSeries{in[i].Labels, points})
+		return p.q.hold(n)
+	})
+	return all, err
+}
+
+// pointer is an operator whose points do not lie on the grid of the query.
+type pointer interface {
+	points(ctx context.Context, q *query) ([]ResultSeries, error)
+}
+
+// samples makes the operator of a range selector or subquery at the root of a plan: the samples of its one window.
+func (q *query) samples(ctx context.Context, root plan.Node) (operator, error) {
+	if inv, ok := root.(*plan.StepInvariant); ok {
+		root = inv.Expr
+	}
+	switch n := root.(type) {
+	case *plan.Selector:
+		src, err := q.selectSeries(ctx, n, q.Grid)
+		if err != nil {
+			return nil, err
+		}
+		return &rawSamples{source: src, from: n.Reference(q.Grid.Start) - n.Range, to: n.Reference(q.Grid.Start)}, nil
+	case *plan.Subquery:
+		inner := n.Inner(q.Grid)
+		op, err := q.build(ctx, n.Expr, inner)
+		if err != nil {
+			return nil, err
+		}
+		q.Grid = inner
+		return op, nil
+	default:
+		return nil, fmt.Errorf("no samples for a plan of type %T", n)
+	}
+}
+
+// rawSamples are the samples in a window, as they were stored.
+type rawSamples struct {
+	*source
+	// from is excluded, to included.
+	from, to int64
+}
+
+func (s *rawSamples) series() []Series { return s.out }
+
+// row is never called: the samples do not lie on a grid.
+func (s *rawSamples) row(_ context.Context, _ *worker, _ int, dst *Row) error {
+	dst.reset(0)
+	return nil
+}
+
+func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, error) {
+	var all []ResultSeries
+	w := &worker{}
+	defer func() { q.release(w.held) }()
+	for i := range s.list {
+		if err := s.read(ctx, w, i); err != nil {
+			return nil, err
+		}
+		dropStale(&w.cols)
+		var points []sample.Sample
+		for k, t := range w.cols.T {
+			if t > s.from && t <= s.to {
+				points = append(points, sample.Sample{T: t, F: w.cols.F[k], H: histogramAt(&w.cols, k)})
+			}
+		}
+		if len(points) == 0 {
+			continue
+		}
+		q.total.Add(int64(len(points)))
+		if err := q.hold(len(points)); err != nil {
+			return nil, err
+		}
+		all = append(all, ResultSeries{s.out[i].Labels, points})
+	}
+	return all, nil
+}

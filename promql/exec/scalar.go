@@ -1,0 +1,136 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// scalar returns the values of a node of type scalar at all steps.
+func (q *query) scalar(ctx context.Context, n plan.Node, g plan.Grid) ([]float64, error) {
+	switch n := n.(type) {
+	case *plan.Number:
+		return repeated(n.V, g.N), nil
+	case *plan.StepInvariant:
+		first, err := q.scalar(ctx, n.Expr, g.First())
+		if err != nil {
+			return nil, err
+		}
+		return repeated(first[0], g.N), nil
+	case *plan.Negate:
+		values, err := q.scalar(ctx, n.Expr, g)
+		for i := range values {
+			values[i] = -values[i]
+		}
+		return values, err
+	case *plan.Binary:
+		return q.scalarBinary(ctx, n, g)
+	case *plan.Call:
+		return q.scalarCall(ctx, n, g)
+	default:
+		return nil, fmt.Errorf("no scalar for a plan of type %T", n)
+	}
+}
+
+func repeated(v float64, n int) []float64 {
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = v
+	}
+	return values
+}
+
+func (q *query) scalarBinary(ctx context.Context, n *plan.Binary, g plan.Grid) ([]float64, error) {
+	lhs, err := q.scalar(ctx, n.LHS, g)
+	if err != nil {
+		return nil, err
+	}
+	rhs, err := q.scalar(ctx, n.RHS, g)
+	if err != nil {
+		return nil, err
+	}
+	for i := range lhs {
+		v, ok := plan.ScalarOp(n.Op, lhs[i], rhs[i])
+		if !ok {
+			return nil, fmt.Errorf("operator %q not allowed for Scalar operations", n.Op)
+		}
+		lhs[i] = v
+	}
+	return lhs, nil
+}
+
+func (q *query) scalarCall(ctx context.Context, n *plan.Call, g plan.Grid) ([]float64, error) {
+	switch n.Func {
+	case "time":
+		values := make([]float64, g.N)
+		for i := range values {
+			values[i] = float64(g.At(i)) / 1000
+		}
+		return values, nil
+	case "scalar":
+		return q.scalarOf(ctx, n.Args[0], g)
+	case "min_of", "max_of":
+		lhs, err := q.scalar(ctx, n.Args[0], g)
+		if err != nil {
+			return nil, err
+		}
+		rhs, err := q.scalar(ctx, n.Args[1], g)
+		if err != nil {
+			return nil, err
+		}
+		pick := math.Min
+		if n.Func == "max_of" {
+			pick = math.Max
+		}
+		for i := range lhs {
+			lhs[i] = pick(lhs[i], rhs[i])
+		}
+		return lhs, nil
+	default:
+		return nil, unsupported("function " + n.Func)
+	}
+}
+
+// scalarOf returns the only float of a vector at each step, NaN if there is none or more than one.
+func (q *query) scalarOf(ctx context.Context, n plan.Node, g plan.Grid) ([]float64, error) {
+	op, err := q.build(ctx, n, g)
+	if err != nil {
+		return nil, err
+	}
+	values, found := repeated(sample.NormalNaN(), g.N), make([]bool, g.N)
+	err = q.each(ctx, op, g, func(_ int, r *Row) error {
+		for step, f := range r.F {
+			switch {
+			case isAbsent(f) || r.hist(step) != nil:
+			case found[step]:
+				values[step] = sample.NormalNaN()
+			default:
+				values[step], found[step] = f, true
+			}
+		}
+		return nil
+	})
+	return values, err
+}
+
+// vectorOf is the operator of vector(): one series without labels.
+func (q *query) vectorOf(ctx context.Context, n plan.Node, g plan.Grid) (operator, error) {
+	values, err := q.scalar(ctx, n, g)
+	if err != nil {
+		return nil, err
+	}
+	return &fixed{out: []Series{{}}, rows: []Row{{F: values}}}, q.hold(len(values))
+}
+
+// stringArg returns the value of a string argument.
+func stringArg(n plan.Node) (string, error) {
+	s, ok := n.(*plan.String)
+	if !ok {
+		return "", fmt.Errorf("expected a %s", parser.ValueTypeString)
+	}
+	return s.V, nil
+}

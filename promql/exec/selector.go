@@ -1,0 +1,166 @@
+package exec
+
+import (
+	"context"
+	"math"
+
+	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/promql/plan"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// source reads the series of a selector.
+type source struct {
+	q    *query
+	list []storage.Series
+	out  []Series
+}
+
+func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid) (*source, error) {
+	if n.Anchored || n.Smoothed {
+		return nil, unsupported("an extended range selector")
+	}
+	mint, maxt := n.Bounds(g, q.Lookback)
+	set := q.Querier.Select(ctx, false, &storage.SelectHints{
+		Start: mint, End: maxt, Step: g.Step, Range: n.Range,
+		Func: n.Hints.Func, Grouping: n.Hints.Grouping, By: n.Hints.By,
+	}, n.Matchers...)
+	s := &source{q: q}
+	for set.Next() {
+		series := set.At()
+		s.list = append(s.list, series)
+		s.out = append(s.out, Series{Labels: series.Labels()})
+	}
+	if err := set.Err(); err != nil {
+		return nil, storageFailure(ctx, err)
+	}
+	for _, err := range set.Warnings() {
+		q.storageWarnings = append(q.storageWarnings, err)
+	}
+	return s, nil
+}
+
+// storageFailure tells a failing storage from one that gave up because the query ended.
+func storageFailure(ctx context.Context, err error) error {
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		return ctxErr
+	}
+	return &StorageError{err}
+}
+
+// read decodes the samples of the i-th series into the worker's columns.
+func (s *source) read(ctx context.Context, w *worker, i int) error {
+	w.cols.Reset()
+	w.reader = s.list[i].Samples(w.reader)
+	for w.reader.Read(&w.cols) {
+		if err := w.account(s.q); err != nil {
+			return err
+		}
+	}
+	if err := w.reader.Err(); err != nil {
+		return storageFailure(ctx, err)
+	}
+	s.q.read.Add(int64(w.cols.Len()))
+	return nil
+}
+
+// instant yields the latest sample at each step.
+type instant struct {
+	*source
+	n *plan.Selector
+	g plan.Grid
+}
+
+func (q *query) buildSelector(ctx context.Context, n *plan.Selector, g plan.Grid) (operator, error) {
+	s, err := q.selectSeries(ctx, n, g)
+	if err != nil {
+		return nil, err
+	}
+	return &instant{s, n, g}, nil
+}
+
+func (s *instant) series() []Series { return s.out }
+
+func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if err := s.read(ctx, w, i); err != nil {
+		return err
+	}
+	dst.reset(s.g.N)
+	c := &w.cols
+	next, found := 0, 0
+	for step := range dst.F {
+		t := s.n.Reference(s.g.At(step))
+		for next < len(c.T) && c.T[next] <= t {
+			next++
+		}
+		last := next - 1
+		if last < 0 || c.T[last] <= t-s.q.Lookback {
+			continue
+		}
+		h := histogramAt(c, last)
+		switch {
+		case h == nil && sample.IsStale(c.F[last]), h != nil && sample.IsStale(h.Sum):
+			continue
+		case s.n.Timestamps:
+			dst.F[step] = float64(c.T[last]) / 1000
+		case h != nil:
+			dst.setH(step, h)
+		default:
+			dst.F[step] = c.F[last]
+		}
+		found++
+		s.q.touch(s.g, step, 1)
+	}
+	s.q.total.Add(int64(found))
+	return nil
+}
+
+// touch counts the samples of one step.
+func (q *query) touch(g plan.Grid, step, n int) {
+	if q.perStep != nil && g == q.Grid {
+		q.perStep[step].Add(int64(n))
+	}
+}
+
+func histogramAt(c *storage.Columns, i int) *histogram.FloatHistogram {
+	if len(c.H) == 0 {
+		return nil
+	}
+	return c.H[i]
+}
+
+// dropStale removes stale markers, which windows do not see.
+func dropStale(c *storage.Columns) {
+	stale := func(i int) bool {
+		if h := histogramAt(c, i); h != nil {
+			return sample.IsStale(h.Sum)
+		}
+		return math.Float64bits(c.F[i]) == absentBits
+	}
+	first := 0
+	for first < len(c.T) && !stale(first) {
+		first++
+	}
+	kept := first
+	for i := first; i < len(c.T); i++ {
+		if stale(i) {
+			continue
+		}
+		c.T[kept], c.F[kept] = c.T[i], c.F[i]
+		if len(c.H) > 0 {
+			c.H[kept] = c.H[i]
+		}
+		if len(c.ST) > 0 {
+			c.ST[kept] = c.ST[i]
+		}
+		kept++
+	}
+	c.T, c.F = c.T[:kept], c.F[:kept]
+	if len(c.H) > 0 {
+		c.H = c.H[:kept]
+	}
+	if len(c.ST) > 0 {
+		c.ST = c.ST[:kept]
+	}
+}

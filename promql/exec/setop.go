@@ -1,0 +1,120 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// masked yields the rows of an operator at the steps at which the mask of their group allows it.
+type masked struct {
+	operator
+	group []int32
+	// masks tell where the other side has a value of the group; a group without a mask has none.
+	masks [][]bool
+	// present says that the other side must have a value; else it must not.
+	present bool
+}
+
+func (o *masked) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if err := o.operator.row(ctx, w, i, dst); err != nil {
+		return err
+	}
+	mask := o.masks[o.group[i]]
+	for step := range dst.F {
+		if (mask != nil && mask[step]) != o.present {
+			dst.drop(step)
+		}
+	}
+	return nil
+}
+
+// setOperator makes the operator of and, or and unless.
+func (q *query) setOperator(ctx context.Context, n *plan.Binary, lhs, rhs operator, g plan.Grid) (operator, error) {
+	mt := match(lhs.series(), rhs.series(), n.Matching)
+	switch n.Op {
+	case parser.OpAnd, parser.OpUnless:
+		masks, err := q.masks(ctx, rhs, mt.right, wanted(mt.left, mt.n), g)
+		return &masked{lhs, mt.left, masks, n.Op == parser.OpAnd}, err
+	case parser.OpOr:
+		masks, err := q.masks(ctx, lhs, mt.left, wanted(mt.right, mt.n), g)
+		return concat(lhs, &masked{rhs, mt.right, masks, false}), err
+	default:
+		return nil, fmt.Errorf("%s is no set operator", n.Op)
+	}
+}
+
+// wanted tells which groups have a series.
+func wanted(of []int32, n int) []bool {
+	w := make([]bool, n)
+	for _, k := range of {
+		w[k] = true
+	}
+	return w
+}
+
+// masks tells for each wanted group at which steps one of its series has a value.
+func (q *query) masks(ctx context.Context, op operator, group []int32, wanted []bool, g plan.Grid) ([][]bool, error) {
+	masks := make([][]bool, len(wanted))
+	sub := &subset{operator: op}
+	for i, k := range group {
+		if wanted[k] {
+			sub.pick = append(sub.pick, int32(i))
+		}
+	}
+	err := q.each(ctx, sub, g, func(i int, r *Row) error {
+		k := group[sub.pick[i]]
+		if masks[k] == nil {
+			masks[k] = make([]bool, g.N)
+		}
+		for step, f := range r.F {
+			if !isAbsent(f) {
+				masks[k][step] = true
+			}
+		}
+		return nil
+	})
+	return masks, err
+}
+
+// subset yields some of the rows of an operator.
+type subset struct {
+	operator
+	pick []int32
+}
+
+func (s *subset) series() []Series {
+	all := s.operator.series()
+	some := make([]Series, len(s.pick))
+	for i, k := range s.pick {
+		some[i] = all[k]
+	}
+	return some
+}
+
+func (s *subset) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	return s.operator.row(ctx, w, int(s.pick[i]), dst)
+}
+
+// concatenated yields the rows of one operator, then those of another.
+type concatenated struct {
+	a, b operator
+	out  []Series
+}
+
+func concat(a, b operator) operator {
+	c := &concatenated{a: a, b: b}
+	c.out = append(append(c.out, a.series()...), b.series()...)
+	return merge(c, c.out)
+}
+
+func (c *concatenated) series() []Series { return c.out }
+
+func (c *concatenated) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if n := len(c.a.series()); i >= n {
+		return c.b.row(ctx, w, i-n, dst)
+	}
+	return c.a.row(ctx, w, i, dst)
+}

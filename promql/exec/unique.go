@@ -1,0 +1,135 @@
+package exec
+
+import (
+	"context"
+	"errors"
+
+	"github.com/narthex-io/narthex/model/labels"
+)
+
+var errSameLabels = errors.New("vector cannot contain metrics with the same labelset")
+
+// Labels that belong to a metric's name: they go when the name goes.
+const (
+	typeLabel = "__type__"
+	unitLabel = "__unit__"
+)
+
+// withoutName returns labels without the metric name and what belongs to it.
+func withoutName(ls labels.Labels) labels.Labels {
+	return ls.DropSorted([]string{typeLabel, unitLabel})
+}
+
+// dropNames returns the series as they come out of something that changes the meaning of the values: without names
+// or, if names are removed late, marked for that.
+func (q *query) dropNames(in []Series) []Series {
+	out := make([]Series, len(in))
+	for i, s := range in {
+		if q.DelayNameRemoval {
+			out[i] = Series{Labels: s.Labels, DropName: true}
+		} else {
+			out[i] = Series{Labels: withoutName(s.Labels)}
+		}
+	}
+	return out
+}
+
+// labelIndex numbers label sets in the order in which they come.
+type labelIndex struct {
+	first map[uint64]int32
+	next  []int32
+	sets  []labels.Labels
+}
+
+func newLabelIndex(size int) *labelIndex {
+	return &labelIndex{first: make(map[uint64]int32, size), sets: make([]labels.Labels, 0, size)}
+}
+
+// add returns the number of a set, and whether it came for the first time.
+func (x *labelIndex) add(ls labels.Labels) (int, bool) {
+	hash := ls.Hash()
+	head, found := x.first[hash]
+	if !found {
+		head = -1
+	}
+	for i := head; i >= 0; i = x.next[i] {
+		if labels.Equal(x.sets[i], ls) {
+			return int(i), false
+		}
+	}
+	n := len(x.sets)
+	x.first[hash] = int32(n)
+	x.next = append(x.next, head)
+	x.sets = append(x.sets, ls)
+	return n, true
+}
+
+// merged yields one row for all series of an operator that have the same labels. It is an error if two of them have a
+// value at the same time.
+type merged struct {
+	op      operator
+	out     []Series
+	members [][]int32
+}
+
+// unique returns an operator whose series differ, for one whose series may have become the same when they lost their
+// names.
+func (q *query) unique(op operator) operator {
+	if q.DelayNameRemoval {
+		return op
+	}
+	return merge(op, op.series())
+}
+
+// merge returns an operator over the rows of op with the labels of in, each of which comes once.
+func merge(op operator, in []Series) operator {
+	index := newLabelIndex(len(in))
+	m := &merged{op: op, members: make([][]int32, 0, len(in))}
+	for i, s := range in {
+		n, isNew := index.add(s.Labels)
+		if isNew {
+			m.out = append(m.out, s)
+			m.members = append(m.members, []int32{int32(i)})
+			continue
+		}
+		m.members[n] = append(m.members[n], int32(i))
+		m.out[n].DropName = m.out[n].DropName || s.DropName
+	}
+	if len(m.out) == len(in) {
+		return &relabelled{operator: op, out: in}
+	}
+	return m
+}
+
+func (m *merged) series() []Series { return m.out }
+
+func (m *merged) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if err := m.op.row(ctx, w, int(m.members[i][0]), dst); err != nil || len(m.members[i]) == 1 {
+		return err
+	}
+	r := w.borrow()
+	defer w.giveBack(r)
+	for _, member := range m.members[i][1:] {
+		if err := m.op.row(ctx, w, int(member), r); err != nil {
+			return err
+		}
+		for step, f := range r.F {
+			if isAbsent(f) {
+				continue
+			}
+			if !isAbsent(dst.F[step]) {
+				return errSameLabels
+			}
+			dst.put(step, r, step)
+		}
+	}
+	return nil
+}
+
+// relabelled gives the rows of an operator other labels.
+type relabelled struct {
+	operator
+	out []Series
+}
+
+func (r *relabelled) series() []Series { return r.out }

@@ -1,0 +1,253 @@
+package exec
+
+import (
+	"context"
+
+	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/promql/plan"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// windows are the parts of a series' samples that lie in the window of each step: samples [lo[i], hi[i]). Both only
+// grow with the steps.
+type windows struct{ lo, hi []int32 }
+
+// find moves a window of the given length over the times.
+func (ws *windows) find(times []int64, shift plan.Shift, length int64, g plan.Grid) {
+	if cap(ws.lo) < g.N {
+		ws.lo, ws.hi = make([]int32, g.N), make([]int32, g.N)
+	}
+	ws.lo, ws.hi = ws.lo[:g.N], ws.hi[:g.N]
+	lo, hi := 0, 0
+	for i := range g.N {
+		end := shift.Reference(g.At(i))
+		begin := end - length
+		for lo < len(times) && times[lo] <= begin {
+			lo++
+		}
+		hi = max(hi, lo)
+		for hi < len(times) && times[hi] <= end {
+			hi++
+		}
+		ws.lo[i], ws.hi[i] = int32(lo), int32(hi)
+	}
+}
+
+// windowed is the samples of one series with their windows, for a kernel to work on.
+type windowed struct {
+	*windows
+	T []int64
+	F []float64
+	H []*histogram.FloatHistogram
+	// shift and length say where the window of a step lies, in milliseconds.
+	shift  plan.Shift
+	length int64
+	g      plan.Grid
+	// args are the scalar arguments at each step.
+	args [][]float64
+	w    *worker
+	// Annotations point to one of these: the place of the windows, of the function's first argument, of the call.
+	at, first, pos parser.PositionRange
+	name           string
+	notes          *Annotations
+	// ctx tells whether the query has ended.
+	ctx func() error
+}
+
+// kernel calculates a function for all windows of a series into a row of absent values. It leaves steps alone that
+// have no result.
+type kernel func(in *windowed, dst *Row) error
+
+// windowFunc is a row in the table of functions over windows.
+type windowFunc struct {
+	kernel kernel
+	// keepName says that the result is still called as the series.
+	keepName bool
+	// native says that the kernel looks at histograms itself; else it sees floats alone.
+	native bool
+}
+
+// window is a function over windows, as operator.
+type window struct {
+	q    *query
+	n    *plan.Window
+	g    plan.Grid
+	fn   windowFunc
+	out  []Series
+	args [][]float64
+	// src is set for a selector, inner for a subquery.
+	src    *source
+	inner  operator
+	innerG plan.Grid
+	shift  plan.Shift
+	length int64
+}
+
+func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (operator, error) {
+	fn, ok := windowTable[n.Func]
+	if !ok && n.Func != "absent_over_time" {
+		return nil, unsupported("function " + n.Func)
+	}
+	o := &window{q: q, n: n, g: g, fn: fn}
+	for _, arg := range n.Args {
+		values, err := q.scalar(ctx, arg, g)
+		if err != nil {
+			return nil, err
+		}
+		o.args = append(o.args, values)
+	}
+	var err error
+	switch over := n.Over.(type) {
+	case *plan.Selector:
+		o.shift, o.length = over.Shift, over.Range
+		if o.src, err = q.selectSeries(ctx, over, g); err != nil {
+			return nil, err
+		}
+		o.out = o.src.out
+	case *plan.Subquery:
+		o.shift, o.length, o.innerG = over.Shift, over.Range, over.Inner(g)
+		if o.inner, err = q.build(ctx, over.Expr, o.innerG); err != nil {
+			return nil, err
+		}
+		o.out = o.inner.series()
+	}
+	if n.Func == "absent_over_time" {
+		o.fn = windowTable["present_over_time"]
+		return q.absent(ctx, o, g, n.Over)
+	}
+	if fn.keepName {
+		return o, nil
+	}
+	o.out = q.dropNames(o.out)
+	return q.unique(o), nil
+}
+
+func (o *window) series() []Series { return o.out }
+
+func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if err := o.samples(ctx, w, i); err != nil {
+		return err
+	}
+	dst.reset(o.g.N)
+	in := o.input(w, &w.cols)
+	in.name = metricName(&o.sourceSeries()[i])
+	in.ctx = ctx.Err
+	in.find(in.T, o.shift, o.length, o.g)
+	o.count(in)
+	if len(in.T) == 0 {
+		return nil
+	}
+	if err := o.apply(in, dst); err != nil {
+		return err
+	}
+	o.noteNonCounter(i, dst)
+	return nil
+}
+
+// sourceSeries are the series before the function, names included.
+func (o *window) sourceSeries() []Series {
+	if o.src != nil {
+		return o.src.out
+	}
+	return o.inner.series()
+}
+
+// samples puts what the windows range over into the worker's columns.
+func (o *window) samples(ctx context.Context, w *worker, i int) error {
+	if o.src != nil {
+		if err := o.src.read(ctx, w, i); err != nil {
+			return err
+		}
+		dropStale(&w.cols)
+		return nil
+	}
+	r := w.borrow()
+	defer w.giveBack(r)
+	if err := o.inner.row(ctx, w, i, r); err != nil {
+		return err
+	}
+	w.cols.Reset()
+	for step, f := range r.F {
+		if !isAbsent(f) {
+			w.cols.Append(o.innerG.At(step), f, r.hist(step))
+		}
+	}
+	return w.account(o.q)
+}
+
+func (o *window) input(w *worker, c *storage.Columns) *windowed {
+	return &windowed{
+		windows: &w.windows, T: c.T, F: c.F, H: c.H, shift: o.shift, length: o.length, g: o.g, args: o.args, w: w,
+		at: o.n.OverPos, first: o.n.ArgPos[0], pos: o.n.Pos(), notes: &o.q.notes,
+	}
+}
+
+// count adds up the samples of all windows.
+func (o *window) count(in *windowed) {
+	total := 0
+	for i := range in.lo {
+		n := int(in.hi[i] - in.lo[i])
+		total += n
+		o.q.touch(o.g, i, n)
+	}
+	o.q.total.Add(int64(total))
+}
+
+// apply runs the kernel, with what it can take.
+func (o *window) apply(in *windowed, dst *Row) error {
+	if len(in.H) == 0 || o.fn.native {
+		return o.fn.kernel(in, dst)
+	}
+	all := windows{lo: append([]int32(nil), in.lo...), hi: append([]int32(nil), in.hi...)}
+	floats, kept := *in, 0
+	floats.T, floats.F, floats.H = nil, nil, nil
+	for i, h := range in.H {
+		if h == nil {
+			floats.T, floats.F = append(floats.T, in.T[i]), append(floats.F, in.F[i])
+			kept++
+		}
+	}
+	floats.find(floats.T, o.shift, o.length, o.g)
+	for i := range floats.lo {
+		n, nAll := floats.hi[i]-floats.lo[i], all.hi[i]-all.lo[i]
+		if n > 0 && nAll > n {
+			in.notes.infof(in.first, "ignored histograms in a range containing both floats and histograms for metric name %q", in.name)
+		}
+	}
+	if kept == 0 {
+		return nil
+	}
+	return o.fn.kernel(&floats, dst)
+}
+
+// noteNonCounter tells when a rate is taken of what does not look like a counter.
+func (o *window) noteNonCounter(i int, dst *Row) {
+	if o.n.Func != "rate" && o.n.Func != "increase" {
+		return
+	}
+	s := o.sourceSeries()[i].Labels
+	name := s.Get(labels.MetricName)
+	if name == "" || !hasFloat(dst) {
+		return
+	}
+	if o.q.TypeAndUnitLabels {
+		if typ := s.Get("__type__"); typ != "counter" && typ != "histogram" {
+			o.q.notes.infof(o.n.OverPos, "metric might not be a counter, __type__ label is not set to %q or %q, got %q: %q", "counter", "histogram", typ, name)
+		}
+		return
+	}
+	if !looksLikeCounter(name) {
+		o.q.notes.infof(o.n.OverPos, "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: %q", name)
+	}
+}
+
+func hasFloat(r *Row) bool {
+	for i, f := range r.F {
+		if !isAbsent(f) && r.hist(i) == nil {
+			return true
+		}
+	}
+	return false
+}

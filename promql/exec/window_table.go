@@ -1,0 +1,33 @@
+package exec
+
+// windowTable holds the functions over windows.
+//
+//nolint:gochecknoglobals // constant table
+var windowTable = map[string]windowFunc{
+	"avg_over_time":                {kernel: avgOverTime, native: true},
+	"changes":                      {kernel: countSteps(changed), native: true},
+	"count_over_time":              {kernel: countOverTime, native: true},
+	"delta":                        {kernel: extrapolated(false, false), native: true},
+	"deriv":                        {kernel: deriv},
+	"double_exponential_smoothing": {kernel: smoothing},
+	"first_over_time":              {kernel: pick(false), keepName: true, native: true},
+	"idelta":                       {kernel: lastTwo(false), native: true},
+	"increase":                     {kernel: extrapolated(true, false), native: true},
+	"irate":                        {kernel: lastTwo(true), native: true},
+	"last_over_time":               {kernel: pick(true), keepName: true, native: true},
+	"mad_over_time":                {kernel: madOverTime},
+	"max_over_time":                {kernel: extreme(1, false)},
+	"min_over_time":                {kernel: extreme(-1, false)},
+	"predict_linear":               {kernel: predictLinear},
+	"present_over_time":            {kernel: presentOverTime, native: true},
+	"quantile_over_time":           {kernel: quantileOverTime},
+	"rate":                         {kernel: extrapolated(true, true), native: true},
+	"resets":                       {kernel: countSteps(wasReset), native: true},
+	"stddev_over_time":             {kernel: stddevOverTime},
+	"stdvar_over_time":             {kernel: stdvarOverTime},
+	"sum_over_time":                {kernel: sumOverTime, native: true},
+	"ts_of_first_over_time":        {kernel: pickTime(false), native: true},
+	"ts_of_last_over_time":         {kernel: pickTime(true), native: true},
+	"ts_of_max_over_time":          {kernel: extreme(1, true)},
+	"ts_of_min_over_time":          {kernel: extreme(-1, true)},
+}
