@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -187,3 +188,11 @@ func validTemplate(name string, legacy bool) bool {
 }
 
 func hasGroup(s string) bool { return strings.Contains(s, "$") }
+
+// EqualAll reports whether two lists of rules are written alike.
+func EqualAll(a, b []*Config) bool {
+	return slices.EqualFunc(a, b, func(a, b *Config) bool {
+		return slices.Equal(a.SourceLabels, b.SourceLabels) && a.Separator == b.Separator && a.Regex == b.Regex &&
+			a.Modulus == b.Modulus && a.TargetLabel == b.TargetLabel && a.Replacement == b.Replacement && a.Action == b.Action
+	})
+}

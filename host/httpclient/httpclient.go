@@ -1,0 +1,47 @@
+// Package httpclient makes the HTTP clients with which the host goes out: TLS, proxies, credentials and headers as
+// configured, the user agent, connections that are kept and pooled.
+//
+// Start with [New]. It does not retry, and sets no time limit: the request's context does.
+package httpclient
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	httpconfig "github.com/prometheus/common/config"
+)
+
+// Options are what a client is made of, besides its configuration.
+type Options struct {
+	// Name is what the client is for, such as the name of a job.
+	Name string
+	// UserAgent is sent with each request.
+	UserAgent string
+	// Dial replaces how connections are made; nil means the operating system's way.
+	Dial httpconfig.DialContextFunc
+}
+
+// idleTimeout is above any sensible pause between two requests to the same server.
+const idleTimeout = 5 * time.Minute
+
+// New returns a client with a pool of connections of its own; CloseIdleConnections on it releases them. Files with
+// credentials, keys and certificates are read again when they change. Bodies come as they were sent: the caller asks
+// for compression and undoes it.
+func New(cfg httpconfig.HTTPClientConfig, opts Options) (*http.Client, error) {
+	dial := opts.Dial
+	if dial == nil {
+		dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
+		dial = dialer.DialContext
+	}
+	client, err := httpconfig.NewClientFromConfig(cfg, opts.Name,
+		httpconfig.WithUserAgent(opts.UserAgent),
+		httpconfig.WithIdleConnTimeout(idleTimeout),
+		httpconfig.WithDialContextFunc(dial),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make HTTP client for %s: %w", opts.Name, err)
+	}
+	return client, nil
+}

@@ -1,0 +1,305 @@
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/narthex-io/narthex/host/scrape/exposition"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/storage"
+)
+
+var errSampleLimit = errors.New("sample limit exceeded")
+
+// batchSize is how many entries go to the storage in one call.
+const batchSize = 256
+
+// counts are what a scrape reports about its body.
+type counts struct {
+	// scraped are the samples exposed, kept those left after relabelling, added those that started a series.
+	scraped, kept, added int
+}
+
+// appender takes the samples of one scrape to the storage. It is reused, for one goroutine at a time.
+type appender struct {
+	body    body
+	scanner exposition.Scanner
+	labeler labeler
+	batch   []storage.Entry
+	// which are the cache entries of the batch; -1 for others.
+	which    []int
+	outcomes []storage.Outcome
+
+	// What follows belongs to one scrape.
+	metrics *metrics
+	out     storage.Appender
+	cache   *cache
+	target  *target
+	ts      int64
+	limit   int
+	counts
+}
+
+// maxKeptBody bounds the body memory that an idle appender keeps.
+const maxKeptBody = 4 << 20
+
+func newAppender() *appender {
+	return &appender{
+		batch:    make([]storage.Entry, 0, batchSize),
+		which:    make([]int, 0, batchSize),
+		outcomes: make([]storage.Outcome, batchSize),
+	}
+}
+
+// start begins a scrape at ts, in milliseconds.
+func (a *appender) start(m *metrics, out storage.Appender, c *cache, t *target, sampleLimit int, ts int64) {
+	a.metrics, a.out, a.cache, a.target, a.limit, a.ts = m, out, c, t, sampleLimit, ts
+	a.counts = counts{}
+	a.clearBatch()
+}
+
+// release lets go of what a scrape was about.
+func (a *appender) release() {
+	a.clearBatch()
+	a.metrics, a.out, a.cache, a.target = nil, nil, nil, nil
+	a.counts = counts{}
+	a.scanner = exposition.Scanner{}
+	clear(a.labeler.pairs[:cap(a.labeler.pairs)])
+	if cap(a.body.bytes) > maxKeptBody {
+		a.body.bytes = nil
+	}
+}
+
+func (a *appender) clearBatch() {
+	clear(a.batch)
+	a.batch, a.which = a.batch[:0], a.which[:0]
+}
+
+// appendBody takes in what the target exposed, then marks what has vanished as stale. After an error the storage's batch
+// must be rolled back.
+func (a *appender) appendBody(ctx context.Context, format exposition.Format, meta *metadata) error {
+	a.cache.begin()
+	a.scanner.Reset(a.body.bytes, format)
+	meta.begin()
+	for {
+		kind, err := a.scanner.Next(a.cache.guess())
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case exposition.End:
+			return a.finishBody(ctx, meta)
+		case exposition.Series:
+			err = a.appendSample(ctx)
+		default:
+			meta.set(&a.scanner, kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (a *appender) finishBody(ctx context.Context, meta *metadata) error {
+	if err := a.flush(ctx); err != nil {
+		return err
+	}
+	meta.end()
+	if a.limit > 0 && a.kept > a.limit {
+		a.metrics.exceededSampleLimit.Inc()
+		return errSampleLimit
+	}
+	return a.appendVanished(ctx, false, a.ts)
+}
+
+// appendSample takes the sample that the scanner is at.
+func (a *appender) appendSample(ctx context.Context) error {
+	a.scraped++
+	c := a.cache
+	i := c.find(a.scanner.Series())
+	var ls labels.Labels
+	if i < 0 {
+		keep, err := a.newSeries(&ls)
+		if err != nil {
+			return err
+		}
+		i = c.add(a.scanner.Series(), a.scanner.Rounding(), !keep)
+	}
+	again := c.touch(i)
+	e := &c.entries[i]
+	if e.dropped {
+		return nil
+	}
+	a.kept++
+	ts, explicit := a.scanner.Timestamp()
+	explicit = explicit && c.rules.honorTimestamps
+	e.untracked = explicit
+	if !explicit {
+		if ts = a.ts; again {
+			a.metrics.duplicate.Inc()
+			return nil
+		}
+	}
+	if a.limit > 0 && a.kept > a.limit {
+		return nil // The rest is read to be counted.
+	}
+	if e.ref == 0 && ls.IsEmpty() {
+		ls = a.labelsOf(e)
+	}
+	entry := storage.Entry{Ref: e.ref, Labels: ls, T: ts, V: a.scanner.Value()}
+	if a.scanner.HasExemplar() {
+		exemplar, ok, err := a.scanner.Exemplar()
+		if err != nil {
+			return err
+		}
+		if ok {
+			if !exemplar.HasT {
+				exemplar.T = ts
+			}
+			entry.Exemplars = []sample.Exemplar{exemplar}
+		}
+	}
+	return a.push(ctx, entry, i)
+}
+
+// newSeries parses the labels of the scanner's series and applies the rules.
+func (a *appender) newSeries(ls *labels.Labels) (keep bool, err error) {
+	if a.labeler.pairs, err = a.scanner.Labels(a.labeler.pairs[:0]); err != nil {
+		return false, err
+	}
+	*ls, keep, err = a.labeler.sample(a.cache.rules, a.target.labels)
+	if err != nil {
+		if errors.Is(err, errLabelLimit) {
+			a.metrics.exceededLabelLimits.Inc()
+		}
+		return false, fmt.Errorf("%.200s: %w", a.scanner.Series(), err)
+	}
+	return keep, nil
+}
+
+// labelsOf makes the labels of a known series again.
+func (a *appender) labelsOf(e *cacheEntry) labels.Labels {
+	pairs, ok := exposition.ParseSeries(e.raw, a.cache.format, e.rounding, a.labeler.pairs[:0])
+	if a.labeler.pairs = pairs; !ok {
+		return labels.Labels{}
+	}
+	ls, _, err := a.labeler.sample(a.cache.rules, a.target.labels)
+	if err != nil {
+		return labels.Labels{}
+	}
+	return ls
+}
+
+// push adds an entry to the batch; i is its cache entry, or -1.
+func (a *appender) push(ctx context.Context, e storage.Entry, i int) error {
+	a.batch = append(a.batch, e)
+	a.which = append(a.which, i)
+	if len(a.batch) < batchSize {
+		return nil
+	}
+	return a.flush(ctx)
+}
+
+// flush hands the batch to the storage and looks at what became of it.
+func (a *appender) flush(ctx context.Context) error {
+	if len(a.batch) == 0 {
+		return nil
+	}
+	defer a.clearBatch()
+	outcomes := a.outcomes[:len(a.batch)]
+	clear(outcomes)
+	if err := a.out.Append(ctx, a.batch, outcomes); err != nil {
+		return fmt.Errorf("append to the storage: %w", err)
+	}
+	for n := range outcomes {
+		if errors.Is(outcomes[n].Err, storage.ErrUnknownSeries) {
+			if err := a.again(ctx, n); err != nil {
+				return err
+			}
+		}
+		if err := a.outcome(n, &outcomes[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// again appends an entry whose reference the storage has forgotten, with labels.
+func (a *appender) again(ctx context.Context, n int) error {
+	e := &a.batch[n]
+	i := a.which[n]
+	if i < 0 || sample.IsStale(e.V) {
+		return nil // A series that is gone needs no mark of its end.
+	}
+	e.Ref, e.Labels = 0, a.labelsOf(&a.cache.entries[i])
+	if err := a.out.Append(ctx, a.batch[n:n+1], a.outcomes[n:n+1]); err != nil {
+		return fmt.Errorf("append to the storage: %w", err)
+	}
+	return nil
+}
+
+// outcome notes the reference of a series and counts a rejection; one that is not about the sample alone is an error.
+func (a *appender) outcome(n int, o *storage.Outcome) error {
+	stale := sample.IsStale(a.batch[n].V)
+	if i := a.which[n]; i >= 0 {
+		e := &a.cache.entries[i]
+		if e.ref = o.Ref; e.added && o.Err == nil {
+			e.added = false
+			a.added++
+		}
+		if stale && errors.Is(o.Err, storage.ErrUnknownSeries) {
+			e.ref = 0
+		}
+	}
+	switch {
+	case o.ExemplarErr == nil, errors.Is(o.ExemplarErr, storage.ErrDuplicateExemplar):
+	case errors.Is(o.ExemplarErr, storage.ErrOutOfOrderExemplar):
+		a.metrics.exemplarOutOfOrder.Inc()
+	}
+	switch {
+	case o.Err == nil || stale: // A mark that comes too late is not needed.
+		return nil
+	case errors.Is(o.Err, storage.ErrOutOfOrder):
+		a.metrics.outOfOrder.Inc()
+	case errors.Is(o.Err, storage.ErrDuplicate):
+		a.metrics.duplicate.Inc()
+	case errors.Is(o.Err, storage.ErrOutOfBounds), errors.Is(o.Err, storage.ErrTooOld):
+		a.metrics.outOfBounds.Inc()
+	default:
+		return fmt.Errorf("append to the storage: %w", o.Err)
+	}
+	return nil
+}
+
+// appendVanished marks as stale, at ts, what the last good scrape had and this one lacks; with all, whatever it had.
+func (a *appender) appendVanished(ctx context.Context, all bool, ts int64) error {
+	c := a.cache
+	var err error
+	mark := func(ref storage.SeriesRef, i int) {
+		if err == nil && ref != 0 {
+			err = a.push(ctx, storage.Entry{Ref: ref, T: ts, V: sample.StaleNaN()}, i)
+		}
+	}
+	if len(c.gone) > 0 {
+		if !all {
+			for i := range c.entries {
+				if c.entries[i].cur == c.round {
+					delete(c.gone, c.entries[i].ref)
+				}
+			}
+		}
+		for ref := range c.gone {
+			mark(ref, -1)
+		}
+	}
+	c.vanished(all, func(i int) { mark(c.entries[i].ref, i) })
+	if err != nil {
+		return err
+	}
+	return a.flush(ctx)
+}
+
+func millis(t time.Time) int64 { return t.UnixMilli() }

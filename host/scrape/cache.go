@@ -1,0 +1,226 @@
+package scrape
+
+import (
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/narthex-io/narthex/host/scrape/exposition"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// cache knows the series of one target by the bytes with which the target names them, so that labels are parsed and
+// relabelled once in a series' life. It also knows when each was last seen, from which staleness follows. It belongs to
+// the goroutine of a loop.
+//
+// Invariants:
+//  1. An entry's index stays the same between two calls of compact, which only happens between scrapes.
+//  2. Scrapes are numbered from 1 (round). An entry was in the last good scrape exactly if tracked reports so.
+type cache struct {
+	rules  *sampleRules
+	format exposition.Format
+	// entries hold the series, table finds them by hash: open addressing, index+1, zero for free.
+	entries []cacheEntry
+	table   []uint32
+	// round is the current scrape, good the last one that succeeded, zero if its series have been marked stale; count
+	// are the entries that good saw.
+	round, good uint32
+	count       int
+	// first is the entry that starts the body, at the one before the line that is read; both index+1.
+	first, at uint32
+	// seen counts the entries of this scrape, again those of them that good saw too.
+	seen, again int
+	// gone are series of a cache that this one replaces, to be marked stale unless they come again.
+	gone map[storage.SeriesRef]struct{}
+}
+
+// cacheEntry is one series. It is kept small, and holds one pointer.
+type cacheEntry struct {
+	raw string
+	ref storage.SeriesRef
+	// hash is that of raw, for growing the table.
+	hash uint32
+	// cur is the latest round that saw the series, prev the one before that.
+	cur, prev uint32
+	// next is the entry that followed in the body, index+1: the guess for the next line.
+	next     uint32
+	rounding exposition.Rounding
+	// dropped: relabelling drops the series.
+	dropped bool
+	// untracked: the latest sample had a timestamp of its own, so that its absence means nothing.
+	untracked bool
+	// added: the series is new and still has to be counted as such.
+	added bool
+}
+
+func newCache(rules *sampleRules, format exposition.Format) *cache {
+	return &cache{rules: rules, format: format, table: make([]uint32, 64)}
+}
+
+// begin starts a scrape.
+func (c *cache) begin() {
+	c.round++
+	c.at, c.seen, c.again = 0, 0, 0
+}
+
+// guess returns the bytes of the series that followed the latest one in the scrape before.
+func (c *cache) guess() string {
+	if i := c.guessed(); i != 0 {
+		return c.entries[i-1].raw
+	}
+	return ""
+}
+
+func (c *cache) guessed() uint32 {
+	if c.at == 0 {
+		return c.first
+	}
+	return c.entries[c.at-1].next
+}
+
+// find returns the entry of a series, or -1.
+func (c *cache) find(raw []byte) int {
+	if i := c.guessed(); i != 0 && c.entries[i-1].raw == string(raw) {
+		return int(i - 1)
+	}
+	hash := uint32(xxhash.Sum64(raw))
+	mask := uint32(len(c.table) - 1)
+	for slot := hash & mask; c.table[slot] != 0; slot = (slot + 1) & mask {
+		i := c.table[slot] - 1
+		if e := &c.entries[i]; e.hash == hash && e.raw == string(raw) {
+			return int(i)
+		}
+	}
+	return -1
+}
+
+// add makes an entry for a series that find does not know.
+func (c *cache) add(raw []byte, rounding exposition.Rounding, dropped bool) int {
+	if len(c.entries)*2 >= len(c.table) {
+		c.rehash(2 * len(c.table))
+	}
+	c.entries = append(c.entries, cacheEntry{
+		raw: string(raw), hash: uint32(xxhash.Sum64(raw)), rounding: rounding, dropped: dropped, added: !dropped,
+	})
+	i := len(c.entries) - 1
+	c.insert(i)
+	return i
+}
+
+func (c *cache) insert(i int) {
+	mask := uint32(len(c.table) - 1)
+	slot := c.entries[i].hash & mask
+	for c.table[slot] != 0 {
+		slot = (slot + 1) & mask
+	}
+	c.table[slot] = uint32(i + 1)
+}
+
+func (c *cache) rehash(size int) {
+	c.table = make([]uint32, size)
+	for i := range c.entries {
+		c.insert(i)
+	}
+}
+
+// touch notes that the current line is of entry i, and reports whether the scrape has seen it before.
+func (c *cache) touch(i int) (again bool) {
+	e := &c.entries[i]
+	if c.at == 0 {
+		c.first = uint32(i + 1)
+	} else if before := &c.entries[c.at-1]; before.next != uint32(i+1) {
+		before.next = uint32(i + 1)
+	}
+	c.at = uint32(i + 1)
+	if e.cur == c.round {
+		return true
+	}
+	if e.cur == c.good && c.good != 0 {
+		c.again++
+	}
+	e.prev, e.cur = e.cur, c.round
+	c.seen++
+	return false
+}
+
+// tracked reports whether the entry was in the last good scrape.
+func (c *cache) tracked(e *cacheEntry) bool {
+	if c.good == 0 || e.dropped || e.untracked && !c.rules.trackTimestamps {
+		return false
+	}
+	return e.cur == c.good || e.cur == c.round && e.prev == c.good
+}
+
+// vanished calls f with each series of the last good scrape that the current one has not seen; with all, with those it
+// has seen too.
+func (c *cache) vanished(all bool, f func(i int)) {
+	if !all && c.again == c.count {
+		return // Fast path: nothing is missing.
+	}
+	for i := range c.entries {
+		if e := &c.entries[i]; c.tracked(e) && (all || e.cur != c.round) {
+			f(i)
+		}
+	}
+}
+
+// endGood ends a scrape that succeeded.
+func (c *cache) endGood() {
+	c.good, c.count, c.gone = c.round, c.seen, nil
+	if dead := len(c.entries) - c.count; dead > c.count/2+64 {
+		c.compact()
+	}
+}
+
+// Limits on what a cache keeps of a target that never succeeds.
+const (
+	maxGrowth = 2
+	maxExtra  = 1000
+)
+
+// endBad ends a scrape that failed, after which nothing is tracked any more. It reports whether the cache had to be
+// emptied, because it was growing without any success.
+func (c *cache) endBad() (flushed bool) {
+	c.good, c.gone = 0, nil
+	if len(c.entries) <= maxGrowth*c.count+maxExtra {
+		return false
+	}
+	*c = cache{rules: c.rules, format: c.format, table: make([]uint32, 64), round: c.round}
+	return true
+}
+
+// compact drops the entries that the last good scrape did not see.
+func (c *cache) compact() {
+	kept := make([]cacheEntry, 0, c.count)
+	moved := make([]uint32, len(c.entries)+1) // New index+1 by old index+1.
+	for i, e := range c.entries {
+		if e.cur == c.good {
+			kept = append(kept, e)
+			moved[i+1] = uint32(len(kept))
+		}
+	}
+	for i := range kept {
+		kept[i].next = moved[kept[i].next]
+	}
+	c.first = moved[c.first]
+	c.entries, c.at = kept, 0
+	size := 64
+	for size < 4*len(kept) {
+		size *= 2
+	}
+	c.rehash(size)
+}
+
+// replace returns an empty cache for other rules or another format, which still knows what has to be marked stale if
+// it does not come again.
+func (c *cache) replace(rules *sampleRules, format exposition.Format) *cache {
+	next := newCache(rules, format)
+	next.gone = c.gone
+	if next.gone == nil {
+		next.gone = map[storage.SeriesRef]struct{}{}
+	}
+	for i := range c.entries {
+		if e := &c.entries[i]; c.tracked(e) && e.ref != 0 {
+			next.gone[e.ref] = struct{}{}
+		}
+	}
+	return next
+}

@@ -1,0 +1,193 @@
+package scrape
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/narthex-io/narthex/host/scrape/exposition"
+)
+
+var errBodySizeLimit = errors.New("body size limit exceeded")
+
+// body is memory for one body; writing more than limit bytes to it fails.
+type body struct {
+	bytes []byte
+	// limit is the number of bytes that is too many; zero means that none is.
+	limit int
+	// zipped and input are reused to undo compression.
+	zipped *gzip.Reader
+	input  *bufio.Reader
+}
+
+// Write appends to the body.
+func (b *body) Write(p []byte) (int, error) {
+	if b.limit > 0 && len(b.bytes)+len(p) >= b.limit {
+		return 0, errBodySizeLimit
+	}
+	b.bytes = append(b.bytes, p...)
+	return len(p), nil
+}
+
+// readFrom appends all of r, straight into the body's memory.
+func (b *body) readFrom(r io.Reader) error {
+	for {
+		if len(b.bytes) == cap(b.bytes) {
+			b.bytes = append(b.bytes, 0)[:len(b.bytes)]
+		}
+		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
+		b.bytes = b.bytes[:len(b.bytes)+n]
+		if b.limit > 0 && len(b.bytes) >= b.limit {
+			return errBodySizeLimit
+		}
+		if err == io.EOF { //nolint:errorlint // Readers return it unwrapped.
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// fetch gets the target's exposition into b and returns its content type.
+func (l *loop) fetch(ctx context.Context, s *settings, t *target, b *body) (contentType string, err error) {
+	b.bytes, b.limit = b.bytes[:0], int(s.cfg.BodySizeLimit)
+	if t.exporter != nil {
+		contentType, err = l.collect(ctx, t, b)
+	} else {
+		contentType, err = l.get(ctx, s, t, b)
+	}
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return "", fmt.Errorf("no complete answer within the scrape timeout of %s: %w", t.timeout, err)
+	}
+	return contentType, err
+}
+
+// collect asks an exporter plugin.
+func (l *loop) collect(ctx context.Context, t *target, b *body) (contentType string, err error) {
+	if l.env.Exporters == nil {
+		return "", errors.New("this server runs no exporter plugins")
+	}
+	e, contentType, err := l.env.Exporters.Exporter(t.exporter.Plugin, t.exporter.JSON)
+	if err != nil {
+		return "", err
+	}
+	if err := e.Collect(ctx, b); err != nil {
+		if errors.Is(err, errBodySizeLimit) {
+			return "", errBodySizeLimit
+		}
+		return "", fmt.Errorf("exporter plugin %s: %w", t.exporter.Plugin, err)
+	}
+	if contentType == "" {
+		contentType = "text/plain; version=0.0.4"
+	}
+	return contentType, nil
+}
+
+// request returns the request for a scrape, made once for a target and its settings.
+func (l *loop) request(ctx context.Context, s *settings, t *target) (*http.Request, error) {
+	if l.req == nil || l.reqSettings != s || l.reqTarget != t {
+		req, err := http.NewRequest(http.MethodGet, t.url, http.NoBody)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Accept", s.accept)
+		req.Header.Set("Accept-Encoding", s.acceptEncoding)
+		req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", strconv.FormatFloat(t.timeout.Seconds(), 'f', -1, 64))
+		l.req, l.reqSettings, l.reqTarget = req, s, t
+	}
+	return l.req.WithContext(ctx), nil
+}
+
+// maxDrained bounds what is read of a refused answer so that its connection can be used again.
+const maxDrained = 64 << 10
+
+// get fetches over HTTP.
+func (l *loop) get(ctx context.Context, s *settings, t *target, b *body) (contentType string, err error) {
+	req, err := l.request(ctx, s, t)
+	if err != nil {
+		return "", err
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		_, _ = io.CopyN(io.Discard, resp.Body, maxDrained)
+		_ = resp.Body.Close()
+	}()
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("server returned HTTP status %s", resp.Status)
+	}
+	var content io.Reader = resp.Body
+	switch encoding := resp.Header.Get("Content-Encoding"); encoding {
+	case "", "identity":
+	case "gzip":
+		if content, err = b.unzip(resp.Body); err != nil {
+			return "", fmt.Errorf("read gzip body: %w", err)
+		}
+	default:
+		return "", fmt.Errorf("server sent a body in Content-Encoding %q, which was not asked for", encoding)
+	}
+	if err := b.readFrom(content); err != nil {
+		if errors.Is(err, errBodySizeLimit) {
+			// The rest may be endless.
+			_ = resp.Body.Close()
+			return "", errBodySizeLimit
+		}
+		return "", fmt.Errorf("read body after %d bytes: %w", len(b.bytes), err)
+	}
+	return resp.Header.Get("Content-Type"), nil
+}
+
+func (b *body) unzip(r io.Reader) (io.Reader, error) {
+	if b.zipped == nil {
+		b.zipped, b.input = new(gzip.Reader), bufio.NewReader(nil)
+	}
+	b.input.Reset(r)
+	return b.zipped, b.zipped.Reset(b.input)
+}
+
+// formatOf finds out how to read a body. fallback is the protocol to assume if the content type does not tell; with it,
+// err may still say what was wrong with the content type.
+func formatOf(contentType string, fallback Protocol) (exposition.Format, error) {
+	mediaType, params, err := mime.ParseMediaType(contentType)
+	switch {
+	case contentType == "":
+		err = errors.New("non-compliant scrape target sending blank Content-Type")
+	case err != nil:
+		err = fmt.Errorf("non-compliant scrape target sending unreadable Content-Type %q", contentType)
+	case mediaType == "text/plain":
+		return exposition.Text, nil
+	case mediaType == "application/openmetrics-text" && !strings.HasPrefix(params["version"], "2."):
+		return exposition.OpenMetrics, nil
+	default:
+		err = fmt.Errorf("received unsupported Content-Type %q", contentType)
+	}
+	switch fallback {
+	case "":
+		return 0, fmt.Errorf("%w and no fallback_scrape_protocol specified for target", err)
+	case OpenMetricsText001, OpenMetricsText100:
+		return exposition.OpenMetrics, nil
+	default:
+		return exposition.Text, nil
+	}
+}
+
+// alignedTime returns the time under which a scrape is stored: the scheduled one, if the actual one is close.
+func alignedTime(scheduled, actual time.Time, interval, tolerance time.Duration) time.Time {
+	tolerance = min(tolerance, interval/100)
+	if d := actual.Sub(scheduled); d <= tolerance && d >= -tolerance {
+		return scheduled
+	}
+	return actual
+}

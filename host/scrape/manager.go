@@ -1,0 +1,278 @@
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	httpconfig "github.com/prometheus/common/config"
+
+	"github.com/narthex-io/narthex/host/httpclient"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// Manager scrapes the targets of a set of jobs. [Manager.Prepare] and [Change.Apply] exchange the set, before or while
+// [Manager.Run] does the work.
+type Manager struct {
+	env *env
+
+	mu sync.Mutex
+	// pools are those of all jobs by name, those of jobs that have just gone included.
+	pools map[string]*pool
+	// groups are the latest of all jobs.
+	groups map[string][]sdk.Group
+}
+
+// New returns a manager without jobs.
+func New(opts Options) (*Manager, error) {
+	if opts.Log == nil || opts.Registerer == nil || opts.Storage == nil {
+		return nil, errors.New("scrape: options Log, Registerer and Storage are required")
+	}
+	if opts.NewClient == nil {
+		opts.NewClient = func(job string, cfg httpconfig.HTTPClientConfig) (*http.Client, error) {
+			return httpclient.New(cfg, httpclient.Options{Name: job, UserAgent: opts.UserAgent})
+		}
+	}
+	m := &Manager{env: &env{Options: opts}, pools: map[string]*pool{}}
+	m.env.appenders.New = func() any { return newAppender() }
+	m.env.forget = m.forget
+	var err error
+	m.env.metrics, err = newMetrics(opts.Registerer, m)
+	return m, err
+}
+
+// Change is a new set of jobs that was found to be good. Exactly one of its methods is to be called.
+type Change struct {
+	m *Manager
+	// settings are those of all jobs; jobs whose settings stay are in it with the old ones.
+	settings map[string]*settings
+	seed     uint64
+	// unused are clients that the change made, changed are jobs whose settings it replaces.
+	clients []*http.Client
+}
+
+// Prepare makes what a new set of complete configs needs and changes nothing. external are the labels that tell this
+// server from its replicas. Only one change may be open at a time.
+func (m *Manager) Prepare(cfgs []*Config, external labels.Labels) (*Change, error) {
+	c := &Change{m: m, settings: map[string]*settings{}, seed: offsetSeed(m.env.Hostname, external)}
+	m.mu.Lock()
+	old := map[string]*settings{}
+	for name, p := range m.pools {
+		old[name] = p.settings.Load()
+	}
+	m.mu.Unlock()
+	var errs []error
+	for _, cfg := range cfgs {
+		if c.settings[cfg.JobName] != nil {
+			errs = append(errs, fmt.Errorf("job %q: given twice", cfg.JobName))
+			continue
+		}
+		s := old[cfg.JobName]
+		if s == nil || !sameConfig(s.cfg, cfg) {
+			var err error
+			if s, err = newSettings(cfg, s, func() (*http.Client, error) { return c.client(cfg) }); err != nil {
+				errs = append(errs, fmt.Errorf("job %q: %w", cfg.JobName, err))
+			}
+		}
+		c.settings[cfg.JobName] = s
+	}
+	if len(errs) > 0 {
+		c.Discard()
+		m.env.metrics.poolsFailed.Add(float64(len(errs)))
+		return nil, errors.Join(errs...)
+	}
+	return c, nil
+}
+
+func (c *Change) client(cfg *Config) (*http.Client, error) {
+	client, err := c.m.env.NewClient(cfg.JobName, cfg.HTTPClient)
+	if err == nil {
+		c.clients = append(c.clients, client)
+	}
+	return client, err
+}
+
+// Discard drops the change.
+func (c *Change) Discard() {
+	for _, client := range c.clients {
+		client.CloseIdleConnections()
+	}
+}
+
+// Apply makes the jobs the current ones. Jobs that have not changed are not touched; targets that a changed job still
+// has go on at their moments; no scrape that is under way is interrupted.
+func (c *Change) Apply() {
+	m := c.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.env.seed.Store(c.seed)
+	for _, name := range slices.Sorted(maps.Keys(m.pools)) {
+		if p := m.pools[name]; c.settings[name] == nil && !p.retired {
+			p.retire()
+			m.env.metrics.forgetPool(name)
+			m.dropIfEmpty(p)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.settings)) {
+		m.apply(name, c.settings[name])
+	}
+}
+
+// apply gives a job its settings.
+func (m *Manager) apply(name string, s *settings) {
+	begin := time.Now()
+	p := m.pools[name]
+	switch {
+	case p == nil:
+		p = newPool(m.env, name, s)
+		m.pools[name] = p
+		m.env.metrics.pools.Inc()
+	case p.settings.Load() == s && !p.retired:
+		return
+	default:
+		old := p.settings.Swap(s)
+		p.retired = false
+		if old.client != s.client {
+			old.client.CloseIdleConnections()
+		}
+		m.env.metrics.reloads.Inc()
+	}
+	p.sync(m.groups[name])
+	m.env.metrics.reloadLength.WithLabelValues(s.cfg.ScrapeInterval.String()).Observe(time.Since(begin).Seconds())
+}
+
+// Run scrapes until ctx is done, making targets of the groups of all jobs that come from updates, and returns when no
+// scrape is under way any more. Series are not ended: the server may come back.
+func (m *Manager) Run(ctx context.Context, updates <-chan map[string][]sdk.Group) error {
+	var loops sync.WaitGroup
+	m.mu.Lock()
+	m.env.spawn = func(l *loop) { loops.Go(func() { l.run(ctx) }) }
+	for _, p := range m.pools {
+		for _, l := range p.loops {
+			m.env.spawn(l)
+		}
+	}
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		m.env.spawn = nil
+		m.mu.Unlock()
+		loops.Wait()
+		m.closeClients()
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case groups, ok := <-updates:
+			if !ok {
+				updates = nil
+				continue
+			}
+			m.update(groups)
+		}
+	}
+}
+
+func (m *Manager) closeClients() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.pools {
+		p.settings.Load().client.CloseIdleConnections()
+	}
+}
+
+// update makes targets of the groups of all jobs; those whose groups are the same stay as they are.
+func (m *Manager) update(groups map[string][]sdk.Group) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.groups = groups
+	for _, name := range slices.Sorted(maps.Keys(m.pools)) {
+		p := m.pools[name]
+		if !p.retired && !slices.EqualFunc(p.groups, groups[name], sameGroup) {
+			p.sync(groups[name])
+		}
+	}
+}
+
+func sameGroup(a, b sdk.Group) bool {
+	return slices.Equal(a.Targets, b.Targets) && maps.Equal(a.Labels, b.Labels)
+}
+
+// forget is env.forget.
+func (m *Manager) forget(l *loop) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t, retired := l.current()
+	if !retired {
+		return false
+	}
+	delete(l.pool.loops, t.identity)
+	m.dropIfEmpty(l.pool)
+	return true
+}
+
+// dropIfEmpty drops a pool whose job is gone and whose loops have ended.
+func (m *Manager) dropIfEmpty(p *pool) {
+	if p.retired && len(p.loops) == 0 && m.pools[p.name] == p {
+		p.settings.Load().client.CloseIdleConnections()
+		delete(m.pools, p.name)
+	}
+}
+
+// each calls f with the pools of the current jobs, in order of their names.
+func (m *Manager) each(f func(*pool)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(m.pools)) {
+		if p := m.pools[name]; !p.retired {
+			f(p)
+		}
+	}
+}
+
+// Pools returns the names of the jobs, sorted.
+func (m *Manager) Pools() (names []string) {
+	m.each(func(p *pool) { names = append(names, p.name) })
+	return names
+}
+
+// Config returns the configuration of a job that is in use, or nil.
+func (m *Manager) Config(job string) (cfg *Config) {
+	m.each(func(p *pool) {
+		if p.name == job {
+			cfg = p.settings.Load().cfg
+		}
+	})
+	return cfg
+}
+
+// Targets describes all active targets, ordered by job, URL and labels.
+func (m *Manager) Targets() (out []TargetStatus) {
+	m.each(func(p *pool) { out = append(out, p.statuses()...) })
+	return out
+}
+
+// Dropped returns the dropped targets of all jobs.
+func (m *Manager) Dropped() map[string]DroppedTargets {
+	out := map[string]DroppedTargets{}
+	m.each(func(p *pool) { out[p.name] = p.dropped })
+	return out
+}
+
+// Metadata returns the metadata of all active targets, ordered by job and discovery.
+func (m *Manager) Metadata() (out []TargetMetadata) {
+	m.each(func(p *pool) {
+		for _, l := range p.active {
+			t, _ := l.current()
+			out = append(out, TargetMetadata{Pool: p.name, Labels: t.labels, Metrics: l.meta.list()})
+		}
+	})
+	return out
+}
