@@ -25,7 +25,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (jobs int,
 	if err != nil {
 		return 0, err
 	}
-	needs, err := needsOf(cfg)
+	needs, err := needsOf(cfg, "")
 	if err != nil {
 		return 0, err
 	}

@@ -79,6 +79,9 @@ type Options struct {
 // Build describes the binary.
 type Build struct{ Version, Revision, Date, GoVersion string }
 
+// userAgent is what requests of the server say about it.
+func (b Build) userAgent() string { return "Narthex/" + b.Version }
+
 // Host is a server.
 type Host struct {
 	opts     Options
@@ -175,7 +178,7 @@ func (h *Host) makeScraping() (err error) {
 		Registerer:         h.registry,
 		Storage:            &h.storage,
 		Exporters:          &h.exporters,
-		UserAgent:          "Narthex/" + h.opts.Build.Version,
+		UserAgent:          h.opts.Build.userAgent(),
 		Hostname:           h.opts.Hostname,
 		TimestampTolerance: h.opts.TimestampTolerance,
 	})

@@ -3,7 +3,9 @@ package host
 import (
 	"fmt"
 	"math"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -26,17 +28,27 @@ func (h *Host) api() http.Handler {
 			EnableExtendedRangeSelectors: h.opts.Query.EnableExtendedRangeSelectors,
 			EnableBinopFillModifiers:     h.opts.Query.EnableBinopFillModifiers,
 		}),
-		Scrape:     h.scrape,
-		Plugins:    h.catalogue,
-		Config:     func() string { return h.config.Load().String() },
-		Flags:      h.opts.Flags,
-		Runtime:    h.runtimeInfo,
-		Build:      h.buildInfo(),
-		CORSOrigin: h.opts.CORSOrigin,
-		Ready:      func() bool { return h.web.Ready() },
-		Now:        time.Now,
-		Logger:     h.log.With("component", "api"),
+		Scrape:      h.scrape,
+		Plugins:     h.catalogue,
+		Config:      func() string { return h.config.Load().String() },
+		ExternalURL: h.externalURL,
+		Flags:       h.opts.Flags,
+		Runtime:     h.runtimeInfo,
+		Build:       h.buildInfo(),
+		CORSOrigin:  h.opts.CORSOrigin,
+		Ready:       func() bool { return h.web.Ready() },
+		Now:         time.Now,
+		Logger:      h.log.With("component", "api"),
 	})
+}
+
+// externalURL is where other machines reach the server.
+func (h *Host) externalURL() *url.URL {
+	u := *h.web.URL()
+	if h.opts.ExternalURL == nil && h.opts.Hostname != "" {
+		u.Host = net.JoinHostPort(h.opts.Hostname, u.Port())
+	}
+	return &u
 }
 
 func (h *Host) buildInfo() api.BuildInfo {

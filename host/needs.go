@@ -20,12 +20,12 @@ import (
 // then its exporters.
 type needs struct{ uses []plugin.Use }
 
-func needsOf(cfg *config.Config) (*needs, error) {
+func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 	n := &needs{}
 	for i, job := range cfg.ScrapeConfigs {
 		origin := cfg.Origins[i]
 		for _, d := range job.Discovery.Plugins {
-			use, err := discoveryUse(job.JobName, d, origin)
+			use, err := discoveryUse(job.JobName, d, origin, userAgent)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", origin.Position(d.Name()), err)
 			}
@@ -45,7 +45,7 @@ func needsOf(cfg *config.Config) (*needs, error) {
 
 // discoveryUse takes the fields of the HTTP client out of a section, so that the guest never sees a credential, and
 // makes the client that its requests go through.
-func discoveryUse(job string, d discovery.Config, origin config.Origin) (plugin.Use, error) {
+func discoveryUse(job string, d discovery.Config, origin config.Origin, userAgent string) (plugin.Use, error) {
 	use := plugin.Use{Key: d.Key, Config: d.JSON, BaseDir: origin.Dir, Position: origin.Position(d.Name())}
 	var section map[string]json.RawMessage
 	if err := json.Unmarshal(d.JSON, &section); err != nil {
@@ -72,17 +72,17 @@ func discoveryUse(job string, d discovery.Config, origin config.Origin) (plugin.
 	use.HTTPFields = slices.Sorted(maps.Keys(taken))
 	sum := sha256.Sum256(settings)
 	use.HTTPKey = hex.EncodeToString(sum[:])
-	use.HTTPClient, err = pluginClient(job, d.Key, settings, origin.Dir)
+	use.HTTPClient, err = pluginClient(job, d.Key, settings, origin.Dir, userAgent)
 	return use, err
 }
 
-func pluginClient(job, key string, settings []byte, dir string) (*http.Client, error) {
+func pluginClient(job, key string, settings []byte, dir, userAgent string) (*http.Client, error) {
 	cfg, err := httpclient.Parse(settings)
 	if err != nil {
 		return nil, err
 	}
 	cfg.SetDirectory(dir)
-	return httpclient.New(job+"/"+key, cfg)
+	return httpclient.New(cfg, httpclient.Options{Name: job + "/" + key, UserAgent: userAgent})
 }
 
 // jobs returns what the discovery manager is to run.

@@ -46,7 +46,7 @@ func (h *Host) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	needs, err := needsOf(cfg)
+	needs, err := needsOf(cfg, h.opts.Build.userAgent())
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (s setting) check(text string) error {
 		if errors.As(err, &num) {
 			err = num.Err
 		}
-		return fmt.Errorf("%q is not a %s: %w", text, (&flagValue{setting: s}).Type(), err)
+		return fmt.Errorf("%q is not of type %s: %w", text, (&flagValue{setting: s}).Type(), err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net"
 	"sync"
 )
@@ -13,19 +14,18 @@ type sharedLimit struct {
 	once   sync.Once
 }
 
-// Accept waits for a free place, then for a connection.
+// Accept waits for a connection, then for a free place, so that a listener without clients holds none.
 func (l *sharedLimit) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		<-l.places
 		return nil, err
 	}
-	return &placedConn{Conn: conn, places: l.places}, nil
+	select {
+	case l.places <- struct{}{}:
+		return &placedConn{Conn: conn, places: l.places}, nil
+	case <-l.closed:
+		return nil, errors.Join(net.ErrClosed, conn.Close())
+	}
 }
 
 // Close ends Accept too.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"regexp"
 	"time"
 
@@ -27,8 +28,10 @@ type Options struct {
 	// Parser reads matchers and expressions with the features that are enabled.
 	Parser *parser.Parser
 	// Scrape knows the targets and their metadata, Plugins what is loaded.
-	Scrape  *scrape.Manager
-	Plugins *plugin.Catalogue
+	Scrape  Targets
+	Plugins Plugins
+	// ExternalURL is where others reach the server.
+	ExternalURL func() *url.URL
 	// Config returns the configuration in force as YAML, with secrets hidden.
 	Config func() string
 	// Flags are the settings as text.
@@ -42,6 +45,23 @@ type Options struct {
 	Ready  func() bool
 	Now    func() time.Time
 	Logger *slog.Logger
+}
+
+// Targets is what the API asks of scraping; a [scrape.Manager] answers.
+type Targets interface {
+	// Targets are the active targets, by pool.
+	Targets() []scrape.TargetStatus
+	// Dropped are the targets that relabelling dropped, by pool.
+	Dropped() map[string]scrape.DroppedTargets
+	// Pools are the names of the scrape pools, sorted.
+	Pools() []string
+	// Metadata is what the targets say about their metrics.
+	Metadata() []scrape.TargetMetadata
+}
+
+// Plugins is what the API asks of the plugins; a [plugin.Catalogue] answers.
+type Plugins interface {
+	Plugins() []plugin.Info
 }
 
 type api struct {

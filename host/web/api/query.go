@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/narthex-io/narthex/promql"
+	"github.com/narthex-io/narthex/promql/parser"
 )
 
 // maxPoints is the number of steps that a range query may have: enough for a point a minute over a week, or an hour
@@ -158,5 +159,5 @@ func (a *api) formatQuery(r *http.Request) (*answer, error) {
 	if err != nil {
 		return nil, invalid("query", err)
 	}
-	return &answer{data: expr.Pretty(0)}, nil
+	return &answer{data: parser.Pretty(expr)}, nil
 }

@@ -1,11 +1,16 @@
 package api
 
 import (
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
+
+	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/model/labels"
 )
@@ -57,10 +62,62 @@ func (a *api) targets(r *http.Request) (*answer, error) {
 		}
 		slices.SortStableFunc(data.DroppedTargets, func(x, y droppedTarget) int {
 			if x.ScrapePool != y.ScrapePool {
-				return compareStrings(x.ScrapePool, y.ScrapePool)
+				return strings.Compare(x.ScrapePool, y.ScrapePool)
 			}
 			return labels.Compare(x.DiscoveredLabels, y.DiscoveredLabels)
 		})
 	}
 	return &answer{data: data}, nil
+}
+
+func (a *api) activeTarget(t scrape.TargetStatus) activeTarget {
+	return activeTarget{
+		DiscoveredLabels:   t.Discovered,
+		Labels:             t.Labels,
+		ScrapePool:         t.Pool,
+		ScrapeURL:          t.URL,
+		GlobalURL:          globalURL(t.URL, a.ExternalURL()),
+		LastError:          t.LastError,
+		LastScrape:         t.LastScrape,
+		LastScrapeDuration: t.LastDuration.Seconds(),
+		Health:             t.Health,
+		ScrapeInterval:     model.Duration(t.Interval).String(),
+		ScrapeTimeout:      model.Duration(t.Timeout).String(),
+	}
+}
+
+// globalURL returns a target's URL as seen from elsewhere: this machine's own names are replaced by the server's.
+func globalURL(target string, external *url.URL) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return target
+	}
+	if host := u.Hostname(); host != "localhost" && host != "127.0.0.1" && host != "::1" {
+		return target
+	}
+	switch port := u.Port(); port {
+	case external.Port():
+		u.Scheme, u.Host = external.Scheme, external.Host
+	case "":
+		u.Host = external.Hostname()
+	default:
+		u.Host = net.JoinHostPort(external.Hostname(), port)
+	}
+	return u.String()
+}
+
+func (a *api) scrapePools(*http.Request) (*answer, error) {
+	pools := a.Scrape.Pools()
+	if pools == nil {
+		pools = []string{}
+	}
+	return &answer{data: map[string][]string{"scrapePools": pools}}, nil
+}
+
+func (a *api) plugins(*http.Request) (*answer, error) {
+	infos := a.Plugins.Plugins()
+	if infos == nil {
+		infos = []plugin.Info{}
+	}
+	return &answer{data: map[string][]plugin.Info{"plugins": infos}}, nil
 }

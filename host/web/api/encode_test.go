@@ -1,0 +1,68 @@
+package api
+
+import (
+	"bytes"
+	"math"
+	"testing"
+
+	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/promql"
+)
+
+func encoded(t testing.TB, v promql.Value) string {
+	t.Helper()
+	var b bytes.Buffer
+	e := newEncoder(&b)
+	e.value(v)
+	e.raw("}")
+	if err := e.flush(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestResultsInUpstreamsShapes(t *testing.T) {
+	check := func(v promql.Value, want string) {
+		t.Helper()
+		if got := encoded(t, v); got != want {
+			t.Errorf("\n got %s\nwant %s", got, want)
+		}
+	}
+	check(promql.Scalar{T: 1500, V: 0.1}, `{"resultType":"scalar","result":[1.500,"0.1"]}`)
+	check(promql.String{T: 1000, V: "a<b"}, `{"resultType":"string","result":[1,"a\u003cb"]}`)
+	check(promql.Vector{}, `{"resultType":"vector","result":[]}`)
+	check(promql.Matrix{}, `{"resultType":"matrix","result":[]}`)
+	check(promql.Vector{{Labels: labels.FromStrings("__name__", "up", "a", `q"`), T: 1_435_781_451_081, F: math.NaN()}},
+		`{"resultType":"vector","result":[{"metric":{"__name__":"up","a":"q\""},"value":[1435781451.081,"NaN"]}]}`)
+	h := &histogram.FloatHistogram{
+		Count: 3, Sum: 4.5, ZeroThreshold: 0.001, ZeroCount: 1,
+		PositiveSpans: []histogram.Span{{Offset: 0, Length: 2}}, PositiveBuckets: []float64{2, 0},
+	}
+	check(promql.Matrix{{Points: []sample.Sample{{T: -1500, F: math.Inf(-1)}, {T: 2000, F: 1e-7}, {T: 3000, H: h}}}},
+		`{"resultType":"matrix","result":[{"metric":{},"values":[[-1.500,"-Inf"],[2,"1e-07"]],`+
+			`"histograms":[[3,{"count":"3","sum":"4.5","buckets":[[3,"-0.001","0.001","1"],[0,"0.5","1","2"]]}]]}]}`)
+}
+
+func BenchmarkMatrix(b *testing.B) {
+	series := promql.Series{Labels: labels.FromStrings("__name__", "node_cpu_seconds_total", "cpu", "3", "mode", "idle")}
+	for i := range 1000 {
+		series.Points = append(series.Points, sample.Sample{T: int64(i) * 15_000, F: float64(i) * 1.37})
+	}
+	m := make(promql.Matrix, 100)
+	for i := range m {
+		m[i] = series
+	}
+	b.ReportAllocs()
+	var out bytes.Buffer
+	for b.Loop() {
+		out.Reset()
+		e := newEncoder(&out)
+		e.value(m)
+		if err := e.flush(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/point")
+}

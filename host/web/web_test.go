@@ -1,0 +1,163 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+// start runs a server on a free port and returns it with its address and a function that stops it.
+func start(t *testing.T, change func(*Options)) (s *Server, url string) {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	opts := Options{
+		ListenAddresses: []string{"127.0.0.1:0"},
+		EnableLifecycle: true,
+		Gatherer:        registry,
+		Registerer:      registry,
+		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "api "+r.URL.Path)
+		}),
+		Plugins: http.NotFoundHandler(),
+		Reload:  func(context.Context) error { return nil },
+		Quit:    func() {},
+		Version: map[string]string{"version": "1"},
+		Logger:  slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&opts)
+	}
+	s, err := New(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run returned %v", err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return s, "http://" + s.Addresses()[0].String()
+}
+
+func request(t *testing.T, method, url string) (status int, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+func TestReadiness(t *testing.T) {
+	s, url := start(t, nil)
+	check := func(path string, want int) {
+		t.Helper()
+		if got, body := request(t, http.MethodGet, url+path); got != want {
+			t.Errorf("%s answers %d %s, want %d", path, got, body, want)
+		}
+	}
+	check("/-/healthy", 200)
+	check("/-/ready", 503)
+	s.SetReady()
+	check("/-/ready", 200)
+	s.SetStopping()
+	check("/-/ready", 503)
+	s.SetReady()
+	check("/-/ready", 503)
+	check("/api/v1/query", 200)
+	check("/nonsense", 404)
+	check("/-/reload", 405)
+	check("/debug/pprof/", 200)
+}
+
+func TestReloadSaysWhyItFailed(t *testing.T) {
+	_, url := start(t, func(o *Options) {
+		o.Reload = func(context.Context) error { return errors.New("prometheus.yml:3: bad") }
+	})
+	status, body := request(t, http.MethodPost, url+"/-/reload")
+	if status != 500 || body != "failed to reload config: prometheus.yml:3: bad\n" {
+		t.Errorf("got %d %q", status, body)
+	}
+	_, closed := start(t, func(o *Options) { o.EnableLifecycle = false })
+	if status, _ := request(t, http.MethodPost, closed+"/-/reload"); status != 403 {
+		t.Errorf("a disabled life cycle answers %d", status)
+	}
+}
+
+func TestRoutePrefix(t *testing.T) {
+	_, url := start(t, func(o *Options) { o.RoutePrefix = "prom/" })
+	for path, want := range map[string]string{"/prom/api/v1/labels": "api /labels", "/prom/-/healthy": "Healthy", "/": "<title>Narthex"} {
+		if status, body := request(t, http.MethodGet, url+path); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%s answers %d %q", path, status, body)
+		}
+	}
+	if status, _ := request(t, http.MethodGet, url+"/api/v1/labels"); status != 404 {
+		t.Errorf("a path without the prefix answers %d", status)
+	}
+}
+
+func TestRequestsAreCounted(t *testing.T) {
+	_, url := start(t, nil)
+	request(t, http.MethodGet, url+"/api/v1/label/job/values")
+	request(t, http.MethodGet, url+"/api/v1/never/heard/of")
+	_, body := request(t, http.MethodGet, url+"/metrics")
+	for _, want := range []string{
+		`prometheus_http_requests_total{code="200",handler="/api/v1/label/:name/values"} 1`,
+		`prometheus_http_requests_total{code="200",handler="/api/v1/*"} 1`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+}
+
+func TestSharedLimitOverListeners(t *testing.T) {
+	s, _ := start(t, func(o *Options) {
+		o.ListenAddresses = []string{"127.0.0.1:0", "127.0.0.1:0"}
+		o.MaxConnections = 2
+	})
+	for range 5 {
+		for _, a := range s.Addresses() {
+			if status, _ := request(t, http.MethodGet, "http://"+a.String()+"/-/healthy"); status != 200 {
+				t.Errorf("%v answers %d", a, status)
+			}
+		}
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	s, _ := start(t, nil)
+	address := s.Addresses()[0].String()
+	registry := prometheus.NewRegistry()
+	_, err := New(t.Context(), Options{
+		ListenAddresses: []string{"127.0.0.1:0", address}, Registerer: registry, Gatherer: registry, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err == nil || !strings.Contains(err.Error(), "listen on "+address) {
+		t.Errorf("got %v", err)
+	}
+}
