@@ -1,9 +1,9 @@
 package chunk
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 )
 
@@ -121,7 +121,11 @@ func DecodeXOR(data []byte, mint, maxt int64, ts []int64, vs []float64) ([]int64
 func decodeXOR(data []byte, maxt int64, t []int64, v []float64) (int, error) {
 	d := xorReader{r: bitReader{data: data, pos: 2}}
 	v = v[:len(t)]
-	for i := range min(2, len(t)) {
+	plain := len(t)
+	if len(data) <= MaxBytes {
+		plain = min(2, len(t))
+	}
+	for i := range plain {
 		d.next(i)
 		if d.r.overrun() {
 			return i, endsEarly(EncXOR, i, len(t))
@@ -131,64 +135,98 @@ func decodeXOR(data []byte, maxt int64, t []int64, v []float64) (int, error) {
 		}
 		t[i], v[i] = d.t, d.v.float()
 	}
-	// Fast path: the reader's state lives in registers; BenchmarkDecodeXOR compares with the plain loop.
+	if plain == len(t) {
+		return plain, nil
+	}
+	return d.fast(data, maxt, t, v)
+}
+
+// fast goes on after the second sample. Fast path: it works on a copy with zeros behind it, so that eight bytes can be
+// loaded anywhere, keeps all state in registers and looks for the end of the data once; BenchmarkDecodeXOR compares
+// with the plain loop.
+func (d *xorReader) fast(data []byte, maxt int64, t []int64, v []float64) (int, error) {
+	var padded [MaxBytes + 32]byte
+	copy(padded[:], data)
 	at, delta, value := d.t, d.delta, d.v.bits
-	lead, trail := d.v.lead, d.v.trail
-	r := d.r
-	for i := 2; i < len(t); i++ {
-		r.refill()
-		// From here 56 bits suffice for the timestamp's 24 and the value's first 13.
-		switch ones := bits.LeadingZeros64(^r.buf); ones {
-		case 0:
-			r.skip(1)
-		case 1:
-			delta += uint64(signed(r.buf<<2>>(64-14), 14))
-			r.skip(16)
-		case 2:
-			delta += uint64(signed(r.buf<<3>>(64-17), 17))
-			r.skip(20)
-		case 3:
-			delta += uint64(signed(r.buf<<4>>(64-20), 20))
-			r.skip(24)
+	lead, trail := uint(d.v.lead), uint(d.v.trail)
+	// buf holds the next n bits on top, n below 64; what lies below them is the beginning of the byte at pos.
+	pos := (8*d.r.pos - d.r.n) / 8
+	buf, n := uint64(0), uint(0)
+	if used := uint(8*d.r.pos-d.r.n) % 8; used > 0 {
+		buf, n = uint64(padded[pos])<<56<<used, 8-used
+		pos++
+	}
+	end := len(data)
+	i := 2
+	for ; i < len(t); i++ {
+		// The position runs ahead of the samples by up to eight bytes.
+		if pos > end+8 {
+			return i, endsEarly(EncXOR, i, len(t))
+		}
+		buf |= binary.BigEndian.Uint64(padded[pos:pos+8]) >> (n & 63)
+		pos += int(63-n) >> 3
+		n |= 56
+		// Now 56 bits or more suffice for the timestamp's 24 and the value's first 13.
+		switch {
+		case buf>>63 == 0:
+			buf, n = buf<<1, n-1
+		case buf>>62 == 0b10:
+			delta += uint64(signed(buf<<2>>(64-14), 14))
+			buf, n = buf<<16, n-16
+		case buf>>61 == 0b110:
+			delta += uint64(signed(buf<<3>>(64-17), 17))
+			buf, n = buf<<20, n-20
+		case buf>>60 == 0b1110:
+			delta += uint64(signed(buf<<4>>(64-20), 20))
+			buf, n = buf<<24, n-24
 		default:
-			r.skip(4)
-			delta += r.take64(64)
-			r.refill()
+			// Four ones and 64 bits, of which 52 or more are at hand.
+			have := n - 4
+			high := buf << 4 >> ((64 - have) & 63)
+			next := binary.BigEndian.Uint64(padded[pos : pos+8])
+			delta += high<<((64-have)&63) | next>>(have&63)
+			buf, n = next<<((64-have)&63), have
+			pos += 8
 		}
 		at += int64(delta)
-		switch {
-		case r.buf>>63 == 0:
-			r.skip(1)
-		default:
-			if r.buf>>62 == 0b11 {
-				lead = int(r.buf << 2 >> (64 - 5))
-				size := int(r.buf << 7 >> (64 - 6))
+		if buf>>63 == 0 {
+			buf, n = buf<<1, n-1
+		} else {
+			if buf>>62 == 0b11 {
+				lead = uint(buf << 2 >> (64 - 5))
+				size := uint(buf << 7 >> (64 - 6))
 				if size == 0 {
 					size = 64
 				}
-				trail = 64 - lead - size
-				if trail < 0 {
+				if lead+size > 64 {
 					return i, fmt.Errorf("%w: XOR sample %d has %d significant bits after %d zeros", ErrCorrupt, i+1, size, lead)
 				}
-				r.skip(13)
+				trail = 64 - lead - size
+				buf, n = buf<<13, n-13
 			} else {
-				r.skip(2)
+				buf, n = buf<<2, n-2
 			}
-			value ^= r.take64(64-lead-trail) << uint(trail)
-		}
-		if r.n < 0 {
-			return i, endsEarly(EncXOR, i, len(t))
+			size := 64 - lead - trail
+			if size <= n {
+				value ^= buf >> ((64 - size) & 63) << (trail & 63)
+				buf, n = buf<<(size&63), n-size
+			} else {
+				// At hand are 19 bits or more; the rest comes with the next load.
+				rest := size - n
+				high := buf >> ((64 - n) & 63)
+				next := binary.BigEndian.Uint64(padded[pos : pos+8])
+				value ^= (high<<(rest&63) | next>>((64-rest)&63)) << (trail & 63)
+				buf, n = next<<(rest&63), 64-rest
+				pos += 8
+			}
 		}
 		if at > maxt {
-			return i, nil
+			break
 		}
 		t[i], v[i] = at, math.Float64frombits(value)
 	}
-	return len(t), nil
-}
-
-// skip consumes k bits that were looked at in buf.
-func (r *bitReader) skip(k int) {
-	r.buf <<= uint(k)
-	r.n -= k
+	if 8*pos-int(n) > 8*end {
+		return i, endsEarly(EncXOR, i-1, len(t))
+	}
+	return i, nil
 }
