@@ -1,10 +1,5 @@
 package parser
 
-import (
-	"errors"
-	"math"
-)
-
 // What messages say can stand where a duration is missing.
 const (
 	durationWords   = "number, duration, step(), or range()"
@@ -98,8 +93,8 @@ func (p *durationParser) primary() Expr {
 	switch t := p.tok; {
 	case t.kind == tokNumber, t.kind == tokDuration:
 		n := p.number()
-		if _, err := durationInRange(n.Val); err != nil {
-			p.add(n.PosRange, err)
+		if !durationInRange(n.Val) {
+			p.add(n.PosRange, errDurationRange)
 		}
 		return n
 	case t.kind == tokLeftParen:
@@ -108,9 +103,9 @@ func (p *durationParser) primary() Expr {
 		p.expect(tokRightParen, p.context, p.expected)
 		d, ok := e.(*DurationExpr)
 		if !ok {
-			d = &DurationExpr{Op: DurationPlain, RHS: e}
+			d = &DurationExpr{Op: DurationPlain, RHS: e, PosRange: PositionRange{start, e.PositionRange().End}}
 		}
-		d.Wrapped, d.PosRange = true, p.since(start)
+		d.Wrapped = true
 		return d
 	case t.isTime("step"), t.isTime("range"):
 		p.advance()
@@ -156,17 +151,4 @@ func durationOp(op BinaryOp) (DurationOp, bool) {
 	default:
 		return 0, false
 	}
-}
-
-var (
-	errDivisionByZero = errors.New("division by zero")
-	errModuloByZero   = errors.New("modulo by zero")
-)
-
-// durationInRange returns the seconds if a time.Duration can hold them.
-func durationInRange(seconds float64) (float64, error) {
-	if math.IsNaN(seconds) || math.Abs(seconds) >= math.MaxInt64/1e9 {
-		return 0, errDurationRange
-	}
-	return seconds, nil
 }

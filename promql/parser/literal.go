@@ -1,7 +1,6 @@
 package parser
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -134,8 +133,6 @@ func parseDuration(text string) (time.Duration, error) {
 	}
 	return time.Duration(sum) * time.Millisecond, nil
 }
-
-var errDurationRange = errors.New("duration out of range")
 
 // quoted reads a string; the lexer stands behind the quotation mark.
 func (l *lexer) quoted(quote rune) token {
