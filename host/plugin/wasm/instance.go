@@ -64,6 +64,9 @@ func (r *Runtime) Start(ctx context.Context, code []byte, o StartOptions) (*Inst
 }
 
 func (r *Runtime) start(ctx context.Context, code []byte, o StartOptions) (*Instance, error) {
+	if err := inspect(code, o.MemoryBytes); err != nil {
+		return nil, err
+	}
 	key, compiled, err := r.acquire(ctx, code)
 	if err != nil {
 		return nil, err
@@ -81,13 +84,23 @@ func (r *Runtime) start(ctx context.Context, code []byte, o StartOptions) (*Inst
 	i.cancel = cancel
 	guestCtx = context.WithValue(guestCtx, instanceKey{}, i)
 	guestCtx = experimental.WithMemoryAllocator(guestCtx, i.memory)
-	m, err := r.runtime.InstantiateModule(guestCtx, compiled, i.moduleConfig())
+	m, err := i.instantiate(guestCtx, compiled)
 	if err != nil {
 		cancel()
 		return nil, errors.Join(i.endError(err), r.release(ctx, key))
 	}
 	go i.run(guestCtx, m, key)
 	return i, nil
+}
+
+// instantiate turns a panic, which is what the runtime makes of memory that it did not get, into an error.
+func (i *Instance) instantiate(ctx context.Context, compiled wazero.CompiledModule) (m api.Module, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("instantiate module: %v", p)
+		}
+	}()
+	return i.runtime.runtime.InstantiateModule(ctx, compiled, i.moduleConfig())
 }
 
 func (i *Instance) moduleConfig() wazero.ModuleConfig {

@@ -13,37 +13,35 @@ type memory struct {
 	over    atomic.Bool
 }
 
-// Allocate implements experimental.MemoryAllocator.
-func (m *memory) Allocate(_, _ uint64) experimental.LinearMemory { return &linear{memory: m} }
+// Allocate implements experimental.MemoryAllocator. The address space for all that the guest may have is reserved at
+// once, outside Go's heap: growing never copies, only touched pages cost memory, and the garbage collector neither
+// sees them nor waits to give them back.
+func (m *memory) Allocate(_, maxBytes uint64) experimental.LinearMemory {
+	return &linear{memory: m, reserved: reserve(min(m.max, maxBytes))}
+}
 
 func (m *memory) size() uint64  { return m.current.Load() }
 func (m *memory) refused() bool { return m.over.Load() }
 
-// linear is one linear memory; a command has exactly one.
+// linear is one linear memory; a command has exactly one. The guest's thread alone uses it.
 type linear struct {
-	memory *memory
-	bytes  []byte
+	memory   *memory
+	reserved []byte
 }
 
 // Reallocate implements experimental.LinearMemory; nil makes memory.grow return -1.
 func (l *linear) Reallocate(size uint64) []byte {
-	if size > l.memory.max {
+	if size > uint64(len(l.reserved)) {
 		l.memory.over.Store(true)
 		return nil
 	}
 	l.memory.current.Store(size)
-	if size > uint64(cap(l.bytes)) {
-		// Growing by a quarter keeps copies rare without doubling what an instance costs.
-		grown := make([]byte, size, min(max(size, uint64(cap(l.bytes))*5/4), l.memory.max))
-		copy(grown, l.bytes)
-		l.bytes = grown
-	}
-	l.bytes = l.bytes[:size]
-	return l.bytes
+	return l.reserved[:size:size]
 }
 
 // Free implements experimental.LinearMemory.
 func (l *linear) Free() {
-	l.bytes = nil
+	unreserve(l.reserved)
+	l.reserved = nil
 	l.memory.current.Store(0)
 }

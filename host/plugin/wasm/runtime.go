@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/narthex-io/narthex/sdk/wire"
@@ -55,7 +56,11 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 			return nil, fmt.Errorf("open compilation cache %s: %w", o.CacheDir, err)
 		}
 	}
-	config := wazero.NewRuntimeConfig().WithCloseOnContextDone(true).WithCompilationCache(cache)
+	config := wazero.NewRuntimeConfig().
+		WithCloseOnContextDone(true).
+		WithCompilationCache(cache).
+		// Without reference types a guest has no table.grow, whose memory is the host's and has no limit.
+		WithCoreFeatures(api.CoreFeaturesV2.SetEnabled(api.CoreFeatureReferenceTypes, false))
 	r := &Runtime{
 		runtime: wazero.NewRuntimeWithConfig(ctx, config),
 		cache:   cache,

@@ -127,7 +127,7 @@ func TestSandbox(t *testing.T) {
 
 func TestNotAPlugin(t *testing.T) {
 	r := newRuntime(t)
-	if _, err := r.Start(t.Context(), []byte("\x7fELF"), wasm.StartOptions{Name: "x"}); err == nil || !strings.Contains(err.Error(), "start guest x: compile module") {
+	if _, err := r.Start(t.Context(), []byte("\x7fELF"), wasm.StartOptions{Name: "x"}); err == nil || !strings.Contains(err.Error(), "start guest x: this is no wasm module") {
 		t.Errorf("starting an ELF file: %v", err)
 	}
 	// A module without _start, and one that ends without a word.
@@ -140,4 +140,29 @@ func TestNotAPlugin(t *testing.T) {
 	if session.ReasonOf(err) != session.ReasonProtocol {
 		t.Errorf("a module without _start: %v", err)
 	}
+}
+
+// TestGreedyModules wants more than a guest may have before it has run a single instruction.
+func TestGreedyModules(t *testing.T) {
+	r := newRuntime(t)
+	refused := func(want string, sections ...byte) {
+		t.Helper()
+		code := append([]byte("\x00asm\x01\x00\x00\x00"), sections...)
+		i, err := r.Start(t.Context(), code, wasm.StartOptions{Name: "x"})
+		if err == nil {
+			_ = i.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("% x: %v, want %q", sections, err, want)
+		}
+	}
+	refused("bytes of memory to begin with", 5, 4, 1, 0, 0xd0, 0x0f)
+	refused("a table of 4294967295 entries", 4, 8, 1, 0x70, 0, 0xff, 0xff, 0xff, 0xff, 0x0f)
+	refused("a table of 2097152 entries", 4, 11, 1, 0x70, 1, 0x80, 0x80, 0x80, 0x01, 0x80, 0x80, 0x80, 0x01)
+	refused("truncated", 5, 4, 1)
+	refused("truncated", 5, 1, 1)
+	refused("truncated", 5)
+	// (func (drop (table.grow 0 (ref.null func) (i32.const 1000000)))): needs reference types.
+	refused("reference-types", 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 4, 4, 1, 0x70, 0, 0, 10, 14, 1, 12, 0,
+		0xd0, 0x70, 0x41, 0xc0, 0x84, 0x3d, 0xfc, 0x0f, 0, 0x1a, 0x0b)
 }

@@ -1,0 +1,93 @@
+package wasm
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// maxTableEntries bounds the tables of a module: the runtime keeps them in the host's memory, and makes them as large
+// as a module says before the module has run. Large programs have some ten thousand entries.
+const maxTableEntries = 1 << 20
+
+const pageBytes = 64 << 10
+
+var errTruncated = errors.New("module is truncated")
+
+// Sections of a module, and what their first bytes mean.
+const (
+	magic         = "\x00asm"
+	preambleSize  = 8
+	sectionTable  = 4
+	sectionMemory = 5
+	limitHasMax   = 1
+)
+
+// inspect refuses a module which would cost the host too much merely by being instantiated. It is no validation; the
+// compiler does that.
+func inspect(code []byte, memoryBytes uint64) error {
+	if len(code) < preambleSize || string(code[:len(magic)]) != magic {
+		return errors.New("this is no wasm module")
+	}
+	for rest := code[preambleSize:]; len(rest) > 0; {
+		id := rest[0]
+		size, n := binary.Uvarint(rest[1:])
+		if n <= 0 || size > uint64(len(rest)-1-n) {
+			return errTruncated
+		}
+		body := rest[1+n:][:size]
+		rest = rest[1+n+int(size):] //nolint:gosec // bounded above
+		var err error
+		switch id {
+		case sectionTable:
+			err = eachLimit(body, true, func(entries uint64) error {
+				if entries > maxTableEntries {
+					return fmt.Errorf("module wants a table of %d entries; the limit is %d", entries, maxTableEntries)
+				}
+				return nil
+			})
+		case sectionMemory:
+			err = eachLimit(body, false, func(pages uint64) error {
+				if pages > memoryBytes/pageBytes {
+					return fmt.Errorf("module wants %d bytes of memory to begin with; the limit is %d", pages*pageBytes, memoryBytes)
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachLimit calls check with the minimum of each entry of a table or memory section.
+func eachLimit(body []byte, typed bool, check func(minimum uint64) error) error {
+	next := func() (uint64, error) {
+		v, n := binary.Uvarint(body)
+		if n <= 0 {
+			return 0, errTruncated
+		}
+		body = body[n:]
+		return v, nil
+	}
+	count, err := next()
+	for ; err == nil && count > 0; count-- {
+		if typed {
+			if _, err = next(); err != nil { // the type of a table's elements
+				break
+			}
+		}
+		var flags, minimum uint64
+		if flags, err = next(); err != nil {
+			break
+		}
+		if minimum, err = next(); err != nil {
+			break
+		}
+		if err = check(minimum); err == nil && flags&limitHasMax != 0 {
+			_, err = next()
+		}
+	}
+	return err
+}
