@@ -34,6 +34,8 @@ var ErrClosed = errors.New("plugin is not in use any more")
 type Options struct {
 	// Directories are searched for plugins in this order; a missing one is skipped. [none]
 	Directories []string
+	// Files are plugins besides those in Directories, and come before them. [none]
+	Files []string
 	// CacheDir keeps compiled modules and manifests between starts. [narthex in the user's cache folder; without one,
 	// nothing is kept]
 	CacheDir string
@@ -50,7 +52,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	o.Directories = slices.Clone(o.Directories)
+	o.Directories, o.Files = slices.Clone(o.Directories), slices.Clone(o.Files)
 	return o
 }
 

@@ -57,6 +57,13 @@ func (c *Catalogue) find(ctx context.Context, config Config, uses []Use) (*found
 	for i := range uses {
 		named[uses[i].Plugin] = true
 	}
+	for _, path := range c.options.Files {
+		f, ok := candidateAt(path)
+		if !ok {
+			return nil, fmt.Errorf("%s is neither a wasm module nor an executable", path)
+		}
+		s.files = append(s.files, f)
+	}
 	for _, dir := range s.directories {
 		err := s.search(dir, named)
 		if err != nil && (config.Directory != "" || !errors.Is(err, fs.ErrNotExist)) {
@@ -110,6 +117,12 @@ func candidate(dir, base string, named map[string]bool) (*file, bool) {
 		return nil, false
 	}
 	return &file{name: name, path: path, transport: TransportProcess}, true
+}
+
+// candidateAt is candidate for a file that was named on purpose.
+func candidateAt(path string) (*file, bool) {
+	dir, base := filepath.Split(path)
+	return candidate(dir, base, map[string]bool{strings.TrimSuffix(base, ".exe"): true})
 }
 
 func (s *found) byName(name string) *file {

@@ -64,3 +64,20 @@ func writeManifest(path string, m sdk.Manifest) error {
 	}
 	return os.Rename(tmp.Name(), path)
 }
+
+// Manifest returns what the plugin in a file says about itself, whatever the file's name.
+func (c *Catalogue) Manifest(ctx context.Context, path string) (sdk.Manifest, error) {
+	f, ok := candidateAt(path)
+	if !ok {
+		return sdk.Manifest{}, fmt.Errorf("%s is neither a wasm module nor an executable", path)
+	}
+	var err error
+	if f.digest, err = digestOf(path); err != nil {
+		return sdk.Manifest{}, err
+	}
+	m, err := c.manifest(ctx, f, Settings{})
+	if err != nil {
+		return m, fmt.Errorf("read the manifest of %s: %w", path, err)
+	}
+	return m, nil
+}

@@ -1,0 +1,89 @@
+// Package author holds the tools for those who write plugins: a folder to start from, building, looking into a plugin,
+// and running one alone.
+//
+// Start with [New], [Build], [Inspect], [List] and [Run]; each is one subcommand of narthex plugin. They run plugins the
+// way the server does, through the catalogue in host/plugin, with the same sandbox, limits and grants.
+package author
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/narthex-io/narthex/host/plugin"
+)
+
+// List describes the plugins in directories, as the server would find them, sorted by name. A plugin that cannot be
+// loaded is listed with the reason. cacheDir is as in plugin.Options.
+func List(ctx context.Context, directories []string, cacheDir string) ([]plugin.Info, error) {
+	return describe(ctx, plugin.Options{Directories: directories, CacheDir: cacheDir})
+}
+
+func describe(ctx context.Context, o plugin.Options) (infos []plugin.Info, err error) {
+	c, err := plugin.New(o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	ch, err := c.Prepare(ctx, plugin.Config{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	ch.Apply()
+	return c.Plugins(), nil
+}
+
+// Inspection is what can be known about a plugin without using it.
+type Inspection struct {
+	plugin.Info
+	SizeBytes int64 `json:"sizeBytes"`
+	// Imports are the host's functions that a wasm module uses, as module.name, sorted.
+	Imports []string `json:"imports,omitempty"`
+}
+
+// Inspect describes the plugin in a file. That the file is no plugin, or cannot be loaded, is an error.
+func Inspect(ctx context.Context, path, cacheDir string) (Inspection, error) {
+	stat, err := os.Stat(path)
+	if err != nil {
+		return Inspection{}, err
+	}
+	infos, err := describe(ctx, plugin.Options{Files: []string{path}, CacheDir: cacheDir, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return Inspection{}, err
+	}
+	in := Inspection{Info: infos[0], SizeBytes: stat.Size()}
+	if in.State == plugin.StateFailed {
+		return Inspection{}, fmt.Errorf("inspect %s: %s", path, in.LastError)
+	}
+	if in.Transport == plugin.TransportWasm {
+		if in.Imports, err = imports(ctx, path); err != nil {
+			return Inspection{}, fmt.Errorf("inspect %s: %w", path, err)
+		}
+	}
+	return in, nil
+}
+
+// imports decodes a module, without compiling it to machine code.
+func imports(ctx context.Context, path string) (names []string, err error) {
+	code, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+	defer func() { err = errors.Join(err, r.Close(ctx)) }()
+	m, err := r.CompileModule(ctx, code)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range m.ImportedFunctions() {
+		module, name, _ := f.Import()
+		names = append(names, module+"."+name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}

@@ -1,0 +1,149 @@
+package author
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/sdk"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestNewDiscovery goes an author's whole way.
+func TestNewDiscovery(t *testing.T) {
+	ctx, cache := t.Context(), t.TempDir()
+	dir := filepath.Join(t.TempDir(), "mine")
+	s, err := New(ctx, "acme", sdk.KindDiscovery, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Plugin != "sd-acme" || s.Key != "acme_sd_configs" || !slices.Equal(s.Files, []string{"README.md", "go.mod", "go.sum", "main.go", "main_test.go"}) {
+		t.Fatalf("%+v", s)
+	}
+	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}} {
+		if err := goCommand(ctx, dir, nil, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	built, err := Build(ctx, dir, TargetWasm, "", cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if built.Path != filepath.Join(dir, "sd-acme.wasm") || built.Name != "sd-acme" || built.Version != "0.1.0" || built.SizeBytes < 1<<20 {
+		t.Errorf("%+v", built)
+	}
+	if !slices.Contains(built.Imports, "nx1.send") || !slices.Contains(built.Imports, "wasi_snapshot_preview1.poll_oneoff") {
+		t.Errorf("imports %v", built.Imports)
+	}
+	var out bytes.Buffer
+	err = Run(ctx, built.Path, RunOptions{Config: json.RawMessage(`{"targets": ["x:1", "y:2"]}`), Once: true, CacheDir: cache}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var groups []sdk.Group
+	if err := json.Unmarshal(out.Bytes(), &groups); err != nil || len(groups) != 1 || !slices.Equal(groups[0].Targets, []string{"x:1", "y:2"}) {
+		t.Errorf("%s, %v", &out, err)
+	}
+	err = Run(ctx, built.Path, RunOptions{Config: json.RawMessage(`{"target": []}`), CacheDir: cache}, &out)
+	if err == nil || !strings.Contains(err.Error(), `unknown field "target"`) {
+		t.Errorf("a bad config: %v", err)
+	}
+}
+
+func TestNewExporter(t *testing.T) {
+	ctx, cache := t.Context(), t.TempDir()
+	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
+	s, err := New(ctx, "exporter-two-words", sdk.KindExporter, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Plugin != "exporter-two-words" || s.Key != "" {
+		t.Fatalf("%+v", s)
+	}
+	if err := goCommand(ctx, dir, nil, "test", "./..."); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []Target{TargetNative, TargetWasm} {
+		built, err := Build(ctx, dir, target, plugins, cache)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := Run(ctx, built.Path, RunOptions{Once: true, CacheDir: cache}, &out); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), `two_words_uptime_seconds{greeting="hello"} `) {
+			t.Errorf("%s", &out)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(plugins, "sd-broken.wasm"), []byte("?"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	infos, err := List(ctx, []string{plugins}, cache)
+	if err != nil || len(infos) != 2 {
+		t.Fatalf("%+v, %v", infos, err)
+	}
+	if i := infos[0]; i.Name != s.Plugin || i.Transport != plugin.TransportWasm || i.State != plugin.StateUnused {
+		t.Errorf("%+v", i)
+	}
+	if i := infos[1]; i.State != plugin.StateFailed || i.LastError == "" {
+		t.Errorf("%+v", i)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	full := t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refuses := func(name string, kind sdk.Kind, dir, want string) {
+		t.Helper()
+		if _, err := New(t.Context(), name, kind, dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q, %q: error %v, want %q", name, kind, err, want)
+		}
+	}
+	refuses("acme", "parser", t.TempDir(), "kind")
+	refuses("Acme", sdk.KindDiscovery, t.TempDir(), "name")
+	refuses("../acme", sdk.KindDiscovery, t.TempDir(), "name")
+	refuses("", sdk.KindDiscovery, t.TempDir(), "name")
+	refuses("acme", sdk.KindDiscovery, full, "not empty")
+}
+
+func TestBuildReportsTheCompiler(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() { nothing() }\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Build(t.Context(), dir, TargetWasm, "", t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "main.go:3:15") {
+		t.Errorf("error %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".build-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if _, err := Build(t.Context(), dir, "jar", "", ""); err == nil {
+		t.Error("a strange target is taken")
+	}
+}
+
+func TestInspectRefusesWhatIsNoPlugin(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.wasm")
+	if err := os.WriteFile(path, []byte("\x00asm\x01\x00\x00\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, filepath.Dir(path), filepath.Join(filepath.Dir(path), "missing")} {
+		if _, err := Inspect(t.Context(), p, t.TempDir()); err == nil {
+			t.Errorf("%s is a plugin", p)
+		}
+	}
+}

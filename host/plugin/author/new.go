@@ -1,0 +1,198 @@
+package author
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"text/template"
+
+	"github.com/narthex-io/narthex/sdk"
+)
+
+// sdkModule is the module that holds package sdk.
+const sdkModule = "github.com/narthex-io/narthex"
+
+//go:embed template
+var templates embed.FS //nolint:gochecknoglobals // embedded files
+
+var shortNamePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+
+// Scaffold is the result of [New].
+type Scaffold struct {
+	// Plugin is the plugin's name, such as sd-acme.
+	Plugin string
+	// Key is the config key that a discovery claims, such as acme_sd_configs.
+	Key string
+	// Dir is the folder.
+	Dir string
+	// Files are the names in it, sorted.
+	Files []string
+}
+
+// New writes a folder with a plugin that builds, passes its test and runs: go.mod, main.go, its test and a README. name
+// is short, such as acme, or the plugin's, such as sd-acme; a discovery then claims acme_sd_configs. dir is the folder,
+// which must not exist or be empty; empty means the plugin's name.
+//
+// Inside a checkout of Narthex, or below one, go.mod points at the checkout; elsewhere it requires the release that
+// this program was built from, and the go command fetches that.
+func New(ctx context.Context, name string, kind sdk.Kind, dir string) (Scaffold, error) {
+	prefix := map[sdk.Kind]string{sdk.KindDiscovery: "sd-", sdk.KindExporter: "exporter-"}[kind]
+	if prefix == "" {
+		return Scaffold{}, fmt.Errorf("kind %q is neither %s nor %s", kind, sdk.KindDiscovery, sdk.KindExporter)
+	}
+	short := strings.TrimPrefix(name, prefix)
+	if !shortNamePattern.MatchString(short) {
+		return Scaffold{}, fmt.Errorf("name %q does not consist of words of a-z and 0-9 with dashes between them", name)
+	}
+	s := Scaffold{Plugin: prefix + short, Dir: dir}
+	if kind == sdk.KindDiscovery {
+		s.Key = strings.ReplaceAll(short, "-", "_") + "_sd_configs"
+	}
+	if s.Dir == "" {
+		s.Dir = s.Plugin
+	}
+	if err := claim(s.Dir); err != nil {
+		return Scaffold{}, err
+	}
+	if err := s.write(string(kind), strings.ReplaceAll(short, "-", "_")); err != nil {
+		return Scaffold{}, err
+	}
+	if err := s.requireSDK(ctx); err != nil {
+		return Scaffold{}, err
+	}
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil {
+		return Scaffold{}, err
+	}
+	for _, e := range entries {
+		s.Files = append(s.Files, e.Name())
+	}
+	return s, nil
+}
+
+// claim makes dir, unless something is in it.
+func claim(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("folder %s is not empty", dir)
+	}
+	return nil
+}
+
+func (s *Scaffold) write(kind, metric string) error {
+	t, err := template.New("").ParseFS(templates, "template/"+kind+"/*")
+	if err != nil {
+		return err
+	}
+	for _, part := range t.Templates() {
+		if part.Name() == "" {
+			continue
+		}
+		var text strings.Builder
+		err := part.Execute(&text, map[string]string{"Plugin": s.Plugin, "Key": s.Key, "Metric": metric})
+		if err != nil {
+			return err
+		}
+		file := filepath.Join(s.Dir, strings.TrimSuffix(part.Name(), ".tmpl"))
+		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// requireSDK writes go.mod and go.sum.
+func (s *Scaffold) requireSDK(ctx context.Context) error {
+	abs, err := filepath.Abs(s.Dir)
+	if err != nil {
+		return err
+	}
+	if root, ok := checkout(abs); ok {
+		return s.requireCheckout(root)
+	}
+	version, err := ownVersion()
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("module %s\n\ngo 1.26\n\nrequire %s %s\n", s.Plugin, sdkModule, version)
+	if err := os.WriteFile(filepath.Join(s.Dir, "go.mod"), []byte(text), 0o644); err != nil {
+		return err
+	}
+	return goCommand(ctx, s.Dir, []string{"GOWORK=off"}, "mod", "tidy")
+}
+
+// requireCheckout takes over what the checkout requires, so that nothing has to be fetched. The first go mod tidy
+// drops what the plugin does not need.
+func (s *Scaffold) requireCheckout(root string) error {
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("module %s\n\ngo 1.26.0\n\nrequire %s v0.0.0\n\nreplace %s => %s\n",
+		s.Plugin, sdkModule, sdkModule, quotePath(root))
+	if i := slices.Index(strings.SplitAfter(string(mod), "\n"), "require (\n"); i >= 0 {
+		text += "\n" + strings.Join(strings.SplitAfter(string(mod), "\n")[i:], "")
+	}
+	sum, err := os.ReadFile(filepath.Join(root, "go.sum"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.WriteFile(filepath.Join(s.Dir, "go.mod"), []byte(text), 0o644),
+		os.WriteFile(filepath.Join(s.Dir, "go.sum"), sum, 0o644),
+	)
+}
+
+func quotePath(path string) string {
+	if strings.ContainsAny(path, " \t\"'`,()[]") {
+		return "`" + path + "`"
+	}
+	return path
+}
+
+// checkout returns the folder of the checkout that dir, the working directory or the running program lies in.
+func checkout(dir string) (string, bool) {
+	starts := []string{dir}
+	if wd, err := os.Getwd(); err == nil {
+		starts = append(starts, wd)
+	}
+	if exe, err := os.Executable(); err == nil {
+		starts = append(starts, filepath.Dir(exe))
+	}
+	for _, start := range starts {
+		for at := start; ; at = filepath.Dir(at) {
+			mod, err := os.ReadFile(filepath.Join(at, "go.mod"))
+			if err == nil && strings.HasPrefix(string(mod), "module "+sdkModule+"\n") {
+				return at, true
+			}
+			if at == filepath.Dir(at) {
+				break
+			}
+		}
+	}
+	return "", false
+}
+
+var releasePattern = regexp.MustCompile(`^v\d+\.\d+\.\d+`)
+
+// ownVersion is the version of the module that this program was built from.
+func ownVersion() (string, error) {
+	info, ok := debug.ReadBuildInfo()
+	if ok && info.Main.Path == sdkModule && releasePattern.MatchString(info.Main.Version) {
+		return strings.TrimSuffix(info.Main.Version, "+dirty"), nil
+	}
+	return "", fmt.Errorf("this program was not built from a release of %s: run it in a checkout", sdkModule)
+}
