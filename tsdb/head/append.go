@@ -1,0 +1,268 @@
+package head
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/wal"
+)
+
+// appender is a batch.
+type appender struct {
+	h *Head
+	// minValid is the bound that applied when the batch began, contended the count at that time.
+	minValid  int64
+	contended uint64
+	samples   []staged
+	// unlogged are series that the log may not know yet, with their labels.
+	unlogged []unlogged
+	metadata []stagedMetadata
+	// last leads from a series to its latest staged sample. It is made when a series comes up again.
+	last map[uint32]int32
+	done bool
+}
+
+type staged struct {
+	t  int64
+	v  float64
+	id uint32
+}
+
+type unlogged struct {
+	id     uint32
+	labels labels.Labels
+}
+
+type stagedMetadata struct {
+	id uint32
+	md sample.Metadata
+}
+
+// Appender starts a batch. Start timestamps are not kept, histograms and exemplars answered with
+// [storage.ErrUnsupported].
+func (h *Head) Appender() storage.Appender {
+	a, ok := h.appenders.Get().(*appender)
+	if !ok {
+		a = &appender{h: h}
+	}
+	a.done = false
+	a.minValid, a.contended = h.lowestValid(), h.contended.Load()
+	h.openAppenders.Add(1)
+	h.metrics.appendersCreated.Inc()
+	return a
+}
+
+// Append stages entries.
+func (a *appender) Append(ctx context.Context, entries []storage.Entry, outcomes []storage.Outcome) error {
+	switch {
+	case a.done:
+		return fmt.Errorf("append: %w", errDone)
+	case a.h.closed.Load():
+		return fmt.Errorf("append: %w", ErrClosed)
+	case ctx.Err() != nil:
+		return fmt.Errorf("append: %w", ctx.Err())
+	case len(outcomes) < len(entries):
+		return fmt.Errorf("append: room for %d outcomes of %d entries", len(outcomes), len(entries))
+	}
+	x := &a.h.index
+	x.mu.RLock()
+	for i := range entries {
+		e, out := &entries[i], &outcomes[i]
+		*out = storage.Outcome{}
+		if len(e.Exemplars) > 0 {
+			out.ExemplarErr = fmt.Errorf("exemplar: %w", storage.ErrUnsupported)
+		}
+		id, ok := a.resolve(e)
+		created := false
+		if !ok {
+			if e.Labels.IsEmpty() {
+				a.h.metrics.notFound.Inc()
+				out.Err = storage.ErrUnknownSeries
+				continue
+			}
+			if out.Err = a.refuse(e); out.Err != nil {
+				continue // No series is made for nothing.
+			}
+			x.mu.RUnlock()
+			id, created, out.Err = x.getOrCreate(e.Labels, a.h.newRef, 1)
+			x.mu.RLock()
+			if out.Err != nil {
+				continue
+			}
+		}
+		out.Ref, out.Created = storage.SeriesRef(id)+1, created
+		if created {
+			a.h.metrics.seriesCreated.Inc()
+		}
+		out.Err = a.stage(id, e, !ok)
+	}
+	x.mu.RUnlock()
+	return nil
+}
+
+// resolve finds the series of an entry that exists. The caller holds the index's lock.
+func (a *appender) resolve(e *storage.Entry) (uint32, bool) {
+	x := &a.h.index
+	if e.Ref != 0 && e.Ref <= math.MaxUint32 {
+		id := uint32(e.Ref - 1)
+		if p, _ := x.at(id); p != nil {
+			return id, true
+		}
+	}
+	if e.Labels.IsEmpty() {
+		return 0, false
+	}
+	return x.find(e.Labels, e.Labels.Hash())
+}
+
+func (h *Head) newRef() uint64 { return h.lastRef.Add(1) }
+
+// stage takes the sample of an entry if it fits behind those that are there. A series that was just looked up under the
+// other lock has a pending sample counted already.
+func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
+	p, i := a.h.index.at(id)
+	p.mu.Lock()
+	s := &p.slots[i]
+	if !counted {
+		s.pending++
+	}
+	err := a.check(s, id, e)
+	if err != nil {
+		s.pending--
+	}
+	logged := s.logged
+	p.mu.Unlock()
+	if err == errSame { //nolint:errorlint // never wrapped, and never leaves this function
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if a.last != nil {
+		a.last[id] = int32(len(a.samples))
+	}
+	a.samples = append(a.samples, staged{t: e.T, v: e.V, id: id})
+	if !logged {
+		a.unlogged = append(a.unlogged, unlogged{id: id, labels: e.Labels})
+	}
+	if e.Metadata != nil {
+		a.stageMetadata(id, e.Metadata)
+	}
+	return nil
+}
+
+// refuse returns why the sample can't be taken whatever its series holds.
+func (a *appender) refuse(e *storage.Entry) error {
+	if e.Histogram != nil || e.FloatHistogram != nil {
+		return fmt.Errorf("native histogram: %w", storage.ErrUnsupported)
+	}
+	if e.T < a.minValid {
+		a.h.metrics.outOfBounds.Inc()
+		return storage.ErrOutOfBounds
+	}
+	return nil
+}
+
+// check returns why the sample can't be taken, errSame if it is there already.
+func (a *appender) check(s *slot, id uint32, e *storage.Entry) error {
+	if err := a.refuse(e); err != nil {
+		return err
+	}
+	last, v, ok := s.xor.LastT(), s.xor.LastV(), s.xor.Samples() > 0
+	if s.pending > 1 {
+		if j, found := a.stagedLast(id); found {
+			last, v, ok = a.samples[j].t, a.samples[j].v, true
+		} else {
+			a.h.contended.Add(1)
+		}
+	}
+	switch {
+	case !ok || e.T > last:
+		return nil
+	case e.T < last:
+		a.h.metrics.outOfOrder.Inc()
+		return storage.ErrOutOfOrder
+	case math.Float64bits(e.V) != math.Float64bits(v):
+		return storage.ErrDuplicate
+	}
+	return errSame
+}
+
+// stagedLast finds the batch's latest sample of a series.
+func (a *appender) stagedLast(id uint32) (int32, bool) {
+	n := len(a.samples)
+	if n > 0 && a.samples[n-1].id == id {
+		return int32(n - 1), true
+	}
+	if a.last == nil {
+		a.last = make(map[uint32]int32, n)
+		for j := range a.samples {
+			a.last[a.samples[j].id] = int32(j)
+		}
+	}
+	j, ok := a.last[id]
+	return j, ok
+}
+
+func (a *appender) stageMetadata(id uint32, md *sample.Metadata) {
+	x := &a.h.extra
+	x.mu.RLock()
+	same := x.metadata[id] == *md
+	x.mu.RUnlock()
+	if !same {
+		a.metadata = append(a.metadata, stagedMetadata{id, *md})
+	}
+}
+
+// Rollback drops the batch.
+func (a *appender) Rollback() error {
+	if a.done {
+		return fmt.Errorf("roll back: %w", errDone)
+	}
+	a.h.index.mu.RLock()
+	for k := range a.samples {
+		p, i := a.h.index.at(a.samples[k].id)
+		p.mu.Lock()
+		p.slots[i].pending--
+		p.mu.Unlock()
+	}
+	a.h.index.mu.RUnlock()
+	a.end()
+	return nil
+}
+
+// end gives the appender's memory to the next batch.
+func (a *appender) end() {
+	a.done = true
+	h := a.h
+	h.openAppenders.Add(-1)
+	clear(a.unlogged)
+	clear(a.metadata)
+	next := &appender{h: h, samples: a.samples[:0], unlogged: a.unlogged[:0], metadata: a.metadata[:0]}
+	a.samples, a.unlogged, a.metadata, a.last = nil, nil, nil, nil
+	h.appenders.Put(next)
+}
+
+// walSeries makes the log's entries for series that it does not know. The caller holds the commit lock.
+func (a *appender) walSeries() []wal.Series {
+	var series []wal.Series
+	x := &a.h.index
+	for _, u := range a.unlogged {
+		x.mu.RLock()
+		p, i := x.at(u.id)
+		logged, ref := p.slots[i].logged, p.slots[i].ref
+		x.mu.RUnlock()
+		if logged {
+			continue
+		}
+		if u.labels.IsEmpty() {
+			u.labels = x.labels(u.id)
+		}
+		series = append(series, wal.Series{Ref: ref, Labels: u.labels})
+	}
+	return series
+}

@@ -1,0 +1,206 @@
+package head
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/wal"
+)
+
+var (
+	errDone = errors.New("batch was committed or rolled back before")
+	// errSame says that a sample is there already.
+	errSame = errors.New("same sample")
+)
+
+// Commit writes the batch to the log and then makes it visible. A sample for which another batch left no place in the
+// meantime, because it appended newer ones to the series, is dropped.
+func (a *appender) Commit(ctx context.Context) error {
+	if a.done {
+		return fmt.Errorf("commit: %w", errDone)
+	}
+	err := ctx.Err()
+	if err == nil {
+		err = a.commit()
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("commit: %w", err), a.Rollback())
+	}
+	a.end()
+	return nil
+}
+
+func (a *appender) commit() error {
+	h := a.h
+	h.commit.Lock()
+	defer h.commit.Unlock()
+	if h.closed.Load() {
+		return ErrClosed
+	}
+	if len(a.samples) == 0 && len(a.metadata) == 0 {
+		return nil
+	}
+	if err := a.checkBounds(); err != nil {
+		return err
+	}
+	if h.contended.Load() != a.contended {
+		a.dropOvertaken()
+	}
+	series := a.walSeries()
+	if err := a.write(series); err != nil {
+		return err
+	}
+	a.show()
+	a.remember(series)
+	return nil
+}
+
+// checkBounds makes sure that no block was cut, since the batch began, in which its samples ought to be.
+func (a *appender) checkBounds() error {
+	low := a.h.minValid.Load()
+	if low <= a.minValid {
+		return nil
+	}
+	for k := range a.samples {
+		if a.samples[k].t < low {
+			return fmt.Errorf("a sample at %d, when a block up to %d was cut: %w", a.samples[k].t, low, storage.ErrOutOfBounds)
+		}
+	}
+	return nil
+}
+
+// dropOvertaken drops samples that do not come after those of their series any more.
+func (a *appender) dropOvertaken() {
+	x := &a.h.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	a.samples = slices.DeleteFunc(a.samples, func(e staged) bool {
+		p, i := x.at(e.id)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		s := &p.slots[i]
+		if s.xor.Samples() == 0 || e.t > s.xor.LastT() {
+			return false
+		}
+		s.pending--
+		a.h.metrics.outOfOrder.Inc()
+		return true
+	})
+}
+
+// write puts the batch into the log. All samples are in one record: a crash leaves all of them or none.
+func (a *appender) write(series []wal.Series) error {
+	h := a.h
+	x := &h.index
+	h.recs = h.recs[:0]
+	h.buf = wal.AppendSeries(h.buf[:0], series)
+	h.cutRecord(0)
+	at := len(h.buf)
+	metadata := make([]wal.Metadata, 0, len(a.metadata))
+	samples := h.walSamples(len(a.samples))
+	x.mu.RLock()
+	for k := range a.metadata {
+		p, i := x.at(a.metadata[k].id)
+		metadata = append(metadata, wal.Metadata{Ref: p.slots[i].ref, Metadata: a.metadata[k].md})
+	}
+	for k := range a.samples {
+		p, i := x.at(a.samples[k].id)
+		samples = append(samples, wal.Sample{Ref: p.slots[i].ref, T: a.samples[k].t, V: a.samples[k].v})
+	}
+	x.mu.RUnlock()
+	h.buf = wal.AppendMetadata(h.buf, metadata)
+	h.cutRecord(at)
+	at = len(h.buf)
+	h.buf = wal.AppendSamples(h.buf, samples)
+	h.cutRecord(at)
+	// The records were cut from buffers that may have moved since, but hold the same bytes.
+	err := h.log.Append(h.recs...)
+	clear(h.recs)
+	if cap(h.buf) > maxIdleBuffer {
+		h.buf = nil
+	}
+	return err
+}
+
+// maxIdleBuffer is the memory in bytes that is kept between batches.
+const maxIdleBuffer = 8 << 20
+
+// cutRecord makes a record of what was appended to the buffer from at on, if anything was.
+func (h *Head) cutRecord(at int) {
+	if len(h.buf) > at {
+		h.recs = append(h.recs, h.buf[at:len(h.buf):len(h.buf)])
+	}
+}
+
+// walSamples returns an empty slice with room for n.
+func (h *Head) walSamples(n int) []wal.Sample {
+	if cap(h.samples) < n || cap(h.samples) > 4*n+1024 {
+		h.samples = make([]wal.Sample, 0, n)
+	}
+	return h.samples[:0]
+}
+
+// show appends the batch to its series. No querier is made meanwhile, so that none sees a part of it.
+func (a *appender) show() {
+	h := a.h
+	x := &h.index
+	h.snapshots.mu.Lock()
+	defer h.snapshots.mu.Unlock()
+	h.snapshots.seq++
+	oldest, watched := h.snapshots.oldest()
+	began := 0
+	x.mu.RLock()
+	for k := range a.samples {
+		e := &a.samples[k]
+		p, i := x.at(e.id)
+		p.mu.Lock()
+		switch {
+		case !watched:
+			p.undo = nil
+		case len(p.undo) >= 2*pageSize:
+			p.forget(oldest)
+		}
+		if watched {
+			p.undo = append(p.undo, undo{seq: h.snapshots.seq, t: e.t, slot: uint8(i)})
+		}
+		if p.append(&h.slabs, i, e.t, e.v, h.chunkRange) {
+			began++
+		}
+		p.slots[i].pending--
+		p.mu.Unlock()
+	}
+	x.mu.RUnlock()
+	h.chunks.Add(int64(began))
+	h.metrics.chunksCreated.Add(float64(began))
+	h.metrics.samplesAppended.Add(float64(len(a.samples)))
+	if len(a.samples) > 0 {
+		first, last := a.samples[0].t, a.samples[0].t
+		for k := range a.samples {
+			first, last = min(first, a.samples[k].t), max(last, a.samples[k].t)
+		}
+		h.extend(first, last)
+	}
+}
+
+// remember notes what the log knows now.
+func (a *appender) remember(series []wal.Series) {
+	h := a.h
+	if len(series) > 0 {
+		h.index.mu.Lock()
+		for _, u := range a.unlogged {
+			p, i := h.index.at(u.id)
+			p.slots[i].logged = true
+		}
+		h.index.mu.Unlock()
+	}
+	if len(a.metadata) > 0 {
+		h.extra.mu.Lock()
+		for _, m := range a.metadata {
+			h.extra.metadata[m.id] = m.md
+		}
+		h.extra.mu.Unlock()
+	}
+}

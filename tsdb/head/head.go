@@ -1,0 +1,180 @@
+package head
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/wal"
+)
+
+// ErrClosed is returned by calls on a closed head.
+var ErrClosed = errors.New("storage is closed")
+
+// Options say where the log is and how samples are laid out.
+type Options struct {
+	// WAL is the log. Its metrics are registered with Registerer.
+	WAL wal.Options
+	// ChunkRange is the range in milliseconds whose multiples no chunk crosses: the range of the blocks that will be
+	// cut.
+	ChunkRange int64
+	// MinValidTime is the time before which all samples are in blocks: those in the log are dropped.
+	// math.MinInt64 means that there are no blocks.
+	MinValidTime int64
+	// OnSegment is called, if not nil, before each segment that is read at the start.
+	OnSegment  func(first, last, current int)
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Head holds recent samples. It implements [storage.Appendable] and [storage.Queryable] and is safe for use by several
+// goroutines.
+type Head struct {
+	chunkRange int64
+	logger     *slog.Logger
+	metrics    *metrics
+	log        *wal.Log
+
+	index     seriesIndex
+	slabs     slabs
+	snapshots snapshots
+	lastRef   atomic.Uint64
+	appenders sync.Pool
+
+	// minTime and maxTime bound the samples; minTime is above maxTime while there are none.
+	minTime, maxTime atomic.Int64
+	// minValid is the time before which no sample is taken in.
+	minValid atomic.Int64
+	// chunks is the number of chunks, openAppenders that of batches under way.
+	chunks, openAppenders atomic.Int64
+	// contended counts the samples that were staged for a series of which another batch had staged samples.
+	contended atomic.Uint64
+	closed    atomic.Bool
+
+	commit sync.Mutex
+	// buf and recs are the memory for the records of a batch; commit guards them.
+	buf     []byte
+	recs    [][]byte
+	samples []wal.Sample
+
+	// truncating serializes truncations.
+	truncating sync.Mutex
+
+	// extra is what only few series have.
+	extra extras
+}
+
+// extras are kept beside the pages because most series have none.
+type extras struct {
+	mu       sync.RWMutex
+	metadata map[uint32]sample.Metadata
+	// deleted are ranges of time, as the log tells.
+	deleted map[uint32][]interval
+	// aliases are further references that the log uses for series.
+	aliases map[uint64]uint32
+}
+
+// interval is a range of time, closed at both ends.
+type interval struct{ minT, maxT int64 }
+
+var (
+	_ storage.Appendable = (*Head)(nil)
+	_ storage.Queryable  = (*Head)(nil)
+)
+
+// Open reads the log and begins a new segment of it. What is damaged in the log is reported and left out. ctx
+// interrupts reading.
+func Open(ctx context.Context, o Options) (*Head, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.WAL.FS == nil {
+		o.WAL.FS = wal.OS{}
+	}
+	if o.ChunkRange <= 0 {
+		return nil, fmt.Errorf("open head: chunk range %d is not positive", o.ChunkRange)
+	}
+	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger}
+	h.index.pairs = newPairs()
+	h.snapshots.open = map[uint64]uint64{}
+	h.snapshots.closed = make(chan struct{})
+	h.extra.metadata, h.extra.deleted, h.extra.aliases = map[uint32]sample.Metadata{}, map[uint32][]interval{}, map[uint64]uint32{}
+	h.minTime.Store(math.MaxInt64)
+	h.maxTime.Store(math.MinInt64)
+	h.minValid.Store(o.MinValidTime)
+	h.metrics = newMetrics(h)
+	start := time.Now()
+	if err := h.replay(ctx, &o); err != nil {
+		return nil, fmt.Errorf("open head: %w", err)
+	}
+	h.metrics.replayDuration.Set(time.Since(start).Seconds())
+	o.WAL.Registerer = o.Registerer
+	log, err := wal.Open(o.WAL)
+	if err != nil {
+		return nil, fmt.Errorf("open head: %w", err)
+	}
+	h.log = log
+	h.metrics.register(o.Registerer)
+	return h, nil
+}
+
+// Stats are numbers about what is in memory.
+type Stats struct {
+	Series, Chunks int
+	// MinTime and MaxTime bound the samples; Samples is false if there are none.
+	MinTime, MaxTime int64
+	Samples          bool
+}
+
+// Stats returns the current numbers.
+func (h *Head) Stats() Stats {
+	h.index.mu.RLock()
+	series := h.index.series
+	h.index.mu.RUnlock()
+	s := Stats{Series: series, Chunks: int(h.chunks.Load()), MinTime: h.minTime.Load(), MaxTime: h.maxTime.Load()}
+	s.Samples = s.MinTime <= s.MaxTime
+	return s
+}
+
+// LogSize returns the bytes that the log takes on the disk.
+func (h *Head) LogSize() (int64, error) { return h.log.Size() }
+
+// Close flushes the log and ends appending. What was read stays valid. Calls after the first do nothing.
+func (h *Head) Close() error {
+	if h.closed.Swap(true) {
+		return nil
+	}
+	h.commit.Lock() // A commit that is under way is completed.
+	defer h.commit.Unlock()
+	h.metrics.unregister()
+	return h.log.Close()
+}
+
+// lowestValid returns the time before which samples are out of bounds: what blocks hold, and what is half a chunk range
+// or more behind the newest sample.
+func (h *Head) lowestValid() int64 {
+	low := h.minValid.Load()
+	if newest := h.maxTime.Load(); newest > math.MinInt64+h.chunkRange {
+		low = max(low, newest-h.chunkRange/2)
+	}
+	return low
+}
+
+// extend makes the bounds cover [minT, maxT].
+func (h *Head) extend(minT, maxT int64) {
+	if minT < h.minTime.Load() {
+		h.minTime.Store(minT)
+	}
+	if maxT > h.maxTime.Load() {
+		h.maxTime.Store(maxT)
+	}
+}

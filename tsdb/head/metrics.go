@@ -1,0 +1,108 @@
+package head
+
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics have the names of upstream's.
+type metrics struct {
+	reg        prometheus.Registerer
+	collectors []prometheus.Collector
+
+	samplesAppended, outOfOrder, outOfBounds prometheus.Counter
+	seriesCreated, seriesRemoved, notFound   prometheus.Counter
+	chunksCreated, chunksRemoved             prometheus.Counter
+	truncations, truncationsFailed           prometheus.Counter
+	corruptions, appendersCreated            prometheus.Counter
+	unknownRefs                              *prometheus.CounterVec
+	replayDuration                           prometheus.Gauge
+	gc                                       prometheus.Summary
+}
+
+func newMetrics(h *Head) *metrics {
+	m := &metrics{}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "prometheus_tsdb_" + name, Help: help})
+		m.collectors = append(m.collectors, c)
+		return c
+	}
+	typed := func(name, help, label string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "prometheus_tsdb_" + name, Help: help}, []string{label})
+		m.collectors = append(m.collectors, c)
+		return c
+	}
+	m.samplesAppended = typed("head_samples_appended_total", "Total number of appended samples.", "type").WithLabelValues("float")
+	m.outOfOrder = typed("out_of_order_samples_total", "Total number of out of order samples ingestion failed attempts due to out of order being disabled.", "type").WithLabelValues("float")
+	m.outOfBounds = typed("out_of_bound_samples_total", "Total number of out of bound samples ingestion failed attempts with out of order support disabled.", "type").WithLabelValues("float")
+	m.unknownRefs = typed("wal_replay_unknown_refs_total", "Total number of unknown series references encountered during WAL replay.", "type")
+	m.seriesCreated = counter("head_series_created_total", "Total number of series created in the head")
+	m.seriesRemoved = counter("head_series_removed_total", "Total number of series removed in the head")
+	m.notFound = counter("head_series_not_found_total", "Total number of requests for series that were not found.")
+	m.chunksCreated = counter("head_chunks_created_total", "Total number of chunks created in the head")
+	m.chunksRemoved = counter("head_chunks_removed_total", "Total number of chunks removed in the head")
+	m.truncations = counter("head_truncations_total", "Total number of head truncations attempted.")
+	m.truncationsFailed = counter("head_truncations_failed_total", "Total number of head truncations that failed.")
+	m.corruptions = counter("wal_corruptions_total", "Total number of WAL corruptions.")
+	m.appendersCreated = counter("head_appenders_created_total", "Total number of appender transactions created.")
+	replay := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "prometheus_tsdb_data_replay_duration_seconds", Help: "Time taken to replay the data on disk.",
+	}, []string{"type"})
+	m.replayDuration = replay.WithLabelValues("wal")
+	m.gc = prometheus.NewSummary(prometheus.SummaryOpts{
+		Name: "prometheus_tsdb_head_gc_duration_seconds", Help: "Runtime of garbage collection in the head block.",
+	})
+	m.collectors = append(m.collectors, replay, m.gc)
+	m.addGauges(h)
+	return m
+}
+
+func (m *metrics) addGauges(h *Head) {
+	gauge := func(name, help string, f func() float64) {
+		m.collectors = append(m.collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "prometheus_tsdb_" + name, Help: help}, f))
+	}
+	gauge("head_series", "Total number of series in the head block.", func() float64 { return float64(h.Stats().Series) })
+	gauge("head_chunks", "Total number of chunks in the head block.", func() float64 { return float64(h.chunks.Load()) })
+	gauge("head_active_appenders", "Number of currently active appender transactions", func() float64 { return float64(h.openAppenders.Load()) })
+	// Times that are not set yet are zero.
+	millis := func(t int64) float64 {
+		if t == math.MaxInt64 || t == math.MinInt64 {
+			return 0
+		}
+		return float64(t)
+	}
+	gauge("head_min_time", "Minimum time bound of the head block. The unit is decided by the library consumer.", func() float64 { return millis(h.minTime.Load()) })
+	gauge("head_max_time", "Maximum timestamp of the head block. The unit is decided by the library consumer.", func() float64 { return millis(h.maxTime.Load()) })
+	gauge("head_min_time_seconds", "Minimum time bound of the head block.", func() float64 { return millis(h.minTime.Load()) / 1000 })
+	gauge("head_max_time_seconds", "Maximum timestamp of the head block.", func() float64 { return millis(h.maxTime.Load()) / 1000 })
+	gauge("isolation_high_watermark", "The highest TSDB append ID that has been given out.", func() float64 {
+		h.snapshots.mu.Lock()
+		defer h.snapshots.mu.Unlock()
+		return float64(h.snapshots.seq)
+	})
+	gauge("isolation_low_watermark", "The lowest TSDB append ID that is still referenced.", func() float64 {
+		h.snapshots.mu.Lock()
+		defer h.snapshots.mu.Unlock()
+		if seq, ok := h.snapshots.oldest(); ok {
+			return float64(seq)
+		}
+		return float64(h.snapshots.seq)
+	})
+}
+
+func (m *metrics) register(reg prometheus.Registerer) {
+	if reg != nil {
+		m.reg = reg
+		reg.MustRegister(m.collectors...)
+	}
+}
+
+func (m *metrics) unregister() {
+	if m.reg == nil {
+		return
+	}
+	for _, c := range m.collectors {
+		m.reg.Unregister(c)
+	}
+}

@@ -1,0 +1,211 @@
+package head
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/narthex-io/narthex/tsdb/chunk"
+)
+
+// pageSize is the number of series in a page.
+const pageSize = 64
+
+// page holds the series of consecutive ids.
+type page struct {
+	mu    sync.Mutex
+	live  int
+	slots [pageSize]slot
+	// full are the complete chunks of each slot, one behind the other: the distance from the first to the last
+	// sample's time and the length, both as uvarint, then the bytes. A slice is replaced, never written to, so that
+	// readers need no lock for its content.
+	full [pageSize][]byte
+	// pairs are the labels of all slots. They are set before the series can be found and never change.
+	pairs []uint32
+	// undo tells readers of older snapshots from which time on samples came later than their snapshot. It is in
+	// order of seq and is kept only while there are such readers.
+	undo []undo
+}
+
+// slot is one series. The zero value is an unused one.
+type slot struct {
+	// ref is the series' name in the log, zero for an unused slot.
+	ref uint64
+	// xor is the state of the open chunk, openMin the time of its first sample. Without samples there is none.
+	xor     chunk.XORState
+	openMin int64
+	open    cell
+	openLen uint16
+	// pairs[firstPair:][:pairCount] of the page are the labels.
+	pairCount uint16
+	firstPair uint32
+	// pending is the number of staged samples, which keep the series alive.
+	pending uint32
+	// logged tells that the log has the labels of ref.
+	logged bool
+}
+
+// undo says that a batch appended to a slot: samples from t on are not in snapshots before seq.
+type undo struct {
+	seq  uint64
+	t    int64
+	slot uint8
+}
+
+// labels returns the numbers of the series' pairs.
+func (p *page) labels(i int) []uint32 {
+	s := &p.slots[i]
+	return p.pairs[s.firstPair:][:s.pairCount]
+}
+
+// append adds a sample behind those that are there, in a new chunk if the current one is complete, and reports
+// whether it began one. The caller holds the lock.
+func (p *page) append(slabs *slabs, i int, t int64, v float64, chunkRange int64) (began bool) {
+	s := &p.slots[i]
+	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || int(s.openLen) >= chunk.MaxBytes-chunk.MaxXORSampleBytes ||
+		t >= rangeEnd(s.openMin, chunkRange)) {
+		p.closeChunk(slabs, i)
+	}
+	if s.xor.Samples() == 0 {
+		s.openMin, s.openLen, began = t, 0, true
+	}
+	var b []byte
+	s.open, b = slabs.room(s.open, int(s.openLen))
+	b = s.xor.Append(b, t, v)
+	s.openLen = uint16(len(b))
+	return began
+}
+
+// rangeEnd returns the end, not included, of the range of the given width in which t lies. No chunk crosses it, so that
+// blocks can be cut there.
+func rangeEnd(t, width int64) int64 {
+	r := t % width
+	if r < 0 {
+		r += width
+	}
+	if t-r > math.MaxInt64-width {
+		return math.MaxInt64
+	}
+	return t - r + width
+}
+
+// closeChunk moves the open chunk to the complete ones.
+func (p *page) closeChunk(slabs *slabs, i int) {
+	s := &p.slots[i]
+	var head [2 * binary.MaxVarintLen64]byte
+	h := binary.AppendUvarint(head[:0], uint64(s.xor.LastT()-s.openMin))
+	h = binary.AppendUvarint(h, uint64(s.openLen))
+	full := make([]byte, 0, len(p.full[i])+len(h)+int(s.openLen))
+	full = append(append(full, p.full[i]...), h...)
+	p.full[i] = append(full, slabs.bytes(s.open)[:s.openLen]...)
+	p.dropOpen(slabs, i)
+}
+
+func (p *page) dropOpen(slabs *slabs, i int) {
+	s := &p.slots[i]
+	slabs.release(s.open)
+	s.open, s.openLen, s.xor = 0, 0, chunk.XORState{}
+}
+
+// fullChunk is a complete chunk as it lies in a page.
+type fullChunk struct {
+	minT, maxT int64
+	data       []byte
+}
+
+// nextFull takes the first chunk from b, which is valid and not empty.
+func nextFull(b []byte) (c fullChunk, rest []byte) {
+	span, n := binary.Uvarint(b)
+	size, m := binary.Uvarint(b[n:])
+	b = b[n+m:]
+	c.data = b[:size:size]
+	c.minT, _ = binary.Varint(c.data[2:])
+	c.maxT = c.minT + int64(span)
+	return c, b[size:]
+}
+
+// bounds returns the times of the first and the last sample; ok is false without samples.
+func (p *page) bounds(i int) (minT, maxT int64, ok bool) {
+	s := &p.slots[i]
+	open := s.xor.Samples() > 0
+	if open {
+		minT, maxT = s.openMin, s.xor.LastT()
+	}
+	if len(p.full[i]) == 0 {
+		return minT, maxT, open
+	}
+	c, rest := nextFull(p.full[i])
+	minT = c.minT
+	if !open {
+		for len(rest) > 0 {
+			c, rest = nextFull(rest)
+		}
+		maxT = c.maxT
+	}
+	return minT, maxT, true
+}
+
+// visibleUntil returns the first time that a snapshot does not show, math.MaxInt64 and false if it shows all.
+func (p *page) visibleUntil(i int, seq uint64) (int64, bool) {
+	for k := range p.undo {
+		if u := &p.undo[k]; u.seq > seq && int(u.slot) == i {
+			return u.t, true
+		}
+	}
+	return math.MaxInt64, false
+}
+
+// forget drops what no open snapshot needs: entries up to seq are visible to all of them.
+func (p *page) forget(seq uint64) {
+	if len(p.undo) == 0 || p.undo[0].seq > seq {
+		return
+	}
+	n, _ := slices.BinarySearchFunc(p.undo, seq+1, func(u undo, seq uint64) int {
+		if u.seq < seq {
+			return -1
+		}
+		return 1
+	})
+	if n == len(p.undo) {
+		p.undo = nil
+		return
+	}
+	p.undo = slices.Delete(p.undo, 0, n)
+}
+
+// truncate drops the chunks that end before mint, and reports how many.
+func (p *page) truncate(slabs *slabs, i int, mint int64) (dropped int) {
+	b := p.full[i]
+	for len(b) > 0 {
+		c, rest := nextFull(b)
+		if c.maxT >= mint {
+			break
+		}
+		b = rest
+		dropped++
+	}
+	if dropped > 0 {
+		p.full[i] = slices.Clone(b)
+		if len(b) == 0 {
+			p.full[i] = nil
+		}
+	}
+	if s := &p.slots[i]; s.xor.Samples() > 0 && s.xor.LastT() < mint {
+		p.dropOpen(slabs, i)
+		dropped++
+	}
+	return dropped
+}
+
+// chunks returns the number of chunks.
+func (p *page) chunks(i int) int {
+	n := 0
+	for b := p.full[i]; len(b) > 0; n++ {
+		_, b = nextFull(b)
+	}
+	if p.slots[i].xor.Samples() > 0 {
+		n++
+	}
+	return n
+}

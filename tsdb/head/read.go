@@ -1,0 +1,378 @@
+package head
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sync/atomic"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/chunk"
+	"github.com/narthex-io/narthex/tsdb/index"
+)
+
+// querier is a snapshot.
+type querier struct {
+	h           *Head
+	mint, maxt  int64
+	number, seq uint64
+	closed      atomic.Bool
+}
+
+// Querier returns a snapshot of the samples in [mint, maxt].
+func (h *Head) Querier(mint, maxt int64) (storage.Querier, error) {
+	if h.closed.Load() {
+		return nil, ErrClosed
+	}
+	q := &querier{h: h, mint: mint, maxt: maxt}
+	q.number, q.seq = h.snapshots.take()
+	return q, nil
+}
+
+// Close releases the snapshot.
+func (q *querier) Close() error {
+	if !q.closed.Swap(true) {
+		q.h.snapshots.release(q.number)
+	}
+	return nil
+}
+
+// bounds returns the range of time that hints ask for.
+func (q *querier) bounds(hints *storage.SelectHints) (mint, maxt int64) {
+	if hints == nil {
+		return q.mint, q.maxt
+	}
+	return max(q.mint, hints.Start), min(q.maxt, hints.End)
+}
+
+// find returns the series that the matchers select and that show samples in [mint, maxt].
+func (q *querier) find(ctx context.Context, mint, maxt int64, ms []*labels.Matcher) ([]uint32, error) {
+	ids, err := index.PostingsForMatchers(ctx, &q.h.index, ms...)
+	if err != nil {
+		return nil, fmt.Errorf("select in head: %w", err)
+	}
+	kept := ids[:0]
+	// The lock is given up now and then, so that new series need not wait for a large selection.
+	for batch := range slices.Chunk(ids, 4096) {
+		q.h.index.mu.RLock()
+		for _, id := range batch {
+			if p, i := q.h.index.at(id); p != nil && q.shows(p, i, mint, maxt) {
+				kept = append(kept, id)
+			}
+		}
+		q.h.index.mu.RUnlock()
+	}
+	return kept, nil
+}
+
+// shows reports whether the snapshot has samples of the series in [mint, maxt], as far as bounds tell.
+func (q *querier) shows(p *page, i int, mint, maxt int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first, last, ok := p.bounds(i)
+	limit, hidden := p.visibleUntil(i, q.seq)
+	return ok && first <= maxt && last >= mint && (!hidden || first < limit)
+}
+
+// Select implements [storage.Querier].
+func (q *querier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
+	set := &seriesSet{q: q}
+	set.mint, set.maxt = q.bounds(hints)
+	if set.mint > set.maxt {
+		return set
+	}
+	set.ids, set.err = q.find(ctx, set.mint, set.maxt, ms)
+	if sorted {
+		set.ids = q.h.index.sort(set.ids)
+	}
+	if hints != nil && hints.Limit > 0 && len(set.ids) > hints.Limit {
+		set.ids = set.ids[:hints.Limit]
+	}
+	return set
+}
+
+// LabelNames implements [storage.LabelQuerier].
+func (q *querier) LabelNames(ctx context.Context, _ storage.LabelHints, ms ...*labels.Matcher) ([]string, storage.Warnings, error) {
+	var names []string
+	x := &q.h.index
+	if len(ms) == 0 {
+		x.mu.RLock()
+		defer x.mu.RUnlock()
+		for name := range x.pairs.names {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return names, nil, nil
+	}
+	err := q.eachPair(ctx, ms, func(e *pair) { names = append(names, e.name.name) })
+	slices.Sort(names)
+	return slices.Compact(names), nil, err
+}
+
+// LabelValues implements [storage.LabelQuerier].
+func (q *querier) LabelValues(ctx context.Context, name string, _ storage.LabelHints, ms ...*labels.Matcher) ([]string, storage.Warnings, error) {
+	var values []string
+	x := &q.h.index
+	if len(ms) == 0 {
+		x.mu.RLock()
+		if n, ok := x.pairs.names[name]; ok {
+			for value := range n.values {
+				values = append(values, value)
+			}
+		}
+		x.mu.RUnlock()
+		slices.Sort(values)
+		return values, nil, nil
+	}
+	err := q.eachPair(ctx, ms, func(e *pair) {
+		if e.name.name == name {
+			values = append(values, e.value)
+		}
+	})
+	slices.Sort(values)
+	return values, nil, err
+}
+
+// eachPair calls f once with each pair of the selected series.
+func (q *querier) eachPair(ctx context.Context, ms []*labels.Matcher, f func(*pair)) error {
+	ids, err := q.find(ctx, q.mint, q.maxt, ms)
+	if err != nil {
+		return err
+	}
+	seen := map[uint32]struct{}{}
+	x := &q.h.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, id := range ids {
+		p, i := x.at(id)
+		if p == nil {
+			continue
+		}
+		for _, number := range p.labels(i) {
+			if _, ok := seen[number]; !ok {
+				seen[number] = struct{}{}
+				f(&x.pairs.all[number])
+			}
+		}
+	}
+	return nil
+}
+
+// seriesSet goes through the selected series.
+type seriesSet struct {
+	q          *querier
+	mint, maxt int64
+	ids        []uint32
+	at         *series
+	err        error
+}
+
+func (s *seriesSet) Next() bool {
+	if s.err != nil || len(s.ids) == 0 {
+		return false
+	}
+	s.at = &series{q: s.q, id: s.ids[0], mint: s.mint, maxt: s.maxt}
+	s.ids = s.ids[1:]
+	return true
+}
+
+func (s *seriesSet) At() storage.Series         { return s.at }
+func (s *seriesSet) Err() error                 { return s.err }
+func (s *seriesSet) Warnings() storage.Warnings { return nil }
+
+// series is one series of a snapshot.
+type series struct {
+	q          *querier
+	id         uint32
+	mint, maxt int64
+}
+
+// Labels makes the labels.
+func (s *series) Labels() labels.Labels { return s.q.h.index.labels(s.id) }
+
+// Samples returns a reader.
+func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {
+	r, ok := reuse.(*columnReader)
+	if !ok {
+		r = &columnReader{}
+	}
+	s.q.h.openReader(r, s.id, s.q.seq, s.mint, s.maxt)
+	return r
+}
+
+// columnReader reads one series, a chunk at a time.
+type columnReader struct {
+	mint, maxt int64
+	full       []byte
+	// open is a copy of the chunk that is being filled, empty if there is none.
+	open    []byte
+	deleted []interval
+	err     error
+}
+
+// openReader makes r read what a snapshot shows of a series.
+func (h *Head) openReader(r *columnReader, id uint32, seq uint64, mint, maxt int64) {
+	*r = columnReader{mint: mint, maxt: maxt, open: r.open[:0]}
+	h.extra.mu.RLock()
+	r.deleted = h.extra.deleted[id]
+	h.extra.mu.RUnlock()
+	h.index.mu.RLock()
+	defer h.index.mu.RUnlock()
+	p, i := h.index.at(id)
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if limit, hidden := p.visibleUntil(i, seq); hidden {
+		r.maxt = min(r.maxt, limit-1)
+	}
+	r.full = p.full[i]
+	if s := &p.slots[i]; s.xor.Samples() > 0 && s.openMin <= r.maxt && s.xor.LastT() >= mint {
+		r.open = append(r.open, h.slabs.bytes(s.open)[:s.openLen]...)
+	}
+}
+
+// Read appends the samples of the next chunk.
+func (r *columnReader) Read(dst *storage.Columns) bool {
+	before := dst.Len()
+	for dst.Len() == before && r.err == nil {
+		var data []byte
+		switch {
+		case len(r.full) > 0:
+			var c fullChunk
+			c, r.full = nextFull(r.full)
+			if c.maxT < r.mint || c.minT > r.maxt {
+				continue
+			}
+			data = c.data
+		case len(r.open) > 0:
+			data, r.open = r.open, r.open[:0]
+		default:
+			return false
+		}
+		if err := chunk.Decode(chunk.EncXOR, data, r.mint, r.maxt, (*chunk.Columns)(dst)); err != nil {
+			r.err = fmt.Errorf("read chunk in head: %w", err)
+			return dst.Len() > before
+		}
+		dropDeleted(dst, before, r.deleted)
+	}
+	return dst.Len() > before
+}
+
+// Err returns why reading failed.
+func (r *columnReader) Err() error { return r.err }
+
+// dropDeleted removes, from sample number from on, those in the deleted ranges. The samples are floats.
+func dropDeleted(c *storage.Columns, from int, deleted []interval) {
+	if len(deleted) == 0 {
+		return
+	}
+	n := from
+	for k := from; k < len(c.T); k++ {
+		t := c.T[k]
+		if slices.ContainsFunc(deleted, func(d interval) bool { return d.minT <= t && t <= d.maxT }) {
+			continue
+		}
+		c.T[n], c.F[n] = c.T[k], c.F[k]
+		n++
+	}
+	c.T, c.F = c.T[:n], c.F[:n]
+	c.H, c.ST = c.H[:min(n, len(c.H))], c.ST[:min(n, len(c.ST))]
+}
+
+// Chunk is a complete XOR chunk on its way into a block.
+type Chunk struct {
+	MinTime, MaxTime int64
+	// Data are the chunk's bytes, valid until the next series.
+	Data []byte
+}
+
+// Series calls f with each series that has samples in [mint, maxt), in the order of their labels, and the chunks that
+// hold exactly these, until f fails. Samples that are committed meanwhile may be missing: see [Head.Freeze].
+func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Labels, []Chunk) error) error {
+	q := &querier{h: h, mint: mint, maxt: maxt - 1}
+	q.number, q.seq = h.snapshots.take()
+	defer func() { _ = q.Close() }()
+	ids, err := q.find(ctx, mint, maxt-1, nil)
+	if err != nil {
+		return err
+	}
+	var r columnReader
+	var chunks []Chunk
+	for n, id := range h.index.sort(ids) {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		h.openReader(&r, id, math.MaxUint64, mint, maxt-1)
+		if chunks, err = r.chunks(chunks[:0]); err != nil {
+			return fmt.Errorf("series %s: %w", h.index.labels(id), err)
+		}
+		if len(chunks) == 0 {
+			continue
+		}
+		if err := f(h.index.labels(id), chunks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunks returns the chunks that lie within the bounds as they are, and others cut down to them.
+func (r *columnReader) chunks(dst []Chunk) ([]Chunk, error) {
+	var cols chunk.Columns
+	add := func(c fullChunk) error {
+		if c.maxT < r.mint || c.minT > r.maxt {
+			return nil
+		}
+		if c.minT >= r.mint && c.maxT <= r.maxt && len(r.deleted) == 0 {
+			dst = append(dst, Chunk{c.minT, c.maxT, c.data})
+			return nil
+		}
+		cols.T, cols.F = cols.T[:0], cols.F[:0]
+		if err := chunk.Decode(chunk.EncXOR, c.data, r.mint, r.maxt, &cols); err != nil {
+			return err
+		}
+		dropDeleted((*storage.Columns)(&cols), 0, r.deleted)
+		if len(cols.T) == 0 {
+			return nil
+		}
+		var s chunk.XORState
+		var b []byte
+		for k, t := range cols.T {
+			b = s.Append(b, t, cols.F[k])
+		}
+		dst = append(dst, Chunk{cols.T[0], cols.T[len(cols.T)-1], b})
+		return nil
+	}
+	for b := r.full; len(b) > 0; {
+		var c fullChunk
+		c, b = nextFull(b)
+		if err := add(c); err != nil {
+			return dst, err
+		}
+	}
+	if len(r.open) > 0 {
+		c, err := openChunk(r.open)
+		if err == nil {
+			err = add(c)
+		}
+		return dst, err
+	}
+	return dst, nil
+}
+
+// openChunk finds the bounds of a chunk that is being filled.
+func openChunk(b []byte) (fullChunk, error) {
+	s, err := chunk.ResumeXOR(b)
+	if err != nil {
+		return fullChunk{}, err
+	}
+	var first chunk.Columns
+	if err := chunk.Decode(chunk.EncXOR, b, math.MinInt64, math.MaxInt64, &first); err != nil {
+		return fullChunk{}, err
+	}
+	return fullChunk{minT: first.T[0], maxT: s.LastT(), data: b}, nil
+}

@@ -1,0 +1,261 @@
+package head
+
+import (
+	"context"
+	"math"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/tsdb/wal"
+)
+
+// replay reads the log.
+func (h *Head) replay(ctx context.Context, o *Options) error {
+	if err := wal.Clean(o.WAL.FS, o.WAL.Dir); err != nil {
+		return err
+	}
+	chain, err := wal.FindChain(o.WAL.FS, o.WAL.Dir)
+	if err != nil {
+		return err
+	}
+	for _, index := range chain.Missing {
+		h.metrics.corruptions.Inc()
+		h.logger.Error("Segment of the write-ahead log is missing; going on without it", "dir", o.WAL.Dir, "segment", index)
+	}
+	if len(chain.Segments) == 0 {
+		return nil
+	}
+	h.logger.Info("Reading the write-ahead log", "segments", len(chain.Segments))
+	p := player{h: h, o: o, chain: chain, minValid: o.MinValidTime, ids: map[uint64]uint32{}, first: math.MaxInt64, last: math.MinInt64}
+	p.reader = wal.NewReader(o.WAL.FS, chain.Segments, h.damaged)
+	defer func() { _ = p.reader.Close() }()
+	if err := p.run(ctx); err != nil {
+		return err
+	}
+	p.finish()
+	h.mendTail(o.WAL.FS, p.reader)
+	return nil
+}
+
+// damaged reports a part of the log that was left out.
+func (h *Head) damaged(d *wal.Damage) {
+	h.metrics.corruptions.Inc()
+	h.logger.Error("Write-ahead log is damaged; what can't be read is left out", "file", d.Segment.Path(), "offset", d.Offset, "err", d.Err)
+}
+
+// mendTail cuts off a record that was being written when the process died, so that later readers don't take it for
+// damage.
+func (h *Head) mendTail(fs wal.FS, r *wal.Reader) {
+	seg, size, torn := r.TornTail()
+	if !torn {
+		return
+	}
+	if err := fs.Truncate(seg.Path(), size); err != nil {
+		h.logger.Warn("Cannot cut off an unfinished record of the write-ahead log", "file", seg.Path(), "offset", size, "err", err)
+		return
+	}
+	h.logger.Info("Cut off an unfinished record of the write-ahead log", "file", seg.Path(), "offset", size)
+}
+
+// player applies records.
+type player struct {
+	h        *Head
+	o        *Options
+	chain    wal.Chain
+	reader   *wal.Reader
+	minValid int64
+	// ids leads from the log's references to series.
+	ids         map[uint64]uint32
+	first, last int64
+	// skipped counts what was left out, by the type of record.
+	unknownRefs, unsupported [wal.TypeFloatHistogramsV2 + 1]int
+	unknownRecords           int
+
+	series  []wal.Series
+	samples []wal.Sample
+	stones  []wal.Tombstone
+	md      []wal.Metadata
+}
+
+func (p *player) run(ctx context.Context) error {
+	current := wal.Segment{Index: -1}
+	done := 0
+	for p.reader.Next() {
+		if seg := p.reader.Segment(); seg != current {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			current = seg
+			p.progress(done)
+			done++
+		}
+		p.apply(p.reader.Record())
+	}
+	return ctx.Err()
+}
+
+func (p *player) progress(done int) {
+	seg := p.reader.Segment()
+	last := p.chain.Segments[len(p.chain.Segments)-1].Index
+	if p.o.OnSegment != nil {
+		p.o.OnSegment(max(p.chain.Checkpoint+1, 0), last, max(p.chain.Checkpoint, min(seg.Index, last)))
+	}
+	p.h.logger.Debug("Reading segment of the write-ahead log", "file", seg.Path(), "done", done, "of", len(p.chain.Segments))
+}
+
+func (p *player) apply(rec []byte) {
+	var err error
+	switch t := wal.TypeOf(rec); t {
+	case wal.TypeSeries:
+		if p.series, err = wal.DecodeSeries(rec, p.series[:0]); err == nil {
+			err = p.addSeries()
+		}
+	case wal.TypeSamples, wal.TypeSamplesV2:
+		if p.samples, err = wal.DecodeSamples(rec, p.samples[:0]); err == nil {
+			p.addSamples()
+		}
+	case wal.TypeTombstones:
+		if p.stones, err = wal.DecodeTombstones(rec, p.stones[:0]); err == nil {
+			p.addTombstones()
+		}
+	case wal.TypeMetadata:
+		if p.md, err = wal.DecodeMetadata(rec, p.md[:0]); err == nil {
+			p.addMetadata()
+		}
+	case wal.TypeUnknown:
+		p.unknownRecords++
+	default:
+		p.unsupported[t]++
+	}
+	if err != nil {
+		p.reader.Report(err)
+	}
+}
+
+func (p *player) addSeries() error {
+	h := p.h
+	for _, s := range p.series {
+		if s.Ref == 0 || s.Labels.IsEmpty() {
+			continue
+		}
+		id, created, err := h.index.getOrCreate(s.Labels, func() uint64 { return s.Ref }, 0)
+		if err != nil {
+			return err
+		}
+		if created {
+			h.metrics.seriesCreated.Inc()
+		}
+		page, i := h.index.at(id)
+		page.slots[i].logged = true
+		if page.slots[i].ref != s.Ref {
+			h.extra.aliases[s.Ref] = id
+		}
+		p.ids[s.Ref] = id
+		h.lastRef.Store(max(h.lastRef.Load(), s.Ref))
+	}
+	return nil
+}
+
+func (p *player) addSamples() {
+	h := p.h
+	began := 0
+	for k := range p.samples {
+		s := &p.samples[k]
+		if s.T < p.minValid {
+			continue
+		}
+		id, ok := p.ids[s.Ref]
+		if !ok {
+			p.unknownRefs[wal.TypeSamples]++
+			continue
+		}
+		page, i := h.index.at(id)
+		slot := &page.slots[i]
+		if slot.xor.Samples() > 0 && s.T <= slot.xor.LastT() {
+			continue // It was dropped when it was appended, too.
+		}
+		if page.append(&h.slabs, i, s.T, s.V, h.chunkRange) {
+			began++
+		}
+		p.first, p.last = min(p.first, s.T), max(p.last, s.T)
+	}
+	h.chunks.Add(int64(began))
+	h.metrics.chunksCreated.Add(float64(began))
+}
+
+func (p *player) addTombstones() {
+	for _, s := range p.stones {
+		if s.MaxT < p.minValid {
+			continue
+		}
+		id, ok := p.ids[s.Ref]
+		if !ok {
+			p.unknownRefs[wal.TypeTombstones]++
+			continue
+		}
+		// Samples that the log holds behind the deletion are deleted too, as upstream does.
+		p.h.extra.deleted[id] = append(p.h.extra.deleted[id], interval{s.MinT, s.MaxT})
+	}
+}
+
+func (p *player) addMetadata() {
+	for _, m := range p.md {
+		if id, ok := p.ids[m.Ref]; ok {
+			p.h.extra.metadata[id] = m.Metadata
+		} else {
+			p.unknownRefs[wal.TypeMetadata]++
+		}
+	}
+}
+
+// finish sets the bounds, drops series of which the log has no sample that is still needed, and tells what was left out.
+func (p *player) finish() {
+	h := p.h
+	if p.first <= p.last {
+		h.extend(p.first, p.last)
+	}
+	h.dropEmpty()
+	for t, n := range p.unknownRefs {
+		if n > 0 {
+			h.metrics.unknownRefs.WithLabelValues(wal.Type(t).String()).Add(float64(n))
+			h.logger.Warn("Write-ahead log has entries for series that it does not name", "type", wal.Type(t).String(), "count", n)
+		}
+	}
+	for t, n := range p.unsupported {
+		if n > 0 {
+			h.logger.Warn("Write-ahead log has records that are not supported; they are left out", "type", wal.Type(t).String(), "records", n)
+		}
+	}
+	if p.unknownRecords > 0 {
+		h.logger.Warn("Write-ahead log has records of unknown types; they are left out", "records", p.unknownRecords)
+	}
+	stats := h.Stats()
+	h.logger.Info("Read the write-ahead log", "series", stats.Series, "chunks", stats.Chunks)
+}
+
+// dropEmpty forgets series without samples: their labels would be selected for nothing, and the log keeps them anyway.
+func (h *Head) dropEmpty() {
+	var dead []uint32
+	h.index.each(func(first uint32, p *page) {
+		for i := range p.slots {
+			if p.slots[i].ref == 0 {
+				continue
+			}
+			if _, _, ok := p.bounds(i); !ok {
+				dead = append(dead, first+uint32(i))
+			}
+		}
+	})
+	if len(dead) > 0 {
+		h.index.remove(dead)
+		h.extra.remove(dead, math.MinInt64)
+	}
+}
+
+// Labels returns the labels of a series by the reference that an appender gave out; ok is false if it is unknown.
+func (h *Head) Labels(ref uint64) (ls labels.Labels, ok bool) {
+	if ref == 0 || ref > math.MaxUint32 {
+		return labels.EmptyLabels(), false
+	}
+	ls = h.index.labels(uint32(ref - 1))
+	return ls, !ls.IsEmpty()
+}
