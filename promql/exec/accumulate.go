@@ -7,7 +7,7 @@ import (
 
 // accumulator takes rows into groups. The cells of a group start at base, one for each step.
 type accumulator interface {
-	fold(base int, r *Row)
+	fold(base int, r *Row, s *Series)
 	// result puts what the cells hold into a row of absent values.
 	result(base int, dst *Row) error
 }
@@ -30,14 +30,14 @@ type sumAcc struct {
 	hists  *histogramCells
 }
 
-func (a *sumAcc) fold(base int, r *Row) {
+func (a *sumAcc) fold(base int, r *Row, s *Series) {
 	cells := a.floats[base : base+len(r.F)]
 	for step, f := range r.F {
 		if isAbsent(f) {
 			continue
 		}
 		if h := r.hist(step); h != nil {
-			a.hists.add(base+step, h)
+			a.hists.add(base+step, h, s)
 			continue
 		}
 		if c := &cells[step]; isAbsent(c.sum) {
@@ -52,13 +52,8 @@ func (a *sumAcc) result(base int, dst *Row) error {
 	for step := range dst.F {
 		c := &a.floats[base+step]
 		present := !isAbsent(c.sum)
-		if a.hists.any() {
-			if done, err := a.hists.result(base+step, present, step, dst); done || err != nil {
-				if err != nil {
-					return err
-				}
-				continue
-			}
+		if a.hists.any() && a.hists.result(base+step, present, step, dst) {
+			continue
 		}
 		if present {
 			dst.F[step] = c.plain()
@@ -72,14 +67,14 @@ type avgAcc struct {
 	hists  *histogramCells
 }
 
-func (a *avgAcc) fold(base int, r *Row) {
+func (a *avgAcc) fold(base int, r *Row, s *Series) {
 	cells := a.floats[base : base+len(r.F)]
 	for step, f := range r.F {
 		if isAbsent(f) {
 			continue
 		}
 		if h := r.hist(step); h != nil {
-			a.hists.add(base+step, h)
+			a.hists.add(base+step, h, s)
 			continue
 		}
 		cells[step].add(f)
@@ -89,13 +84,8 @@ func (a *avgAcc) fold(base int, r *Row) {
 func (a *avgAcc) result(base int, dst *Row) error {
 	for step := range dst.F {
 		c := &a.floats[base+step]
-		if a.hists.any() {
-			if done, err := a.hists.result(base+step, c.count > 0, step, dst); done || err != nil {
-				if err != nil {
-					return err
-				}
-				continue
-			}
+		if a.hists.any() && a.hists.result(base+step, c.count > 0, step, dst) {
+			continue
 		}
 		if c.count > 0 {
 			dst.F[step] = c.value()
@@ -110,7 +100,7 @@ type extremeAcc struct {
 	sign   float64
 }
 
-func (a *extremeAcc) fold(base int, r *Row) {
+func (a *extremeAcc) fold(base int, r *Row, _ *Series) {
 	cells := a.values[base : base+len(r.F)]
 	for step, f := range r.F {
 		if isAbsent(f) {
@@ -133,7 +123,7 @@ type countAcc struct {
 	group  bool
 }
 
-func (a *countAcc) fold(base int, r *Row) {
+func (a *countAcc) fold(base int, r *Row, _ *Series) {
 	cells := a.counts[base : base+len(r.F)]
 	for step, f := range r.F {
 		if !isAbsent(f) {
@@ -163,7 +153,7 @@ type varianceAcc struct {
 	root  bool
 }
 
-func (a *varianceAcc) fold(base int, r *Row) {
+func (a *varianceAcc) fold(base int, r *Row, _ *Series) {
 	cells := a.cells[base : base+len(r.F)]
 	for step, f := range r.F {
 		if isAbsent(f) {
@@ -207,7 +197,7 @@ type quantileAcc struct {
 	err   error
 }
 
-func (a *quantileAcc) fold(base int, r *Row) {
+func (a *quantileAcc) fold(base int, r *Row, _ *Series) {
 	n := 0
 	for step, f := range r.F {
 		if !isAbsent(f) {

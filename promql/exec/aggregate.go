@@ -98,12 +98,12 @@ func groupLabels(ls labels.Labels, n *plan.Aggregate) labels.Labels {
 
 // fold hands all rows to the accumulator.
 func (q *query) fold(ctx context.Context, op operator, n *plan.Aggregate, gr *groups, acc accumulator, g plan.Grid) error {
-	ignores := ignoresHistograms(n.Op)
+	ignores, in := ignoresHistograms(n.Op), op.series()
 	return q.each(ctx, op, g, func(i int, r *Row) error {
 		if ignores && len(r.H) > 0 {
 			q.dropHistograms(r, n.Op, n.ExprPos)
 		}
-		acc.fold(int(gr.of[i])*g.N, r)
+		acc.fold(int(gr.of[i])*g.N, r, &in[i])
 		return nil
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/promql/parser"
 	"github.com/narthex-io/narthex/promql/plan"
@@ -30,7 +31,9 @@ type overBuckets struct {
 	g  plan.Grid
 	at parser.PositionRange
 	// f calculates the value of one histogram. The buckets are in order of their bounds; f may change them.
-	f       func(step int, name string, buckets []bucket) float64
+	f func(step int, name string, buckets []bucket) float64
+	// native is f for native histograms.
+	native  func(step int, name string, h *histogram.FloatHistogram) float64
 	out     []Series
 	members [][]bucketSeries
 }
@@ -57,9 +60,15 @@ func (q *query) overBuckets(ctx context.Context, n *plan.Call, g plan.Grid) (ope
 		o.f = func(step int, name string, buckets []bucket) float64 {
 			return q.bucketQuantile(args[0][step], buckets, name, o.at, g.At(step))
 		}
+		o.native = func(step int, name string, h *histogram.FloatHistogram) float64 {
+			return nativeQuantile(args[0][step], h, name, o.at, &q.notes)
+		}
 	} else {
 		o.f = func(step int, _ string, buckets []bucket) float64 {
 			return bucketFraction(args[0][step], args[1][step], buckets)
+		}
+		o.native = func(step int, name string, h *histogram.FloatHistogram) float64 {
+			return nativeFraction(args[0][step], args[1][step], h, name, o.at, &q.notes)
 		}
 	}
 	o.out = q.dropNames(o.out)
@@ -112,11 +121,14 @@ func (o *overBuckets) row(ctx context.Context, w *worker, i int, dst *Row) error
 	dst.reset(o.g.N)
 	buckets := make([]bucket, 0, len(members))
 	for step := range dst.F {
-		var err error
-		if buckets, err = o.bucketsAt(step, members, rows, buckets[:0]); err != nil {
-			return err
-		}
-		if len(buckets) > 0 {
+		var h *histogram.FloatHistogram
+		buckets, h = o.bucketsAt(step, members, rows, buckets[:0])
+		switch {
+		case h != nil && len(buckets) > 0:
+			o.q.notes.warn(o.at, forMetric("vector contains a mix of classic and native histograms", metricName(&o.out[i])))
+		case h != nil:
+			dst.F[step] = o.native(step, o.name(i), h)
+		case len(buckets) > 0:
 			dst.F[step] = o.f(step, o.name(i), buckets)
 		}
 	}
@@ -131,13 +143,13 @@ func (o *overBuckets) name(i int) string {
 	return metricName(&o.out[i])
 }
 
-// bucketsAt appends the buckets of one step.
-func (o *overBuckets) bucketsAt(step int, members []bucketSeries, rows []*Row, to []bucket) ([]bucket, error) {
+// bucketsAt appends the buckets of one step, and returns the native histogram if there is one.
+func (o *overBuckets) bucketsAt(step int, members []bucketSeries, rows []*Row, to []bucket) (_ []bucket, native *histogram.FloatHistogram) {
 	for k, r := range rows {
 		switch {
 		case isAbsent(r.F[step]):
 		case r.hist(step) != nil:
-			return to, unsupported("a native histogram in a function over buckets")
+			native = r.hist(step)
 		case members[k].bad:
 			s := &o.op.series()[members[k].series]
 			text := fmt.Sprintf("bucket label %q is missing or has a malformed value of %q", labels.BucketLabel, s.Labels.Get(labels.BucketLabel))
@@ -146,7 +158,7 @@ func (o *overBuckets) bucketsAt(step int, members []bucketSeries, rows []*Row, t
 			to = append(to, bucket{members[k].upper, r.F[step]})
 		}
 	}
-	return to, nil
+	return to, native
 }
 
 // bucketQuantile returns the φ-quantile, assuming that the observations of a bucket are spread evenly.

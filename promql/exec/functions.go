@@ -121,9 +121,11 @@ var valueFuncs = map[string]func(args [][]float64) mapper{
 	"tan":       simple(math.Tan),
 	"tanh":      simple(math.Tanh),
 
-	"histogram_avg":   ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Sum / h.Count }),
-	"histogram_count": ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Count }),
-	"histogram_sum":   ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Sum }),
+	"histogram_avg":    ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Sum / h.Count }),
+	"histogram_count":  ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Count }),
+	"histogram_stddev": ofHistogram(func(h *histogram.FloatHistogram) float64 { return math.Sqrt(nativeVariance(h)) }),
+	"histogram_stdvar": ofHistogram(nativeVariance),
+	"histogram_sum":    ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Sum }),
 }
 
 // simple makes a mapper of a function of floats; histograms have no result.

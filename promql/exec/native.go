@@ -4,65 +4,319 @@ import (
 	"slices"
 
 	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/promql/parser"
 	"github.com/narthex-io/narthex/promql/plan"
 )
 
-func (in *windowed) histogramRates(_, _ bool, _ *Row) error {
-	return unsupported("a rate of native histograms")
-}
+// Texts of annotations about native histograms.
+const (
+	textMixedForMetric = "encountered a mix of histograms and floats for metric name %q"
+	textMixedSchemas   = "vector contains a mix of histograms with exponential and custom buckets schemas for metric name %q"
+	textNotCounter     = "this native histogram metric is not a counter: %q"
+	textNotGauge       = "this native histogram metric is not a gauge: %q"
+	textCollision      = "conflicting counter resets during histogram %s"
+	textReconciled     = "mismatched custom buckets were reconciled during %s"
+)
 
-func (in *windowed) lastTwoHistograms(_ int, _ bool, _ *Row) error {
-	return unsupported("a rate of native histograms")
-}
-
-func (in *windowed) aggregateHistograms(_ bool, _ *Row) error {
-	return unsupported("a sum or average of native histograms over time")
-}
-
-// sameHistogram reports whether two histograms hold the same, whatever is known about resets.
-func sameHistogram(a, b *histogram.FloatHistogram) bool {
-	return a.Schema == b.Schema && a.Count == b.Count && a.Sum == b.Sum && a.ZeroCount == b.ZeroCount &&
-		a.ZeroThreshold == b.ZeroThreshold && slices.Equal(a.CustomValues, b.CustomValues) &&
-		slices.Equal(a.PositiveSpans, b.PositiveSpans) && slices.Equal(a.NegativeSpans, b.NegativeSpans) &&
-		slices.Equal(a.PositiveBuckets, b.PositiveBuckets) && slices.Equal(a.NegativeBuckets, b.NegativeBuckets)
-}
-
-func histogramReset(cur, prev *histogram.FloatHistogram) bool {
-	return cur.CounterResetHint == histogram.CounterReset || cur.Count < prev.Count
-}
-
-// scaled returns a histogram with everything multiplied.
-func scaled(h *histogram.FloatHistogram, factor float64) *histogram.FloatHistogram {
-	c := h.Copy()
-	c.ZeroCount *= factor
-	c.Count *= factor
-	c.Sum *= factor
-	for i := range c.PositiveBuckets {
-		c.PositiveBuckets[i] *= factor
+// kinds tells what a window holds.
+func (in *windowed) kinds(lo, hi int32) (floats, hists bool) {
+	for _, h := range in.H[lo:hi] {
+		floats, hists = floats || h == nil, hists || h != nil
 	}
-	for i := range c.NegativeBuckets {
-		c.NegativeBuckets[i] *= factor
+	return floats, hists
+}
+
+// histogramRates is rate, increase and delta of a series that has histograms.
+func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
+	for i := range dst.F {
+		lo, hi := in.lo[i], in.hi[i]
+		floats, hists := in.kinds(lo, hi)
+		switch {
+		case floats && hists:
+			in.notes.warnf(in.at, textMixedForMetric, in.name)
+		case hi-lo < 2:
+		case floats:
+			dst.F[i] = in.floatRate(i, isCounter, isRate)
+		default:
+			if h := in.histogramIncrease(in.H[lo:hi], isCounter); h != nil {
+				factor := in.extrapolation(i, in.H[lo].Count, h.Count, isCounter, isRate)
+				dst.setH(i, scaled(h, factor))
+			}
+		}
+	}
+	return nil
+}
+
+// floatRate is the rate in one window, for series that have histograms elsewhere.
+func (in *windowed) floatRate(step int, isCounter, isRate bool) float64 {
+	lo, hi := in.lo[step], in.hi[step]
+	delta := in.F[hi-1] - in.F[lo]
+	for k := lo + 1; isCounter && k < hi; k++ {
+		if in.F[k] < in.F[k-1] {
+			delta += in.F[k-1]
+		}
+	}
+	return delta * in.extrapolation(step, in.F[lo], delta, isCounter, isRate)
+}
+
+// histogramIncrease returns the difference between the last and the first of several histograms, which for counters
+// includes what was lost by resets; nil if there is none.
+func (in *windowed) histogramIncrease(hs []*histogram.FloatHistogram, isCounter bool) *histogram.FloatHistogram {
+	first, last := hs[0], hs[len(hs)-1]
+	in.noteRateHints(hs, isCounter)
+	if isCounter && histogramReset(hs[1], first) {
+		// Nothing of the first histogram is left, not even its layout.
+		first = &histogram.FloatHistogram{Schema: hs[1].Schema, CustomValues: hs[1].CustomValues}
+	}
+	custom := first.UsesCustomBuckets()
+	lowest := min(first.Schema, last.Schema)
+	for _, h := range hs[1:] {
+		if !isCounter && h != last {
+			continue
+		}
+		if h.UsesCustomBuckets() != custom {
+			in.notes.warnf(in.at, textMixedSchemas, in.name)
+			return nil
+		}
+		lowest = min(lowest, h.Schema)
+	}
+	sum := nativeOf(last)
+	sum.reduce(lowest)
+	if !in.addTo(&sum, first, -1, "subtraction") {
+		return nil
+	}
+	if isCounter {
+		for k, prev := range hs[1:] {
+			before := hs[k]
+			if k == 0 {
+				before = first
+			}
+			if histogramReset(prev, before) && !in.addTo(&sum, before, 1, "addition") {
+				return nil
+			}
+		}
+	}
+	sum.hint = histogram.GaugeType
+	return sum.histogram()
+}
+
+// addTo adds a histogram to a sum, with notes; false means that they do not go together.
+func (in *windowed) addTo(sum *native, h *histogram.FloatHistogram, factor float64, operation string) bool {
+	_, reconciled, err := sum.add(nativeOf(h), factor)
+	if err != nil {
+		in.notes.warnf(in.at, textMixedSchemas, in.name)
+		return false
+	}
+	if reconciled {
+		in.notes.infof(in.at, textReconciled, operation)
+	}
+	return true
+}
+
+func (in *windowed) noteRateHints(hs []*histogram.FloatHistogram, isCounter bool) {
+	isGauge := func(h *histogram.FloatHistogram) bool { return h.CounterResetHint == histogram.GaugeType }
+	switch {
+	case isCounter && slices.ContainsFunc(hs, isGauge):
+		in.notes.warnf(in.at, textNotCounter, in.name)
+	case !isCounter && !(isGauge(hs[0]) && isGauge(hs[len(hs)-1])):
+		in.notes.warnf(in.at, textNotGauge, in.name)
+	}
+}
+
+// lastTwoHistograms is irate and idelta where at least one of the last two samples is a histogram.
+func (in *windowed) lastTwoHistograms(step int, isRate bool, dst *Row) error {
+	hi := in.hi[step]
+	prev, cur := in.H[hi-2], in.H[hi-1]
+	if prev == nil || cur == nil {
+		in.notes.warnf(in.at, textMixedForMetric, in.name)
+		return nil
+	}
+	in.noteRateHints([]*histogram.FloatHistogram{prev, cur}, isRate)
+	sum := nativeOf(cur)
+	if !isRate || !histogramReset(cur, prev) {
+		if !in.addTo(&sum, prev, -1, "subtraction") {
+			return nil
+		}
+	}
+	sum.hint = histogram.GaugeType
+	h := sum.histogram()
+	if isRate {
+		h = divided(h, float64(in.T[hi-1]-in.T[hi-2])/1000)
+	}
+	dst.setH(step, h)
+	return nil
+}
+
+// aggregateHistograms is sum_over_time or avg_over_time of a series that has histograms.
+func (in *windowed) aggregateHistograms(average bool, dst *Row) error {
+	for i := range dst.F {
+		lo, hi := in.lo[i], in.hi[i]
+		floats, hists := in.kinds(lo, hi)
+		switch {
+		case floats && hists:
+			in.notes.warnf(in.first, textMixedForMetric, in.name)
+		case floats && average:
+			dst.F[i] = avgOf(in.F[lo:hi])
+		case floats:
+			dst.F[i] = sumOf(in.F[lo:hi])
+		case hists:
+			var c histogramSum
+			for _, h := range in.H[lo:hi] {
+				c.add(h)
+			}
+			c.note(in.notes, in.first)
+			if c.broken {
+				in.notes.warnf(in.first, textMixedSchemas, in.name)
+			} else {
+				dst.setH(i, c.result(average))
+			}
+		}
+	}
+	return nil
+}
+
+// histogramSum adds up histograms.
+type histogramSum struct {
+	sum                         native
+	count                       float64
+	resets, noResets            bool
+	broken, reconciled, started bool
+}
+
+func (c *histogramSum) add(h *histogram.FloatHistogram) {
+	c.count++
+	c.resets = c.resets || h.CounterResetHint == histogram.CounterReset
+	c.noResets = c.noResets || h.CounterResetHint == histogram.NotCounterReset
+	switch {
+	case c.broken:
+	case !c.started:
+		c.sum, c.started = nativeOf(h), true
+	default:
+		_, reconciled, err := c.sum.add(nativeOf(h), 1)
+		c.reconciled = c.reconciled || reconciled
+		c.broken = err != nil
+	}
+}
+
+func (c *histogramSum) note(notes *Annotations, at parser.PositionRange) {
+	if c.resets && c.noResets {
+		notes.warnf(at, textCollision, "aggregation")
+	}
+	if c.reconciled {
+		notes.infof(at, textReconciled, "aggregation")
+	}
+}
+
+func (c *histogramSum) result(average bool) *histogram.FloatHistogram {
+	h := c.sum.histogram()
+	if average {
+		h = divided(h, c.count)
+	}
+	return h
+}
+
+// histogramCells are the sums of histograms of an aggregation. There are few, so that they are kept by cell.
+type histogramCells struct {
+	q       *query
+	at      parser.PositionRange
+	average bool
+	cells   map[int]*histogramSum
+	// name is that of a series whose histograms did not fit.
+	name map[int]string
+}
+
+func (q *query) histogramCells(n *plan.Aggregate) *histogramCells {
+	return &histogramCells{q: q, at: n.ExprPos, average: n.Op == parser.AggAvg, cells: map[int]*histogramSum{}, name: map[int]string{}}
+}
+
+func (c *histogramCells) any() bool { return len(c.cells) > 0 }
+
+func (c *histogramCells) add(cell int, h *histogram.FloatHistogram, s *Series) {
+	sum := c.cells[cell]
+	if sum == nil {
+		sum = &histogramSum{}
+		c.cells[cell] = sum
+	}
+	was := sum.broken
+	if sum.add(h); sum.broken && !was {
+		c.name[cell] = metricName(s)
+	}
+}
+
+// result puts the histogram of a cell, and reports whether that settles the cell. A group of floats and histograms
+// has no result.
+func (c *histogramCells) result(cell int, floats bool, step int, dst *Row) bool {
+	sum := c.cells[cell]
+	if sum == nil {
+		return false
+	}
+	switch {
+	case floats:
+		c.q.notes.warn(c.at, "encountered a mix of histograms and floats for aggregation")
+		return true
+	case sum.broken:
+		c.q.notes.warnf(c.at, textMixedSchemas, c.name[cell])
+	default:
+		dst.setH(step, sum.result(c.average))
+	}
+	sum.note(&c.q.notes, c.at)
+	return true
+}
+
+// histogramBinop is binop where at least one side is a histogram.
+func (q *query) histogramBinop(n *plan.Binary, l, r value) (value, outcome, error) {
+	switch {
+	case l.h != nil && r.h != nil:
+		return q.histogramsBinop(n, l, r)
+	case l.h == nil && n.Op == parser.OpMul:
+		return value{h: compacted(scaled(r.h, l.f))}, keepIt, nil
+	case l.h == nil:
+		q.noteTypes(n, "float", "histogram")
+		return value{}, impossible, nil
+	}
+	switch n.Op {
+	case parser.OpMul:
+		return value{h: compacted(scaled(l.h, r.f))}, keepIt, nil
+	case parser.OpDiv:
+		return value{h: compacted(divided(l.h, r.f))}, keepIt, nil
+	case parser.OpTrimUpper, parser.OpTrimLower:
+		return value{}, impossible, unsupported("operator " + n.Op.String())
+	default:
+		q.noteTypes(n, "histogram", "float")
+		return value{}, impossible, nil
+	}
+}
+
+// histogramsBinop is binop of two histograms.
+func (q *query) histogramsBinop(n *plan.Binary, l, r value) (value, outcome, error) {
+	factor, operation := 1.0, "addition"
+	switch n.Op {
+	case parser.OpAdd:
+	case parser.OpSub:
+		factor, operation = -1, "subtraction"
+	case parser.OpEqual, parser.OpNotEqual:
+		if sameHistogram(l.h, r.h) == (n.Op == parser.OpEqual) {
+			return l, keepIt, nil
+		}
+		return l, keepNot, nil
+	default:
+		q.noteTypes(n, "histogram", "histogram")
+		return value{}, impossible, nil
+	}
+	sum := nativeOf(l.h)
+	collision, reconciled, err := sum.add(nativeOf(r.h), factor)
+	if err != nil {
+		q.notes.warnf(n.Pos(), "incompatible bucket layout encountered for binary operator %s", n.Op)
+		return value{}, impossible, nil //nolint:nilerr // it has become a warning
+	}
+	if collision {
+		q.notes.warnf(n.Pos(), textCollision, operation)
+	}
+	if reconciled {
+		q.notes.infof(n.Pos(), textReconciled, operation)
 	}
 	if factor < 0 {
-		c.CounterResetHint = histogram.GaugeType
+		sum.hint = histogram.GaugeType
 	}
-	return c
-}
-
-func histogramText(*histogram.FloatHistogram) string { return "" }
-
-type histogramCells struct{ seen bool }
-
-func (q *query) histogramCells(*plan.Aggregate) *histogramCells { return &histogramCells{} }
-
-func (c *histogramCells) any() bool { return c.seen }
-
-func (c *histogramCells) add(int, *histogram.FloatHistogram) { c.seen = true }
-
-func (c *histogramCells) result(_ int, _ bool, _ int, _ *Row) (bool, error) {
-	return false, unsupported("an aggregation of native histograms")
-}
-
-func (q *query) histogramBinop(_ *plan.Binary, _, _ value) (value, outcome, error) {
-	return value{}, impossible, unsupported("a binary operator with native histograms")
+	return value{h: sum.histogram()}, keepIt, nil
 }

@@ -208,5 +208,9 @@ func (b *builder) duration(d time.Duration, calc *parser.DurationExpr, mayBeNega
 	if calc == nil {
 		return d.Milliseconds(), nil
 	}
-	return 0, fmt.Errorf("a calculated duration is not supported yet (%t)", mayBeNegative)
+	d, err := calc.Resolve(parser.DurationContext{
+		Range: time.Duration(b.q.End-b.q.Start) * time.Millisecond, Step: time.Duration(b.q.Step) * time.Millisecond,
+		AllowNegative: mayBeNegative,
+	})
+	return d.Milliseconds(), err
 }
