@@ -70,7 +70,7 @@ func openBlock(tb testing.TB, dir string) *Block {
 func TestUpstreamBlocksHoldWhatTheySay(t *testing.T) {
 	for _, b := range sharedBlocks(t) {
 		var got Stats
-		eachChunk(t, b, func(c index.ChunkMeta, enc chunk.Encoding, data []byte) {
+		eachChunk(t, b, func(c index.ChunkMeta, enc chunk.Encoding, _ []byte) {
 			var cols storage.Columns
 			if err := b.Samples(c.Ref, &cols); err != nil {
 				t.Fatalf("%s: %v", b.Dir(), err)

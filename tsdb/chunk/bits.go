@@ -35,19 +35,6 @@ func appendBits(b []byte, free uint8, u uint64, n uint8) ([]byte, uint8) {
 	return b, uint8(size*8) - n
 }
 
-// appendVarint and appendUvarint append the byte-wise varint of encoding/binary at any bit position.
-func appendVarint(b []byte, free uint8, v int64) ([]byte, uint8) {
-	return appendUvarint(b, free, uint64(v)<<1^uint64(v>>63))
-}
-
-func appendUvarint(b []byte, free uint8, v uint64) ([]byte, uint8) {
-	for v >= 0x80 {
-		b, free = appendBits(b, free, v&0x7f|0x80, 8)
-		v >>= 7
-	}
-	return appendBits(b, free, v, 8)
-}
-
 // bitReader takes bits from the front of data. Reading beyond the end yields zeros and makes overrun report true, so
 // that callers check once for many reads.
 type bitReader struct {

@@ -83,8 +83,12 @@ func TestXORRoundTrip(t *testing.T) {
 
 func TestXORExtremes(t *testing.T) {
 	points := []point{
-		{math.MinInt64, math.Inf(1)}, {-1, math.Inf(-1)}, {0, math.NaN()}, {1, math.Copysign(0, -1)},
-		{1 << 62, math.MaxFloat64}, {math.MaxInt64, math.SmallestNonzeroFloat64},
+		{math.MinInt64, math.Inf(1)},
+		{-1, math.Inf(-1)},
+		{0, math.NaN()},
+		{1, math.Copysign(0, -1)},
+		{1 << 62, math.MaxFloat64},
+		{math.MaxInt64, math.SmallestNonzeroFloat64},
 	}
 	checkPoints(t, decodeAll(t, EncXOR, encodeXOR(points), math.MinInt64, math.MaxInt64), points)
 }

@@ -76,10 +76,7 @@ func TestSets(t *testing.T) {
 	for range 300 {
 		limit := uint32(1 + r.IntN(100_000))
 		a, b, c := random(r.IntN(500), limit), random(r.IntN(500), limit), random(r.IntN(5000), limit)
-		var both []uint32
-		for _, id := range slices.Concat(a, b) {
-			both = append(both, id)
-		}
+		both := slices.Concat(a, b)
 		slices.Sort(both)
 		both = slices.Compact(both)
 		sets := map[string]Postings{

@@ -117,12 +117,12 @@ func (r *Reader) ValueCount(name string) int {
 // EachPostings calls f with each value of name in order, and its series, until f returns false. The value shares the
 // index's memory: clone it to keep it.
 func (r *Reader) EachPostings(ctx context.Context, name string, f func(value string, p Postings) bool) error {
-	_, err := r.scan(ctx, name, "", nil, f)
+	_, err := r.scan(ctx, name, "", nil, func(value string, p stored) bool { return f(value, p) })
 	return err
 }
 
 // scan calls f for the values that start with prefix and match, and returns how many there were.
-func (r *Reader) scan(ctx context.Context, name, prefix string, match func(string) bool, f func(string, Postings) bool) (int, error) {
+func (r *Reader) scan(ctx context.Context, name, prefix string, match func(string) bool, f func(string, stored) bool) (int, error) {
 	n, ok := r.table.find(name)
 	if !ok {
 		return 0, nil
@@ -180,8 +180,8 @@ func (r *Reader) Postings(_ context.Context, name string, values ...string) (Pos
 // PostingsMatching returns the series whose value of name starts with prefix and matches.
 func (r *Reader) PostingsMatching(ctx context.Context, name, prefix string, match func(value string) bool) (Postings, error) {
 	var ids []uint32
-	var only Postings
-	matched, err := r.scan(ctx, name, prefix, match, func(_ string, p Postings) bool {
+	var only stored
+	matched, err := r.scan(ctx, name, prefix, match, func(_ string, p stored) bool {
 		only = p
 		ids = p.AppendTo(ids)
 		return len(ids) <= len(r.data)/seriesAlign
@@ -328,7 +328,7 @@ func (r *Reader) Chunks(id uint32, mint, maxt int64, dst []ChunkMeta) ([]ChunkMe
 	}
 	var c ChunkMeta
 	n := d.uvarint()
-	for i := uint64(0); i < n; i++ {
+	for i := range n {
 		if i == 0 {
 			c.MinTime = d.varint()
 			c.MaxTime = c.MinTime + int64(d.uvarint())
