@@ -1,0 +1,244 @@
+package scrape
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/narthex-io/narthex/storage/storagetest"
+)
+
+const oneTarget = `
+- job_name: j
+  static_configs: [{targets: ["h:1"]}]
+`
+
+func TestScrape(t *testing.T) {
+	inWorld(t, oneTarget, func(w *world) {
+		w.text("h:1", `a{x="1"} 1;b 2;a{job="mine"} 3`)
+		w.firstScrapes(1)
+		w.text("h:1", `a{x="1"} 4;b 5;a{job="mine"} 6;c 7`)
+		w.firstScrapes(1)
+		w.expect("a", `a{exported_job="mine", instance="h:1", job="j"} 0=3 10=6`, `a{instance="h:1", job="j", x="1"} 0=1 10=4`)
+		w.expect("b", `b{instance="h:1", job="j"} 0=2 10=5`)
+		w.expect("c", `c{instance="h:1", job="j"} 10=7`)
+		w.expect("up", `up{instance="h:1", job="j"} 0=1 10=1`)
+		w.expect("scrape_",
+			`scrape_duration_seconds{instance="h:1", job="j"} 0=0 10=0`,
+			`scrape_samples_post_metric_relabeling{instance="h:1", job="j"} 0=3 10=4`,
+			`scrape_samples_scraped{instance="h:1", job="j"} 0=3 10=4`,
+			`scrape_series_added{instance="h:1", job="j"} 0=3 10=1`)
+		if s := w.onlyTarget(); s.Health != HealthGood || s.LastError != "" || s.URL != "http://h:1/metrics" || s.LastScrape.IsZero() {
+			w.Errorf("status %+v", s)
+		}
+	})
+}
+
+func TestRequestHeaders(t *testing.T) {
+	inWorld(t, `
+- job_name: j
+  scrape_timeout: 1s500ms
+  static_configs: [{targets: ["h:1"]}]
+`, func(w *world) {
+		w.text("h:1", "a 1")
+		w.firstScrapes(1)
+		h := w.targets.requests[0].header
+		const accept = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6," +
+			"application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4," +
+			"text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+		for name, want := range map[string]string{
+			"Accept": accept, "Accept-Encoding": "gzip", "X-Prometheus-Scrape-Timeout-Seconds": "1.5",
+		} {
+			if got := h.Get(name); got != want {
+				w.Errorf("%s: got %q, want %q", name, got, want)
+			}
+		}
+	})
+}
+
+func TestStaleness(t *testing.T) {
+	t.Run("series gone and back", func(t *testing.T) {
+		inWorld(t, oneTarget, func(w *world) {
+			for _, body := range []string{"a 1;b 1", "b 2", "b 3", "a 4;b 4"} {
+				w.text("h:1", body)
+				w.firstScrapes(1)
+			}
+			w.expect("a", `a{instance="h:1", job="j"} 0=1 10=stale 30=4`)
+			w.expect("b", `b{instance="h:1", job="j"} 0=1 10=2 20=3 30=4`)
+		})
+	})
+	t.Run("scrape failed", func(t *testing.T) {
+		inWorld(t, oneTarget, func(w *world) {
+			w.text("h:1", "a 1;b 1")
+			w.firstScrapes(1)
+			w.text("h:1", "a 2;b")
+			w.firstScrapes(2)
+			w.text("h:1", "a 4;b 4")
+			w.firstScrapes(1)
+			w.expect("a", `a{instance="h:1", job="j"} 0=1 10=stale 30=4`)
+			w.expect("b", `b{instance="h:1", job="j"} 0=1 10=stale 30=4`)
+			w.expect("up", `up{instance="h:1", job="j"} 0=1 10=0 20=0 30=1`)
+			w.expect("scrape_samples_scraped", `scrape_samples_scraped{instance="h:1", job="j"} 0=2 10=1 20=1 30=2`)
+		})
+	})
+	t.Run("target gone", func(t *testing.T) {
+		inWorld(t, oneTarget, func(w *world) {
+			w.text("h:1", "a 1")
+			w.firstScrapes(1)
+			w.configure("- job_name: j\n")
+			w.wait(15 * time.Second)
+			w.expect("a", `a{instance="h:1", job="j"} 0=1`)
+			w.wait(10 * time.Second)
+			w.expect("a", `a{instance="h:1", job="j"} 0=1 10=stale`)
+			w.expect("up", `up{instance="h:1", job="j"} 0=1 10=stale`)
+			if n := len(w.m.pools["j"].loops); n != 0 {
+				w.Errorf("%d loops are left", n)
+			}
+		})
+	})
+	t.Run("target back in time", func(t *testing.T) {
+		inWorld(t, oneTarget, func(w *world) {
+			w.text("h:1", "a 1")
+			w.firstScrapes(1)
+			w.configure("- job_name: j\n")
+			w.wait(15 * time.Second)
+			w.configure(oneTarget)
+			w.wait(20 * time.Second)
+			w.expect("a", `a{instance="h:1", job="j"} 0=1 20=1 30=1`)
+		})
+	})
+	t.Run("job gone", func(t *testing.T) {
+		inWorld(t, oneTarget, func(w *world) {
+			w.text("h:1", "a 1")
+			w.firstScrapes(1)
+			w.configure("- job_name: other\n")
+			if names := w.m.Pools(); !slices.Equal(names, []string{"other"}) {
+				w.Errorf("pools %v", names)
+			}
+			w.wait(30 * time.Second)
+			w.expect("a", `a{instance="h:1", job="j"} 0=1 10=stale`)
+			if len(w.m.pools) != 1 {
+				w.Errorf("the pool of a job that is gone is kept")
+			}
+		})
+	})
+	t.Run("shutdown", func(t *testing.T) {
+		inWorld(t, oneTarget, func(w *world) {
+			w.text("h:1", "a 1")
+			w.firstScrapes(1)
+			w.stop()
+			w.expect("a", `a{instance="h:1", job="j"} 0=1`)
+			w.expect("up", `up{instance="h:1", job="j"} 0=1`)
+		})
+	})
+	t.Run("timestamps of their own", func(t *testing.T) {
+		for config, want := range map[string]string{
+			"":                                   `a{instance="h:1", job="j"} 5=1`,
+			"  track_timestamps_staleness: true": `a{instance="h:1", job="j"} 5=1 10=stale`,
+			"  honor_timestamps: false":          `a{instance="h:1", job="j"} 0=1 10=stale`,
+		} {
+			inWorld(t, oneTarget+config, func(w *world) {
+				w.serve("h:1", func(*http.Request) (*http.Response, error) {
+					at := time.Now().Add(5 * time.Second).UnixMilli()
+					return answer("text/plain", "a 1 "+fmtInt(at)+"\n"), nil
+				})
+				w.firstScrapes(1)
+				w.text("h:1", "b 1")
+				w.firstScrapes(1)
+				w.expect("a", want)
+			})
+		}
+	})
+}
+
+func TestForgottenSeries(t *testing.T) {
+	inWorld(t, oneTarget, func(w *world) {
+		w.text("h:1", "a 1;b 1")
+		w.firstScrapes(1)
+		w.store.Reset()
+		w.text("h:1", "a 2")
+		w.firstScrapes(1)
+		w.expect("a", `a{instance="h:1", job="j"} 0=2`)
+		w.expect("b")
+		w.expect("up", `up{instance="h:1", job="j"} 0=1`)
+	})
+}
+
+func TestDuplicates(t *testing.T) {
+	inWorld(t, oneTarget, func(w *world) {
+		w.text("h:1", "a 1;a 2;b 1;b 1")
+		w.firstScrapes(2)
+		w.expect("a", `a{instance="h:1", job="j"} 0=1 10=1`)
+		w.expect("scrape_samples_post", `scrape_samples_post_metric_relabeling{instance="h:1", job="j"} 0=4 10=4`)
+		if got := w.counter("prometheus_target_scrapes_sample_duplicate_timestamp_total"); got != 4 {
+			w.Errorf("%v duplicates counted, want 4", got)
+		}
+	})
+}
+
+func TestOpenMetrics(t *testing.T) {
+	inWorld(t, oneTarget, func(w *world) {
+		w.serve("h:1", func(*http.Request) (*http.Response, error) {
+			return answer("application/openmetrics-text; version=1.0.0; charset=utf-8",
+				"# TYPE a counter\n# UNIT a_seconds seconds\n# HELP a Say \\\"a\\\".\na_total 1 # {trace=\"x\"} 0.5\n# EOF\n"), nil
+		})
+		w.firstScrapes(1)
+		w.expect("a", `a_total{instance="h:1", job="j"} 0=1`)
+		meta := w.m.Metadata()
+		if len(meta) != 1 || len(meta[0].Metrics) != 2 || meta[0].Metrics[0].Help != `Say "a".` || meta[0].Metrics[1].Unit != "seconds" {
+			w.Errorf("metadata %+v", meta)
+		}
+	})
+}
+
+func TestExporterPlugin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fails := false
+		w := newWorld(t, storagetest.NewStore(), exporterFunc(func(_ context.Context, out io.Writer) error {
+			if fails {
+				return io.ErrClosedPipe
+			}
+			_, err := io.WriteString(out, "a 1\n")
+			return err
+		}))
+		w.configure(`
+- job_name: node
+  exporters: [{plugin: exporter-node, config: {known: true}, labels: {zone: a}}]
+  relabel_configs: [{source_labels: [zone], target_label: region}]
+- job_name: other
+  exporters: [{plugin: exporter-other}]
+`)
+		w.run()
+		w.firstScrapes(1)
+		fails = true
+		w.firstScrapes(1)
+		w.expect("a", `a{instance="exporter-node", job="node", region="a", zone="a"} 0=1 10=stale`)
+		all := w.m.Targets()
+		if len(all) != 2 || all[0].URL != "plugin://exporter-node/metrics" || all[1].LastError != "exporter plugin exporter-other is not running" ||
+			!strings.Contains(all[0].LastError, "exporter plugin exporter-node: io:") {
+			t.Errorf("targets %+v", all)
+		}
+		w.stop()
+	})
+}
+
+func TestSlowTarget(t *testing.T) {
+	inWorld(t, oneTarget+"  scrape_timeout: 2s\n", func(w *world) {
+		w.serve("h:1", func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		w.firstScrapes(2)
+		w.wait(2 * time.Second)
+		w.expect("up", `up{instance="h:1", job="j"} 0=0 10=0`)
+		w.expect("scrape_duration", `scrape_duration_seconds{instance="h:1", job="j"} 0=2 10=2`)
+		if got := w.onlyTarget().LastError; !strings.HasPrefix(got, "no complete answer within the scrape timeout of 2s: Get ") {
+			w.Errorf("last error %q", got)
+		}
+	})
+}
