@@ -12,7 +12,7 @@ import (
 
 // observation is what Prometheus makes of a text, as it was observed from outside: testdata/upstream.jsonl.
 type observation struct {
-	// Mode is what the text is parsed as: expr with all features on, default with none, selector or metric.
+	// Mode is what the text is parsed as: expr with all features on, default with none, selector, metric or series.
 	Mode, Input string
 	Error       string
 	ErrorPos    [2]int
@@ -73,6 +73,12 @@ func observe(mode, input string) observation {
 	case "metric":
 		ls, parseErr := p.ParseMetric(input)
 		o.Text, err = ls.String(), parseErr
+	case "series":
+		ls, values, parseErr := p.ParseSeriesDesc(input)
+		o.Text, err = ls.String(), parseErr
+		for _, v := range values {
+			o.Text += describe(v)
+		}
 	default:
 		e, parseErr := p.ParseExpr(input)
 		if err = parseErr; err == nil {
@@ -90,6 +96,21 @@ func observe(mode, input string) observation {
 		o.Pretty = ""
 	}
 	return o
+}
+
+func describe(v SequenceValue) string {
+	text := fmt.Sprintf(" %v", v.Value)
+	if h := v.Histogram; h != nil {
+		text = fmt.Sprintf(" {%d %d %v %v %v %v %v%v%v%v%v}", h.CounterResetHint, h.Schema, h.ZeroThreshold, h.ZeroCount,
+			h.Count, h.Sum, h.PositiveSpans, h.PositiveBuckets, h.NegativeSpans, h.NegativeBuckets, h.CustomValues)
+	}
+	if v.Omitted {
+		text = " _"
+	}
+	if v.CounterResetHintSet {
+		text += "!"
+	}
+	return text
 }
 
 func nodes(root Expr) []string {
@@ -120,26 +141,38 @@ func intendedDifferences() map[string]string {
 		bounds    = "a time that does not fit is an error, not some other time"
 		closing   = "the position ends where the modifier does, not at the parenthesis behind it"
 		without   = "without is a label name like any other keyword"
+		compact   = "sums of histograms have no empty buckets"
+		lenient   = "blanks and empty lists do no harm in a histogram"
+		integer   = "the message names what is wrong"
 		lastLabel = "a label set holds a name once"
 	)
 	return map[string]string{
-		"foo[0.0001]":               finer,
-		"foo[0.0005]":               finer,
-		"a[1:0.0001]":               finer,
-		"info(foo, {})":             emptyInfo,
-		"info(rate(foo[5m]), {})":   emptyInfo,
-		"info(foo, {}) + 1":         emptyInfo,
-		"info(foo,{} offset 5m)":    emptyInfo,
-		"foo[range():1m]":           colon,
-		"a[step():]":                colon,
-		"a[step():5m]":              colon,
-		"a[step():step()]":          colon,
-		"a[range() : 5m]":           colon,
-		"a[(range()):5m]":           colon,
-		"a[STEP():5m]":              colon,
-		"foo[-step():1m]":           colon,
-		"sum without(without) (x)":  without,
-		"sum by(without, by) (x)":   without,
+		"foo[0.0001]":              finer,
+		"foo[0.0005]":              finer,
+		"a[1:0.0001]":              finer,
+		"info(foo, {})":            emptyInfo,
+		"info(rate(foo[5m]), {})":  emptyInfo,
+		"info(foo, {}) + 1":        emptyInfo,
+		"info(foo,{} offset 5m)":   emptyInfo,
+		"foo[range():1m]":          colon,
+		"a[step():]":               colon,
+		"a[step():5m]":             colon,
+		"a[step():step()]":         colon,
+		"a[range() : 5m]":          colon,
+		"a[(range()):5m]":          colon,
+		"a[STEP():5m]":             colon,
+		"foo[-step():1m]":          colon,
+		"sum without(without) (x)": without,
+		"sum by(without, by) (x)":  without,
+		"foo {{count:3 buckets:[1 1 1]}}-{{count:1 buckets:[1]}}x2": compact,
+		"foo {{buckets:[1 0 0 2]}}+{{buckets:[0 1]}}x2":             compact,
+		"foo {{ sum:1 }}":           lenient,
+		"foo {{buckets:[]}}":        lenient,
+		"foo {{buckets:[ 1 2 ]}}":   lenient,
+		" 1":                        "a series may have no labels and no braces",
+		"foo {{schema:1.5}}":        integer,
+		"foo {{offset:1.5}}":        integer,
+		`foo {{count:"a"}}`:         integer,
 		"foo @ 9223372036854775":    bounds,
 		"foo @ 9223372036854776":    bounds,
 		"foo @ -9223372036854775":   bounds,
