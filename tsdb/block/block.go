@@ -50,6 +50,9 @@ type Block struct {
 	segments *segments
 	mapped   *mmap.File
 
+	// scratch holds builders for the labels of series.
+	scratch sync.Pool
+
 	mu         sync.Mutex
 	meta       Meta
 	tombstones Tombstones

@@ -181,8 +181,12 @@ type series struct {
 
 // Labels makes the labels. The entry was checked when the set came to it, so that it can't fail any more.
 func (s *series) Labels() labels.Labels {
-	var b labels.ScratchBuilder
-	ls, err := s.q.block.index.Labels(s.id, &b)
+	b, ok := s.q.block.scratch.Get().(*labels.ScratchBuilder)
+	if !ok {
+		b = &labels.ScratchBuilder{}
+	}
+	defer s.q.block.scratch.Put(b)
+	ls, err := s.q.block.index.Labels(s.id, b)
 	if err != nil {
 		return labels.EmptyLabels()
 	}

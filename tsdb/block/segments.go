@@ -92,30 +92,31 @@ func (s *segments) size() int64 {
 
 // chunk returns the encoding and the bytes of a chunk, which belong to the mapping.
 func (s *segments) chunk(ref uint64) (chunk.Encoding, []byte, error) {
-	number := ref >> 32
+	number, offset := ref>>32, uint32(ref)
 	if number >= uint64(len(s.files)) {
 		return 0, nil, fmt.Errorf("%w: chunk %#x lies in segment %d of %d", ErrCorrupt, ref, number+1, len(s.files))
 	}
-	return chunkAt(segmentName(s.dir, int(number)+1), s.files[number].Bytes(), uint32(ref))
+	enc, data, damage := chunkAt(s.files[number].Bytes(), offset)
+	if damage != "" {
+		return 0, nil, fmt.Errorf("%w: %s: chunk at offset %d %s", ErrCorrupt, segmentName(s.dir, int(number)+1), offset, damage)
+	}
+	return enc, data, nil
 }
 
-// chunkAt returns the chunk at an offset of the named segment.
-func chunkAt(name string, b []byte, offset uint32) (chunk.Encoding, []byte, error) {
-	fail := func(reason string) (chunk.Encoding, []byte, error) {
-		return 0, nil, fmt.Errorf("%w: %s: chunk at offset %d %s", ErrCorrupt, name, offset, reason)
-	}
+// chunkAt returns the chunk at an offset of a segment, or what is wrong with it.
+func chunkAt(b []byte, offset uint32) (enc chunk.Encoding, data []byte, damage string) {
 	if offset < segmentHeader || uint64(offset) >= uint64(len(b)) {
-		return fail(fmt.Sprintf("lies outside of the %d bytes", len(b)))
+		return 0, nil, fmt.Sprintf("lies outside of the %d bytes", len(b))
 	}
 	size, n := binary.Uvarint(b[offset:])
 	rest := b[uint64(offset)+uint64(max(n, 0)):]
 	if n <= 0 || size >= uint64(len(rest)) || uint64(len(rest))-size < 1+crc32.Size {
-		return fail("reaches beyond the file")
+		return 0, nil, "reaches beyond the file"
 	}
 	if crc32.Checksum(rest[:1+size], castagnoli()) != binary.BigEndian.Uint32(rest[1+size:]) {
-		return fail("has a checksum that does not match")
+		return 0, nil, "has a checksum that does not match"
 	}
-	return chunk.Encoding(rest[0]), rest[1 : 1+size], nil
+	return chunk.Encoding(rest[0]), rest[1 : 1+size : 1+size], ""
 }
 
 // segmentWriter writes chunks into a folder, one segment after another.

@@ -45,7 +45,7 @@ func TestPostingsForMatchers(t *testing.T) {
 		}
 	}
 	random := rand.New(rand.NewPCG(3, 4))
-	for i := range 3000 {
+	for i := range 1000 {
 		set := make([]*labels.Matcher, 2+random.IntN(3))
 		for k := range set {
 			set[k] = ms[random.IntN(len(ms))]
