@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,14 +175,13 @@ func TestStorageFailure(t *testing.T) {
 	inWorld(t, oneTarget, func(w *world) {
 		w.text("h:1", "a 1;b 1")
 		w.firstScrapes(1)
-		broken := &failingStorage{Appendable: w.m.env.Storage}
-		w.m.env.Storage = broken
+		w.full.Store(true)
 		w.text("h:1", "a 2")
 		w.firstScrapes(1)
 		if s := w.onlyTarget(); s.Health != HealthBad || !strings.Contains(s.LastError, "disk full") {
 			w.Errorf("status %+v", s)
 		}
-		w.m.env.Storage = broken.Appendable
+		w.full.Store(false)
 		w.firstScrapes(1)
 		w.expect("a", `a{instance="h:1", job="j"} 0=1 20=2`)
 		w.expect("b", `b{instance="h:1", job="j"} 0=1 20=stale`)
@@ -190,13 +190,22 @@ func TestStorageFailure(t *testing.T) {
 
 var errDisk = errors.New("disk full")
 
-// failingStorage cannot commit.
-type failingStorage struct{ storage.Appendable }
+// sometimesFull is a storage that cannot commit while full is set.
+type sometimesFull struct {
+	storage.Appendable
+	full *atomic.Bool
+}
 
-type failingAppender struct{ storage.Appender }
+type maybeFull struct {
+	storage.Appender
+	full *atomic.Bool
+}
 
-func (s *failingStorage) Appender() storage.Appender { return failingAppender{s.Appendable.Appender()} }
+func (s sometimesFull) Appender() storage.Appender { return maybeFull{s.Appendable.Appender(), s.full} }
 
-func (a failingAppender) Commit(context.Context) error {
-	return errors.Join(errDisk, a.Rollback())
+func (a maybeFull) Commit(ctx context.Context) error {
+	if a.full.Load() {
+		return errors.Join(errDisk, a.Rollback())
+	}
+	return a.Appender.Commit(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,9 +199,9 @@ func TestOpenMetrics(t *testing.T) {
 
 func TestExporterPlugin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fails := false
+		var fails atomic.Bool
 		w := newWorld(t, storagetest.NewStore(), exporterFunc(func(_ context.Context, out io.Writer) error {
-			if fails {
+			if fails.Load() {
 				return io.ErrClosedPipe
 			}
 			_, err := io.WriteString(out, "a 1\n")
@@ -215,7 +216,7 @@ func TestExporterPlugin(t *testing.T) {
 `)
 		w.run()
 		w.firstScrapes(1)
-		fails = true
+		fails.Store(true)
 		w.firstScrapes(1)
 		w.expect("a", `a{instance="exporter-node", job="node", region="a", zone="a"} 0=1 10=stale`)
 		all := w.m.Targets()

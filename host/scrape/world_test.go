@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +42,8 @@ type world struct {
 	updates chan map[string][]sdk.Group
 	stop    func()
 	targets targets
+	// full makes commits fail.
+	full atomic.Bool
 }
 
 // targets is the network: what is served at each host.
@@ -124,7 +127,7 @@ func newWorld(t *testing.T, store *storagetest.Store, exporters Exporters) *worl
 	w.targets.serve = map[string]func(*http.Request) (*http.Response, error){}
 	var err error
 	w.m, err = New(Options{
-		Log: slog.New(slog.DiscardHandler), Registerer: w.reg, Storage: store, Exporters: exporters,
+		Log: slog.New(slog.DiscardHandler), Registerer: w.reg, Storage: sometimesFull{store, &w.full}, Exporters: exporters,
 		Hostname: "host", TimestampTolerance: 2 * time.Millisecond,
 		NewClient: func(string, httpconfig.HTTPClientConfig) (*http.Client, error) {
 			return &http.Client{Transport: &w.targets}, nil

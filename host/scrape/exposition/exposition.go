@@ -129,25 +129,27 @@ func (s *Scanner) errorf(format string, args ...any) error {
 	}
 }
 
+// metricTypes are the types of each format by their names.
+var metricTypes = [...]map[string]sample.MetricType{ //nolint:gochecknoglobals // Constant table.
+	Text: {
+		"counter": sample.TypeCounter, "gauge": sample.TypeGauge, "histogram": sample.TypeHistogram,
+		"summary": sample.TypeSummary, "untyped": sample.TypeUnknown,
+	},
+	OpenMetrics: {
+		"counter": sample.TypeCounter, "gauge": sample.TypeGauge, "histogram": sample.TypeHistogram,
+		"summary": sample.TypeSummary, "unknown": sample.TypeUnknown, "info": sample.TypeInfo,
+		"stateset": sample.TypeStateset, "gaugehistogram": sample.TypeGaugeHistogram,
+	},
+}
+
 // setType handles the text of a TYPE line.
 func (s *Scanner) setType() error {
-	switch string(s.text) {
-	case "counter", "gauge", "histogram", "summary":
-		s.metricType = sample.MetricType(s.text)
-	case "untyped":
-		if s.format == OpenMetrics {
-			return s.errorf("invalid metric type %q", s.text)
-		}
-		s.metricType = sample.TypeUnknown
-	case "unknown", "info", "stateset", "gaugehistogram":
-		if s.format == Text {
-			return s.errorf("invalid metric type %q", s.text)
-		}
-		s.metricType = sample.MetricType(s.text)
-	default:
+	metricType, ok := metricTypes[s.format][string(s.text)]
+	if !ok {
 		return s.errorf("invalid metric type %q", s.text)
 	}
-	switch s.metricType {
+	s.metricType = metricType
+	switch metricType {
 	case sample.TypeHistogram:
 		s.rounding = RoundBuckets
 	case sample.TypeSummary:
@@ -172,12 +174,17 @@ func parseFloat(b []byte) (float64, bool) {
 	if f, ok := parseShortFloat(b); ok {
 		return f, true
 	}
-	if bytes.ContainsAny(b, "pP_") {
-		return 0, false
+	for _, c := range b {
+		if c == 'p' || c == 'P' || c == '_' {
+			return 0, false
+		}
 	}
 	f, err := strconv.ParseFloat(bytesAsString(b), 64)
 	return f, err == nil
 }
+
+// maxExactDigits is how many decimal digits a float64 holds whatever they are.
+const maxExactDigits = 15
 
 // parseShortFloat is the fast path: decimal digits whose number and power of ten are exact as float64, so that one
 // multiplication or division gives the correctly rounded result. BenchmarkFloat compares it with strconv.
@@ -194,13 +201,13 @@ func parseShortFloat(b []byte) (float64, bool) {
 		digits++
 	}
 	if i < len(b) && b[i] == '.' {
-		for i++; i < len(b) && isDigit(b[i]); i++ {
+		for i++; i < len(b) && isDigit(b[i]) && digits <= maxExactDigits; i++ {
 			mantissa = mantissa*10 + uint64(b[i]-'0')
 			digits++
 			exponent--
 		}
 	}
-	if digits == 0 || digits > 15 {
+	if digits == 0 || digits > maxExactDigits {
 		return 0, false
 	}
 	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
