@@ -164,7 +164,7 @@ func (g *Global) complete(expand func(string) string) error {
 		errs = append(errs, notYet("query_log_file", "the query log"))
 	}
 	for name, value := range g.ExternalLabels {
-		if !model.LabelName(name).IsValid() || name == labels.MetricName {
+		if !model.UTF8Validation.IsValidLabelName(name) || name == labels.MetricName {
 			errs = append(errs, strictyaml.At("external_labels."+name, fmt.Errorf("%q is not a valid label name", name)))
 		}
 		g.ExternalLabels[name] = expand(value)

@@ -8,6 +8,7 @@ package strictyaml
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -48,15 +49,14 @@ func At(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // looks at this error alone
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, e := range joined.Unwrap() {
 			all = append(all, At(path, e))
 		}
 		return errors.Join(all...)
 	}
-	var inner *Error
-	if errors.As(err, &inner) {
+	if inner, ok := errors.AsType[*Error](err); ok {
 		return &Error{Line: inner.Line, Path: Join(path, inner.Path), Err: inner.Err}
 	}
 	return &Error{Path: path, Err: err}
@@ -224,8 +224,7 @@ func decodeItself(node *yaml.Node, v reflect.Value, path string) error {
 	if err == nil {
 		return nil
 	}
-	var own *Error
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*Error](err); ok {
 		return At(path, own)
 	}
 	line := node.Line
@@ -366,9 +365,7 @@ func fieldsOf(v reflect.Value) (fields map[string]reflect.Value, rest reflect.Va
 				continue
 			}
 			inner, innerRest := fieldsOf(v.Field(i))
-			for n, f := range inner {
-				fields[n] = f
-			}
+			maps.Copy(fields, inner)
 			if innerRest.IsValid() {
 				rest = innerRest
 			}

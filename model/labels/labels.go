@@ -8,6 +8,7 @@ package labels
 import (
 	"encoding/json"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -215,11 +216,7 @@ func (ls Labels) String() string {
 
 // Map returns the set as a new map.
 func (ls Labels) Map() map[string]string {
-	m := make(map[string]string, ls.Len())
-	for name, value := range ls.All() {
-		m[name] = value
-	}
-	return m
+	return maps.Collect(ls.All())
 }
 
 // MarshalJSON encodes the set as an object.

@@ -226,8 +226,7 @@ func (a *api) succeed(w http.ResponseWriter, ans *answer) {
 
 func (a *api) fail(w http.ResponseWriter, err error) {
 	kind := typeInternal
-	var e *apiError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*apiError](err); ok {
 		kind = e.kind
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -11,7 +11,7 @@ import (
 	"github.com/narthex-io/narthex/promql"
 )
 
-func encoded(t testing.TB, v promql.Value) string {
+func encoded(t *testing.T, v promql.Value) string {
 	t.Helper()
 	var b bytes.Buffer
 	e := newEncoder(&b)
