@@ -33,18 +33,15 @@ func (h httpClient) Do(ctx context.Context, r sdk.Request) (*sdk.Response, error
 	}
 	b := &body{ctx: ctx, g: h.g, id: id, answers: answers}
 	if err := h.g.conn.Send(wire.Frame{Type: wire.HTTPRequest, ID: id, Payload: payload}); err != nil {
-		b.finish(err, false)
-		return nil, err
+		return nil, b.finish(err, false)
 	}
 	f, err := await(ctx, answers)
 	if err != nil {
-		b.finish(err, true)
-		return nil, err
+		return nil, b.finish(err, true)
 	}
 	resp, err := decodeResponse(f)
 	if err != nil {
-		b.finish(err, f.Type != wire.HTTPError)
-		return nil, err
+		return nil, b.finish(err, f.Type != wire.HTTPError)
 	}
 	resp.Body = b
 	return resp, nil
@@ -139,7 +136,7 @@ func (b *body) failed() error {
 	return b.err
 }
 
-// finish ends the request and remembers why. tell says whether the host has to hear of it.
+// finish ends the request, and remembers and returns why. tell says whether the host has to hear of it.
 func (b *body) finish(err error, tell bool) error {
 	b.mu.Lock()
 	if b.err == nil {

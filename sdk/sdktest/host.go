@@ -53,7 +53,7 @@ func (*Host) Do(ctx context.Context, r sdk.Request) (*sdk.Response, error) {
 	if r.Header != nil {
 		req.Header = r.Header
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:bodyclose // the plugin closes it
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ type Case struct {
 
 // Run tries everything that a host relies on.
 func Run(t *testing.T, c Case) {
+	t.Helper()
 	if c.Patience == 0 {
 		c.Patience = 10 * time.Second
 	}
@@ -163,7 +164,8 @@ func (c Case) discovery(t *testing.T) {
 	for {
 		select {
 		case <-updates: // may still be on the way
-		case <-ended:
+		case err := <-ended:
+			t.Logf("Run returned: %v", err) // nil, or any error, when it was told to stop
 			return
 		case <-late:
 			t.Fatal("Run does not return when its context is done")

@@ -72,7 +72,7 @@ func TestDeriveErrors(t *testing.T) {
 func TestZeroSetRefuses(t *testing.T) {
 	var s grant.Set
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/", nil)
-	_, err := s.HTTP.Do(r) //nolint:bodyclose // there is none
+	_, err := s.HTTP.Do(r)
 	refused(t, err)
 	_, err = s.Files.ReadFile("/etc/passwd")
 	refused(t, err)

@@ -11,8 +11,12 @@ import (
 	"time"
 )
 
-// idleTimeout is how long the plain transport keeps a connection that nobody uses.
-const idleTimeout = 90 * time.Second
+// The plain transport's patience. There is no limit for an answer: waiting for changes takes as long as it takes, and
+// the guest can give up.
+const (
+	connectTimeout = 10 * time.Second
+	idleTimeout    = 90 * time.Second
+)
 
 // HTTP sends requests to granted origins. It is safe for concurrent use.
 type HTTP struct {
@@ -28,7 +32,12 @@ type HTTP struct {
 // redirects included, passes it; and so an origin gets only the credentials that are meant for it.
 func NewHTTP(urls, explicit []string, client *http.Client, plain http.RoundTripper) (*HTTP, error) {
 	if plain == nil {
-		plain = &http.Transport{MaxIdleConnsPerHost: 2, IdleConnTimeout: idleTimeout, ForceAttemptHTTP2: true}
+		plain = &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
+			TLSHandshakeTimeout: connectTimeout,
+			IdleConnTimeout:     idleTimeout,
+			ForceAttemptHTTP2:   true,
+		}
 	}
 	inner := plain
 	copied := http.Client{}

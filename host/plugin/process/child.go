@@ -32,7 +32,7 @@ type child struct {
 }
 
 func newChild(path string, env []string) *child {
-	cmd := exec.Command(path) //nolint:noctx // the child's life is not that of the call which starts it
+	cmd := exec.Command(path)
 	cmd.Env = env
 	cmd.SysProcAttr = processAttributes()
 	return &child{cmd: cmd, exited: make(chan struct{})}

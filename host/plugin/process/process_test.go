@@ -25,7 +25,7 @@ import (
 	"github.com/narthex-io/narthex/sdk"
 )
 
-//nolint:gochecknoglobals // built once for the test binary
+// guests are built once for the test binary.
 var guests *runtimetest.Guests
 
 // hostOf names the variable that turns the test binary into a host of the guest that it names.
@@ -179,7 +179,7 @@ func TestNotAPlugin(t *testing.T) {
 	dir := t.TempDir()
 	script := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil { //nolint:gosec // it must be executable
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
 		return path

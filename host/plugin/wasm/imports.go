@@ -64,7 +64,7 @@ func nxRecv(ctx context.Context, m api.Module, ptr, capacity uint32, timeoutMill
 	if !ok {
 		return -errnoFault
 	}
-	return int32(i.queue.readFrame(view)) //nolint:gosec // a frame is smaller than 2 GiB
+	return int32(i.queue.readFrame(view))
 }
 
 // stop ends a guest whose context is done, from inside an import.
@@ -147,7 +147,7 @@ func planWait(subs []byte) wait {
 }
 
 func relative(sub []byte) time.Duration {
-	return time.Duration(min(binary.LittleEndian.Uint64(sub[subTimeoutOffset:]), 1<<62)) //nolint:gosec // bounded
+	return time.Duration(min(binary.LittleEndian.Uint64(sub[subTimeoutOffset:]), 1<<62))
 }
 
 func isAbsolute(sub []byte) bool {

@@ -36,7 +36,7 @@ func inspect(code []byte, memoryBytes uint64) error {
 			return errTruncated
 		}
 		body := rest[1+n:][:size]
-		rest = rest[1+n+int(size):] //nolint:gosec // bounded above
+		rest = rest[1+n+int(size):]
 		var err error
 		switch id {
 		case sectionTable:

@@ -18,7 +18,7 @@ import (
 	"github.com/narthex-io/narthex/sdk"
 )
 
-//nolint:gochecknoglobals // built once for the test binary
+// guests are built once for the test binary.
 var guests *runtimetest.Guests
 
 func TestMain(m *testing.M) {

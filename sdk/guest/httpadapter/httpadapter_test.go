@@ -18,7 +18,7 @@ func (f fake) Do(_ context.Context, r sdk.Request) (*sdk.Response, error) { retu
 
 func TestRoundTrip(t *testing.T) {
 	client := httpadapter.Client(fake(func(r sdk.Request) (*sdk.Response, error) {
-		if r.Method != "POST" || r.URL != "http://api/x?y=1" || string(r.Body) != "ping" || r.Header["Content-Type"][0] != "text/plain" {
+		if r.Method != http.MethodPost || r.URL != "http://api/x?y=1" || string(r.Body) != "ping" || r.Header["Content-Type"][0] != "text/plain" {
 			t.Errorf("request %+v", r)
 		}
 		return &sdk.Response{

@@ -62,7 +62,7 @@ func (s Suite) faults(t *testing.T) {
 			return len(p), nil
 		}), nil)
 		log := session.NewLog(slog.New(handler), session.LogLimits{})
-		one := Suite{Start: func(tb testing.TB, _ io.Writer) session.Transport { return s.Start(tb, log) }}
+		one := s.withLog(log)
 		sess := one.Open(t, sdk.KindExporter, kitchen.Config{Do: "log-flood", Size: 20_000})
 		want(t, sess, "")
 		if err := sess.Close(t.Context()); err != nil {

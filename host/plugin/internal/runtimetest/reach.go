@@ -206,6 +206,7 @@ func (s Suite) files(t *testing.T) {
 
 // watch changes a file in every way, beginning with the appearance of its folder.
 func (s Suite) watch(t *testing.T, path string) {
+	t.Helper()
 	sess := s.Open(t, sdk.KindDiscovery, kitchen.Config{Do: "watch", Path: path})
 	ctx, cancel := context.WithCancel(t.Context())
 	updates := make(chan []sdk.Group)

@@ -29,14 +29,26 @@ type Suite struct {
 
 // Run runs everything that every transport must show.
 func Run(t *testing.T, s Suite) {
+	t.Helper()
 	t.Run("calls", s.calls)
 	t.Run("http", s.http)
 	t.Run("files", s.files)
 	t.Run("discovery", s.discovery)
 	t.Run("lifecycle", s.lifecycle)
+	t.Run("conformance", s.conformance)
 	if s.Killable {
 		t.Run("faults", s.faults)
 	}
+}
+
+// withLog returns s with guests that log to w.
+func (s Suite) withLog(w io.Writer) Suite {
+	start := s.Start
+	s.Start = func(tb testing.TB, _ io.Writer) session.Transport {
+		tb.Helper()
+		return start(tb, w)
+	}
+	return s
 }
 
 // Open opens a session with a guest that does what c says. The test's end closes it.
@@ -191,7 +203,7 @@ func (s Suite) calls(t *testing.T) {
 			return lines.Write(p)
 		}), nil)).With("plugin", "kitchen")
 		log := session.NewLog(record, session.LogLimits{})
-		one := Suite{Start: func(tb testing.TB, _ io.Writer) session.Transport { return s.Start(tb, log) }}
+		one := s.withLog(log)
 		sess := one.Open(t, sdk.KindExporter, kitchen.Config{Do: "log"})
 		want(t, sess, "")
 		eventually(t, func() bool {
@@ -243,7 +255,7 @@ func (s Suite) discovery(t *testing.T) {
 		go func() { ended <- sess.Discovery().Run(ctx, updates) }()
 		receive(t, updates)
 		cancel()
-		<-ended
+		wantError(t, <-ended, "context canceled")
 	})
 	t.Run("back-pressure", func(t *testing.T) {
 		sess := s.Open(t, sdk.KindDiscovery, kitchen.Config{Do: "flood"})
