@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -104,6 +105,9 @@ func (a *api) matcherParams(r *http.Request) ([][]*labels.Matcher, error) {
 		ms, err := a.Parser.ParseMetricSelector(text)
 		if err != nil {
 			return nil, invalid("match[]", err)
+		}
+		if !slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return !m.Matches("") }) {
+			return nil, invalid("match[]", errors.New("match[] must contain at least one non-empty matcher"))
 		}
 		sets = append(sets, ms)
 	}
