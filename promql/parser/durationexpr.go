@@ -38,6 +38,7 @@ func (p *durationParser) binary(lowest int) Expr {
 		if !ok {
 			break
 		}
+		p.lengthen()
 		sign := p.take()
 		next := precedence(sign.op) + 1
 		if sign.op == OpPow {

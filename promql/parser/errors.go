@@ -1,7 +1,6 @@
 package parser
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -56,5 +55,7 @@ func (es ParseErrors) Unwrap() []error {
 	return errs
 }
 
-// errTooDeep says that the text nests deeper than [maxDepth].
-var errTooDeep = errors.New("expression is nested too deeply")
+var (
+	errTooDeep = fmt.Errorf("expression is nested more than %d levels deep", maxDepth)
+	errTooLong = fmt.Errorf("expression has more than %d operators", maxOperators)
+)

@@ -32,6 +32,7 @@ func (s *state) binary(lowest int) Expr {
 	defer func() { s.depth-- }()
 	lhs := s.unary()
 	for s.tok.kind == tokOperator && precedence(s.tok.op) >= lowest {
+		s.lengthen()
 		b := &BinaryExpr{Op: s.tok.op, LHS: lhs}
 		s.operator(b)
 		if b.Op == OpPow {
@@ -75,6 +76,7 @@ func (s *state) postfix(e Expr) Expr {
 	for {
 		switch {
 		case s.tok.kind == tokLeftBracket:
+			s.lengthen()
 			e = s.bracket(e)
 		case s.tok.kind == tokAt:
 			s.at(e)

@@ -7,9 +7,14 @@ import (
 	"github.com/narthex-io/narthex/model/labels"
 )
 
-// maxDepth bounds how deep expressions may nest, so that no text can exhaust the stack of the parser or of those that
-// walk its tree. Chains of operators such as a + b + c do not nest, except ^ and signs.
-const maxDepth = 2000
+// Two bounds keep any text from exhausting the stack of the parser or of those that walk its tree.
+const (
+	// maxDepth bounds how deep expressions may nest. Chains of operators such as a + b + c do not nest, except those of
+	// ^ and of signs.
+	maxDepth = 2000
+	// maxOperators bounds the length of all chains together: they make the tree deep on its left side.
+	maxOperators = 100_000
+)
 
 // Options enable parts of the language that are not on by default. The zero value is upstream's default.
 type Options struct {
@@ -97,6 +102,8 @@ type state struct {
 	prevEnd int
 	errs    ParseErrors
 	depth   int
+	// operators counts those of all chains.
+	operators int
 	// aggregations counts those whose arguments are being parsed: their errors say so.
 	aggregations int
 }
@@ -149,7 +156,7 @@ func (s *state) expect(kind tokenKind, context, expected string) token {
 	return s.take()
 }
 
-// afterNext reports whether the token behind the next one is a left parenthesis.
+// parenFollows reports whether the token behind the next one is a left parenthesis.
 func (s *state) parenFollows() bool {
 	ahead := s.lex
 	t := ahead.next()
@@ -191,6 +198,13 @@ func (s *state) unexpected(context, expected string) {
 func (s *state) enter() {
 	if s.depth++; s.depth > maxDepth {
 		s.fail(s.tok.pos, errTooDeep)
+	}
+}
+
+// lengthen counts one more operator in a chain.
+func (s *state) lengthen() {
+	if s.operators++; s.operators > maxOperators {
+		s.fail(s.tok.pos, errTooLong)
 	}
 }
 

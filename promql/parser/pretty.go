@@ -2,8 +2,12 @@ package parser
 
 import "strings"
 
-// maxPrettyLine is the length up to which an expression stays in one line, in bytes.
-const maxPrettyLine = 100
+const (
+	// maxPrettyLine is the length up to which an expression stays in one line, in bytes.
+	maxPrettyLine = 100
+	// maxIndent bounds the indentation, which would otherwise grow with the square of a chain's length.
+	maxIndent = 100
+)
 
 // Pretty prints an expression over as many lines as it takes for each of them to be readable: what is longer than 100
 // bytes is split at its operands or arguments, two spaces deeper.
@@ -21,7 +25,7 @@ type prettyPrinter struct {
 }
 
 func (p *prettyPrinter) indent(level int) {
-	for range level {
+	for range min(level, maxIndent) {
 		p.out.WriteString("  ")
 	}
 }

@@ -120,14 +120,12 @@ func (t *token) String() string {
 		return "duration " + excerpt(t.text)
 	case tokString:
 		return "string " + excerpt(t.text)
-	case tokOperator:
-		return "<op:" + t.op.String() + ">"
-	case tokMatchNotEqual, tokMatchRegexp, tokMatchNotRegexp, tokAt:
+	case tokOperator, tokMatchNotEqual, tokMatchRegexp, tokMatchNotRegexp, tokAt:
 		return "<op:" + t.text + ">"
 	case tokAggregation:
-		return "<aggr:" + t.agg.String() + ">"
+		return "<aggr:" + t.text + ">"
 	case tokKeyword, tokFill:
-		return "<" + t.lower() + ">"
+		return "<" + t.text + ">"
 	default:
 		return fmt.Sprintf("%q", t.text)
 	}

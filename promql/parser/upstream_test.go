@@ -33,7 +33,7 @@ func TestAgreesWithUpstream(t *testing.T) {
 	}
 }
 
-func observations(t *testing.T) []observation {
+func observations(t testing.TB) []observation {
 	t.Helper()
 	f, err := os.Open("testdata/upstream.jsonl")
 	if err != nil {
@@ -42,6 +42,7 @@ func observations(t *testing.T) []observation {
 	defer func() { _ = f.Close() }()
 	var all []observation
 	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<22)
 	for lines.Scan() {
 		var o observation
 		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
