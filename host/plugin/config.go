@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/narthex-io/narthex/internal/strictyaml"
 )
 
 // Config is the section plugins of the config file.
@@ -84,17 +86,17 @@ func (c *Config) SetDirectory(dir string) {
 	}
 }
 
-// Validate returns all mistakes, joined, each in front with its path below plugins: settings.sd-acme.sha256: ….
+// Validate returns all mistakes, joined, each a *strictyaml.Error whose path starts below plugins.
 func (c *Config) Validate() error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
 		path := "settings." + name
 		if !namePattern.MatchString(name) {
-			errs = append(errs, fmt.Errorf("%s: a plugin's name consists of a-z, 0-9, _, . and -", path))
+			errs = append(errs, strictyaml.At(path, errors.New("a plugin's name consists of a-z, 0-9, _, . and -")))
 		}
 		s := c.Settings[name]
 		for _, err := range s.validate() {
-			errs = append(errs, fmt.Errorf("%s.%w", path, err))
+			errs = append(errs, strictyaml.At(path, err))
 		}
 	}
 	return errors.Join(errs...)
@@ -102,31 +104,31 @@ func (c *Config) Validate() error {
 
 func (s *Settings) validate() []error {
 	var errs []error
-	check := func(ok bool, format string, args ...any) {
+	check := func(ok bool, field, format string, args ...any) {
 		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
+			errs = append(errs, strictyaml.At(field, fmt.Errorf(format, args...)))
 		}
 	}
-	check(s.SHA256 == "" || digestPattern.MatchString(s.SHA256), "sha256: %q is not 64 hexadecimal digits", s.SHA256)
+	check(s.SHA256 == "" || digestPattern.MatchString(s.SHA256), "sha256", "%q is not 64 hexadecimal digits", s.SHA256)
 	l := s.Limits
 	check(l.Memory == 0 || l.Memory >= minMemory && l.Memory <= maxMemory,
-		"limits.memory: %v is not between %v and %v", l.Memory, Size(minMemory), Size(maxMemory))
-	check(l.Output <= maxOutput, "limits.output: %v is more than %v", l.Output, Size(maxOutput))
+		"limits.memory", "%v is not between %v and %v", l.Memory, Size(minMemory), Size(maxMemory))
+	check(l.Output <= maxOutput, "limits.output", "%v is more than %v", l.Output, Size(maxOutput))
 	check(l.CallTimeout == 0 || time.Duration(l.CallTimeout) >= minCallTimeout,
-		"limits.call_timeout: %v is less than %v", time.Duration(l.CallTimeout), minCallTimeout)
+		"limits.call_timeout", "%v is less than %v", time.Duration(l.CallTimeout), minCallTimeout)
 	for i, o := range s.Grants.HTTP {
 		check(strings.HasPrefix(o, "http://") || strings.HasPrefix(o, "https://"),
-			"grants.http[%d]: %q does not start with http:// or https://", i, o)
+			strictyaml.Index("grants.http", i), "%q does not start with http:// or https://", o)
 	}
 	for i, f := range s.Grants.Files {
-		check(f != "", "grants.files[%d]: empty path", i)
+		check(f != "", strictyaml.Index("grants.files", i), "empty path")
 	}
 	switch s.Isolation {
 	case "", "inline":
 	case "worker":
-		check(false, "isolation: worker is not built yet; a native build of the plugin runs in a process of its own")
+		check(false, "isolation", "worker is not built yet; a native build of the plugin runs in a process of its own")
 	default:
-		check(false, "isolation: %q is not inline", s.Isolation)
+		check(false, "isolation", "%q is not inline", s.Isolation)
 	}
 	return errs
 }
