@@ -50,7 +50,29 @@ func (q *query) join(ctx context.Context, n *plan.Binary, lhs, rhs operator, g p
 		return nil, err
 	}
 	o.pairUp()
-	return o, nil
+	return o, o.drainLonely(ctx)
+}
+
+// drainLonely evaluates what cannot find a partner, for the sake of its annotations and errors.
+func (o *join) drainLonely(ctx context.Context) error {
+	lonely := func(of []int32, partners [][]int32) []int32 {
+		var list []int32
+		for i, k := range of {
+			if len(partners[k]) == 0 {
+				list = append(list, int32(i))
+			}
+		}
+		return list
+	}
+	if o.fillOne == nil {
+		if err := o.q.drain(ctx, o.many, lonely(o.mt.left, o.oneOf), o.g); err != nil {
+			return err
+		}
+	}
+	if o.fillAll == nil {
+		return o.q.drain(ctx, o.one, lonely(o.mt.right, o.manyOf), o.g)
+	}
+	return nil
 }
 
 // settle checks what can only be seen across series, and keeps rows in memory that are needed for that or that would
@@ -74,17 +96,50 @@ func (o *join) settle(ctx context.Context) error {
 	if o.many, err = o.keep(ctx, o.many, crowd); err != nil {
 		return err
 	}
+	return o.checkAll(ctx)
+}
+
+// conflict is a violation of the cardinality. Of several, the one counts that comes first in time, then the one on
+// the side of one, then the one whose second series comes first.
+type conflict struct {
+	step   int
+	many   bool
+	series int32
+	err    error
+}
+
+func (c *conflict) before(o *conflict) bool {
+	if o == nil || c.step != o.step {
+		return o == nil || c.step < o.step
+	}
+	if c.many != o.many {
+		return o.many
+	}
+	return c.series < o.series
+}
+
+// checkAll makes sure that the match is of the cardinality that the query says.
+func (o *join) checkAll(ctx context.Context) error {
+	var first *conflict
+	found := func(c conflict) {
+		if c.before(first) {
+			first = &c
+		}
+	}
 	for k := range o.mt.n {
 		if len(o.oneOf[k]) > 1 {
-			if err := o.checkOnes(ctx, k); err != nil {
+			if err := o.checkOnes(ctx, k, found); err != nil {
 				return err
 			}
 		}
-		if len(o.manyOf[k]) > 1 && oneToOne {
-			if err := o.checkManys(ctx, k); err != nil {
+		if len(o.manyOf[k]) > 1 && o.n.Matching.Card == parser.CardOneToOne {
+			if err := o.checkManys(ctx, k, found); err != nil {
 				return err
 			}
 		}
+	}
+	if first != nil {
+		return first.err
 	}
 	return nil
 }
@@ -118,8 +173,8 @@ func (k *kept) row(ctx context.Context, w *worker, i int, dst *Row) error {
 }
 
 // presence tells which of the members of a group has a value at each step: -1 for none. It calls twice for each
-// step with a second one.
-func (o *join) presence(ctx context.Context, op operator, members []int32, twice func(step int, a, b int32) error) ([]int32, error) {
+// further one.
+func (o *join) presence(ctx context.Context, op operator, members []int32, twice func(step int, a, b int32)) ([]int32, error) {
 	w, r := &worker{}, &Row{}
 	defer func() { o.q.release(w.held) }()
 	at := make([]int32, o.g.N)
@@ -134,9 +189,7 @@ func (o *join) presence(ctx context.Context, op operator, members []int32, twice
 			switch {
 			case isAbsent(f):
 			case at[step] >= 0:
-				if err := twice(step, at[step], m); err != nil {
-					return nil, err
-				}
+				twice(step, at[step], m)
 			default:
 				at[step] = m
 			}
@@ -145,21 +198,22 @@ func (o *join) presence(ctx context.Context, op operator, members []int32, twice
 	return at, nil
 }
 
-// checkOnes makes sure that no group has two elements on the side of one.
-func (o *join) checkOnes(ctx context.Context, k int) error {
-	var busy []bool
-	_, err := o.presence(ctx, o.one, o.oneOf[k], func(step int, a, b int32) error {
-		if busy == nil {
-			var err error
-			if busy, err = o.manySteps(ctx); err != nil {
-				return err
-			}
-		}
-		if busy[step] || o.fillAll != nil || o.fillOne != nil {
-			return o.duplicate(a, b)
-		}
-		return nil
+// checkOnes makes sure that a group does not have two elements on the side of one. That is no matter at a step at
+// which the other side is empty.
+func (o *join) checkOnes(ctx context.Context, k int, found func(conflict)) error {
+	var twice []conflict
+	_, err := o.presence(ctx, o.one, o.oneOf[k], func(step int, a, b int32) {
+		twice = append(twice, conflict{step: step, series: b, err: o.duplicate(a, b)})
 	})
+	if err != nil || len(twice) == 0 {
+		return err
+	}
+	busy, err := o.manySteps(ctx)
+	for _, c := range twice {
+		if busy[c.step] || o.fillAll != nil || o.fillOne != nil {
+			found(c)
+		}
+	}
 	return err
 }
 
@@ -191,16 +245,15 @@ func (o *join) duplicate(a, b int32) error {
 }
 
 // checkManys makes sure that a one-to-one match is one.
-func (o *join) checkManys(ctx context.Context, k int) error {
-	ones, err := o.presence(ctx, o.one, o.oneOf[k], func(int, int32, int32) error { return nil })
+func (o *join) checkManys(ctx context.Context, k int, found func(conflict)) error {
+	ones, err := o.presence(ctx, o.one, o.oneOf[k], func(int, int32, int32) {})
 	if err != nil {
 		return err
 	}
-	_, err = o.presence(ctx, o.many, o.manyOf[k], func(step int, _, _ int32) error {
+	_, err = o.presence(ctx, o.many, o.manyOf[k], func(step int, _, b int32) {
 		if ones[step] >= 0 || o.fillOne != nil {
-			return errManyMatches
+			found(conflict{step: step, many: true, series: b, err: errManyMatches})
 		}
-		return nil
 	})
 	return err
 }
@@ -335,7 +388,7 @@ func (o *join) load(ctx context.Context, w *worker, p pair, many, one *Row) (int
 
 // fill makes a row of the fill value where none of the members has a value.
 func (o *join) fill(ctx context.Context, op operator, members []int32, v float64, dst *Row) error {
-	at, err := o.presence(ctx, op, members, func(int, int32, int32) error { return nil })
+	at, err := o.presence(ctx, op, members, func(int, int32, int32) {})
 	if err != nil {
 		return err
 	}

@@ -59,10 +59,16 @@ func wanted(of []int32, n int) []bool {
 func (q *query) masks(ctx context.Context, op operator, group []int32, wanted []bool, g plan.Grid) ([][]bool, error) {
 	masks := make([][]bool, len(wanted))
 	sub := &subset{operator: op}
+	var others []int32
 	for i, k := range group {
 		if wanted[k] {
 			sub.pick = append(sub.pick, int32(i))
+		} else {
+			others = append(others, int32(i))
 		}
+	}
+	if err := q.drain(ctx, op, others, g); err != nil {
+		return nil, err
 	}
 	err := q.each(ctx, sub, g, func(i int, r *Row) error {
 		k := group[sub.pick[i]]
@@ -77,6 +83,14 @@ func (q *query) masks(ctx context.Context, op operator, group []int32, wanted []
 		return nil
 	})
 	return masks, err
+}
+
+// drain evaluates rows that nobody needs, if that can yield annotations or errors.
+func (q *query) drain(ctx context.Context, op operator, which []int32, g plan.Grid) error {
+	if _, silent := op.(*instant); silent || len(which) == 0 {
+		return nil
+	}
+	return q.each(ctx, &subset{op, which}, g, func(int, *Row) error { return nil })
 }
 
 // subset yields some of the rows of an operator.

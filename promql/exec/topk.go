@@ -57,8 +57,11 @@ type candidate struct {
 func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, param []float64, g plan.Grid) (operator, error) {
 	in := op.series()
 	none, err := checkK(param)
-	if none || err != nil || len(in) == 0 {
-		return &fixed{}, err
+	if err != nil {
+		return nil, err
+	}
+	if none {
+		return &fixed{}, q.each(ctx, op, g, func(int, *Row) error { return nil })
 	}
 	gr := groupSeries(in, n)
 	cells := make([]heap, len(gr.out)*g.N)

@@ -106,6 +106,9 @@ func (b *builder) call(e *parser.Call) (Node, error) {
 			return nil, err
 		}
 		argPos[i] = arg.PositionRange()
+		if _, ok := args[i].(*Subquery); ok {
+			argPos[i] = parser.PositionRange{} // As upstream has it: a subquery has no place.
+		}
 		if args[i].Type() == parser.ValueTypeMatrix {
 			over = i
 		}
