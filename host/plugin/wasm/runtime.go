@@ -37,12 +37,14 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	modules map[[sha256.Size]byte]*module
+	idle    *module // the last one that lost its last user: looking at a manifest and then starting loads once
 	closed  bool
 	running sync.WaitGroup
 }
 
 // module is compiled code, shared by the instances that run it.
 type module struct {
+	key      [sha256.Size]byte
 	compiled wazero.CompiledModule
 	users    int
 }
@@ -121,14 +123,17 @@ func (r *Runtime) use(key [sha256.Size]byte, compiled wazero.CompiledModule) waz
 		if compiled == nil {
 			return nil
 		}
-		m = &module{compiled: compiled}
+		m = &module{key: key, compiled: compiled}
 		r.modules[key] = m
+	}
+	if r.idle == m {
+		r.idle = nil
 	}
 	m.users++
 	return m.compiled
 }
 
-// release drops a user; the last one frees the code.
+// release drops a user. Code that lost its last one stays until the next code does.
 func (r *Runtime) release(ctx context.Context, key [sha256.Size]byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,8 +142,13 @@ func (r *Runtime) release(ctx context.Context, key [sha256.Size]byte) error {
 	if m.users > 0 {
 		return nil
 	}
-	delete(r.modules, key)
-	return m.compiled.Close(ctx)
+	old := r.idle
+	r.idle = m
+	if old == nil {
+		return nil
+	}
+	delete(r.modules, old.key)
+	return old.compiled.Close(ctx)
 }
 
 // Close waits for the running instances, which their owners close, and frees everything.
