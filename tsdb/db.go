@@ -4,19 +4,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/block"
+	"github.com/narthex-io/narthex/tsdb/head"
+	"github.com/narthex-io/narthex/tsdb/merge"
+	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
 // ErrClosed is what calls on a closed DB fail with.
-var ErrClosed = errors.New("storage is closed")
+var ErrClosed = head.ErrClosed
 
 // DB is an open data directory. It implements [storage.Appendable] and [storage.Queryable] and is safe for use by
 // several goroutines.
 type DB struct {
-	opts   Options
-	closed atomic.Bool
+	opts    Options
+	logger  *slog.Logger
+	metrics *metrics
+	lock    *directoryLock
+	head    *head.Head
+	closed  atomic.Bool
+
+	// maintaining serializes what changes the set of blocks.
+	maintaining sync.Mutex
+	// quarantined are the blocks that can't be opened, with the reason; maintaining guards it.
+	quarantined map[string]string
+
+	// mu guards the set of blocks and the time from which on samples are read from the head: they change together.
+	mu       sync.RWMutex
+	blocks   []*block.Block
+	headFrom int64
 }
 
 var (
@@ -25,46 +48,116 @@ var (
 )
 
 // Open locks the directory, opens its blocks and reads the write-ahead log; afterwards everything that was
-// acknowledged before is there. It starts no goroutine that outlives it: run [DB.Run] for the background. ctx
-// interrupts reading the log. A block or a part of the log that is damaged is reported and left out.
+// acknowledged before is there. It starts no goroutine: run [DB.Run] for the background. ctx interrupts reading the
+// log. A block or a part of the log that is damaged is reported and left out.
 func Open(ctx context.Context, opts Options) (*DB, error) {
 	opts, err := opts.validated()
 	if err != nil {
 		return nil, fmt.Errorf("storage options: %w", err)
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	db := &DB{opts: opts, logger: opts.Logger, lock: &directoryLock{}, quarantined: map[string]string{}, headFrom: math.MinInt64}
+	db.metrics = newMetrics(db)
+	if err := db.open(ctx); err != nil {
+		return nil, fmt.Errorf("open storage %s: %w", opts.Dir, errors.Join(err, db.release()))
 	}
-	return &DB{opts: opts}, nil
+	db.metrics.register(opts.Registerer)
+	return db, nil
 }
 
-// Run cuts blocks from the head, reloads blocks and applies the retention until ctx ends. It returns nil then.
-func (db *DB) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
+func (db *DB) open(ctx context.Context) error {
+	err := os.MkdirAll(db.opts.Dir, 0o777)
+	if err != nil {
+		return err
+	}
+	if !db.opts.NoLockfile {
+		lock, err := lockDirectory(db.opts.Dir)
+		if err != nil {
+			return err
+		}
+		db.lock = lock
+	}
+	if err := db.removeLeftovers(); err != nil {
+		return err
+	}
+	if err := db.reload(); err != nil {
+		db.logger.Error("Cannot tidy up the blocks", "err", err)
+	}
+	db.headFrom = inBlocks(db.blocks)
+	db.head, err = head.Open(ctx, head.Options{
+		WAL: wal.Options{
+			Dir:         filepath.Join(db.opts.Dir, "wal"),
+			SegmentSize: int64(db.opts.WALSegmentSize),
+			Compression: db.opts.WALCompression.wal(),
+			FS:          db.opts.FS,
+		},
+		ChunkRange:   db.opts.MinBlockDuration.Milliseconds(),
+		MinValidTime: db.headFrom,
+		OnSegment:    db.opts.Replay.set,
+		Logger:       db.logger,
+		Registerer:   db.opts.Registerer,
+	})
+	return err
+}
+
+// release gives back what was opened.
+func (db *DB) release() error {
+	var errs []error
+	if db.head != nil {
+		errs = append(errs, db.head.Close())
+	}
+	for _, b := range db.blocks {
+		errs = append(errs, b.Close())
+	}
+	return errors.Join(append(errs, db.lock.release())...)
 }
 
 // Appender starts a batch.
-func (db *DB) Appender() storage.Appender { return closedAppender{} }
+func (db *DB) Appender() storage.Appender { return db.head.Appender() }
 
 // Querier returns a snapshot of the samples in [mint, maxt] of the blocks and the head.
-func (db *DB) Querier(mint, maxt int64) (storage.Querier, error) { return nil, ErrClosed }
+func (db *DB) Querier(mint, maxt int64) (storage.Querier, error) {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	if db.closed.Load() {
+		return nil, ErrClosed
+	}
+	var qs []storage.Querier
+	err := db.eachSource(mint, maxt, func(s storage.Queryable, mint int64) error {
+		q, err := s.Querier(mint, maxt)
+		if err == nil {
+			qs = append(qs, q)
+		}
+		return err
+	})
+	if err != nil {
+		for _, q := range qs {
+			err = errors.Join(err, q.Close())
+		}
+		return nil, fmt.Errorf("open querier: %w", err)
+	}
+	return merge.Queriers(qs...), nil
+}
 
-// SetRetention replaces the bounds. They take effect with the next run of the background, within a minute.
-func (db *DB) SetRetention(Retention) {}
+// eachSource calls f with the blocks and the head, as far as they can have samples in [mint, maxt], and the time from
+// which on each is to be read.
+func (db *DB) eachSource(mint, maxt int64, f func(s storage.Queryable, mint int64) error) error {
+	for _, b := range db.blocks {
+		if m := b.Meta(); m.MinTime > maxt || m.MaxTime <= mint {
+			continue
+		}
+		if err := f(b, mint); err != nil {
+			return err
+		}
+	}
+	from := max(mint, db.headFrom)
+	if s := db.head.Stats(); from > maxt || s.Samples && s.MinTime > maxt {
+		return nil
+	}
+	return f(db.head, from)
+}
 
 // HeadStats describes the samples in memory.
-func (db *DB) HeadStats() HeadStats { return HeadStats{} }
-
-// MinTime returns the time of the oldest sample in milliseconds; ok is false while there is none.
-func (db *DB) MinTime() (mint int64, ok bool) { return 0, false }
-
-// Close ends the use of the directory: it waits for what is running, writes everything out and releases the lock. Run
-// must have returned, and no query may be open. Calls after the first do nothing.
-func (db *DB) Close() error {
-	db.closed.Store(true)
-	return nil
-}
+func (db *DB) HeadStats() HeadStats { return HeadStats(db.head.Stats()) }
 
 // HeadStats describes the head.
 type HeadStats struct {
@@ -77,10 +170,20 @@ type HeadStats struct {
 	Samples bool
 }
 
-type closedAppender struct{}
-
-func (closedAppender) Append(context.Context, []storage.Entry, []storage.Outcome) error {
-	return ErrClosed
+// Close ends the use of the directory: it waits for what is running, writes everything out and releases the lock. Run
+// must have returned. Queriers that are still open keep their blocks open until they are closed. Calls after the first
+// do nothing.
+func (db *DB) Close() error {
+	if db.closed.Swap(true) {
+		return nil
+	}
+	db.maintaining.Lock()
+	defer db.maintaining.Unlock()
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.metrics.unregister()
+	if err := db.release(); err != nil {
+		return fmt.Errorf("close storage %s: %w", db.opts.Dir, err)
+	}
+	return nil
 }
-func (closedAppender) Commit(context.Context) error { return ErrClosed }
-func (closedAppender) Rollback() error              { return nil }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
 // Compression names how records of the write-ahead log are compressed.
@@ -19,6 +21,16 @@ const (
 	CompressionSnappy Compression = "snappy"
 	CompressionZstd   Compression = "zstd"
 )
+
+func (c Compression) wal() wal.Compression {
+	switch c {
+	case CompressionNone:
+		return wal.None
+	case CompressionZstd:
+		return wal.Zstd
+	}
+	return wal.Snappy
+}
 
 // Defaults of [Options], equal to Prometheus's.
 const (
@@ -47,13 +59,13 @@ type Options struct {
 	// Logger and Registerer receive log lines and metrics; nil discards them.
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
-	// Now is the clock; time.Now if nil.
-	Now func() time.Time
+	// FS is where the write-ahead log lies; the machine's file system if nil.
+	FS wal.FS
 }
 
 // Retention bounds what is kept. Zero fields set no bound.
 type Retention struct {
-	// Time is the age, counted from the newest sample, at which a block is deleted.
+	// Time is the age, counted from the end of the newest block, at which a block is deleted.
 	Time time.Duration
 	// SizeBytes bounds blocks, write-ahead log and head chunks together; the oldest blocks are deleted first.
 	SizeBytes int64
@@ -117,8 +129,8 @@ func (o Options) validated() (Options, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.FS == nil {
+		o.FS = wal.OS{}
 	}
 	return o, errors.Join(errs...)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/storage/storagetest"
+	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/wal"
 )
@@ -313,7 +314,7 @@ func TestSeriesForABlock(t *testing.T) {
 	}
 	h.extra.deleted[0] = []interval{{hour, hour + 60_000}}
 	var got strings.Builder
-	err := h.Series(t.Context(), hour, 2*hour, func(ls labels.Labels, chunks []Chunk) error {
+	err := h.Series(t.Context(), hour, 2*hour, func(ls labels.Labels, chunks []block.Chunk) error {
 		var c chunk.Columns
 		for _, ch := range chunks {
 			if err := chunk.Decode(chunk.EncXOR, ch.Data, math.MinInt64, math.MaxInt64, &c); err != nil {

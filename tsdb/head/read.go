@@ -9,6 +9,7 @@ import (
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/index"
 )
@@ -283,16 +284,9 @@ func dropDeleted(c *storage.Columns, from int, deleted []interval) {
 	c.H, c.ST = c.H[:min(n, len(c.H))], c.ST[:min(n, len(c.ST))]
 }
 
-// Chunk is a complete XOR chunk on its way into a block.
-type Chunk struct {
-	MinTime, MaxTime int64
-	// Data are the chunk's bytes, valid until the next series.
-	Data []byte
-}
-
 // Series calls f with each series that has samples in [mint, maxt), in the order of their labels, and the chunks that
-// hold exactly these, until f fails. Samples that are committed meanwhile may be missing: see [Head.Freeze].
-func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Labels, []Chunk) error) error {
+// hold exactly these and are valid until f returns; it stops when f fails. Samples that are committed meanwhile may be missing: see [Head.Freeze].
+func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Labels, []block.Chunk) error) error {
 	q := &querier{h: h, mint: mint, maxt: maxt - 1}
 	q.number, q.seq = h.snapshots.take()
 	defer func() { _ = q.Close() }()
@@ -301,7 +295,7 @@ func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Label
 		return err
 	}
 	var r columnReader
-	var chunks []Chunk
+	var chunks []block.Chunk
 	for n, id := range h.index.sort(ids) {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -321,14 +315,14 @@ func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Label
 }
 
 // chunks returns the chunks that lie within the bounds as they are, and others cut down to them.
-func (r *columnReader) chunks(dst []Chunk) ([]Chunk, error) {
+func (r *columnReader) chunks(dst []block.Chunk) ([]block.Chunk, error) {
 	var cols chunk.Columns
 	add := func(c fullChunk) error {
 		if c.maxT < r.mint || c.minT > r.maxt {
 			return nil
 		}
 		if c.minT >= r.mint && c.maxT <= r.maxt && len(r.deleted) == 0 {
-			dst = append(dst, Chunk{c.minT, c.maxT, c.data})
+			dst = append(dst, blockChunk(c.minT, c.maxT, c.data))
 			return nil
 		}
 		cols.T, cols.F = cols.T[:0], cols.F[:0]
@@ -344,7 +338,7 @@ func (r *columnReader) chunks(dst []Chunk) ([]Chunk, error) {
 		for k, t := range cols.T {
 			b = s.Append(b, t, cols.F[k])
 		}
-		dst = append(dst, Chunk{cols.T[0], cols.T[len(cols.T)-1], b})
+		dst = append(dst, blockChunk(cols.T[0], cols.T[len(cols.T)-1], b))
 		return nil
 	}
 	for b := r.full; len(b) > 0; {
@@ -362,6 +356,10 @@ func (r *columnReader) chunks(dst []Chunk) ([]Chunk, error) {
 		return dst, err
 	}
 	return dst, nil
+}
+
+func blockChunk(minT, maxT int64, data []byte) block.Chunk {
+	return block.Chunk{Encoding: chunk.EncXOR, Data: data, MinTime: minT, MaxTime: maxT}
 }
 
 // openChunk finds the bounds of a chunk that is being filled.

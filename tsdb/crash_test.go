@@ -1,0 +1,179 @@
+package tsdb
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// crashDir is the environment variable that makes the test binary a child that appends until it is killed.
+const crashDir = "NARTHEX_TSDB_CRASH_DIR"
+
+const crashWidth = 40
+
+// crashChild appends batch after batch and prints the time of each that was acknowledged. Blocks are cut beside it.
+func crashChild(dir string) {
+	fail := func(err error) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	db, err := Open(context.Background(), Options{Dir: dir, MinBlockDuration: time.Minute, WALSegmentSize: 64 << 10})
+	if err != nil {
+		fail(err)
+	}
+	ts := int64(0)
+	if s := db.HeadStats(); s.Samples {
+		ts = s.MaxTime
+	}
+	go func() {
+		for {
+			if err := db.maintain(context.Background()); err != nil {
+				fail(err)
+			}
+		}
+	}()
+	for {
+		ts += 1000
+		entries, outcomes := make([]storage.Entry, crashWidth), make([]storage.Outcome, crashWidth)
+		for i := range entries {
+			// Half of the series end after a minute, so that series come and go.
+			name := fmt.Sprint(i)
+			if i%2 == 0 {
+				name = fmt.Sprint(i, "-", ts/60_000)
+			}
+			entries[i] = storage.Entry{Labels: labels.FromStrings("__name__", "m", "i", name), T: ts, V: float64(ts) + float64(i)}
+		}
+		app := db.Appender()
+		if err := app.Append(context.Background(), entries, outcomes); err != nil {
+			fail(err)
+		}
+		for i := range outcomes {
+			if outcomes[i].Err != nil {
+				fail(outcomes[i].Err)
+			}
+		}
+		if err := app.Commit(context.Background()); err != nil {
+			fail(err)
+		}
+		fmt.Println(ts)
+	}
+}
+
+// TestKill kills a child at random moments: each batch that it had acknowledged is there once, and each other one as a
+// whole or not at all.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	rounds := 8
+	if testing.Short() {
+		rounds = 2
+	}
+	acknowledged := map[int64]bool{}
+	for round := range rounds {
+		delay := time.Duration(50+rand.IntN(400)) * time.Millisecond
+		for _, ts := range runAndKill(t, dir, delay) {
+			acknowledged[ts] = true
+		}
+		db, err := Open(t.Context(), Options{Dir: dir, MinBlockDuration: time.Minute, WALSegmentSize: 64 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkBatches(t, db, acknowledged)
+		t.Logf("round %d: killed after %v, %d batches acknowledged so far, %d blocks", round, delay, len(acknowledged), len(db.currentBlocks()))
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(acknowledged) < 50 {
+		t.Fatalf("only %d batches: the test tests nothing", len(acknowledged))
+	}
+}
+
+// runAndKill returns the times that the child printed in full before it was killed.
+func runAndKill(t *testing.T, dir string, delay time.Duration) []int64 {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), crashDir+"="+dir)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var times []int64
+	scanner := bufio.NewScanner(out)
+	kill := time.AfterFunc(time.Hour, func() { _ = cmd.Process.Kill() })
+	for scanner.Scan() {
+		if len(times) == 0 {
+			kill.Reset(delay) // From the first batch on, however long the start took.
+		}
+		var ts int64
+		if n, _ := fmt.Sscanf(scanner.Text(), "%d", &ts); n == 1 {
+			times = append(times, ts)
+		}
+	}
+	kill.Stop()
+	_ = cmd.Wait() // It was killed.
+	if stderr.Len() > 0 {
+		t.Fatalf("the child failed: %s", stderr.String())
+	}
+	if len(times) > 1 && times[len(times)-1]-times[len(times)-2] != 1000 {
+		times = times[:len(times)-1] // The last line was cut off.
+	}
+	return times
+}
+
+func checkBatches(t *testing.T, db *DB, acknowledged map[int64]bool) {
+	t.Helper()
+	q, err := db.Querier(0, 1<<60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close() //nolint:errcheck // a test's reader
+	seen := map[int64]int{}
+	set := q.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchEqual, "__name__", "m"))
+	for set.Next() {
+		var i int64
+		if n, _ := fmt.Sscanf(set.At().Labels().Get("i"), "%d", &i); n != 1 {
+			t.Fatal(set.At().Labels())
+		}
+		var c storage.Columns
+		r := set.At().Samples(nil)
+		for r.Read(&c) {
+			continue
+		}
+		if r.Err() != nil {
+			t.Fatal(r.Err())
+		}
+		for k, ts := range c.T {
+			seen[ts]++
+			if c.F[k] != float64(ts+i) || k > 0 && c.T[k-1] >= ts {
+				t.Fatalf("%s: sample %v at %d", set.At().Labels(), c.F[k], ts)
+			}
+		}
+	}
+	if set.Err() != nil {
+		t.Fatal(set.Err())
+	}
+	for ts := range acknowledged {
+		if seen[ts] != crashWidth {
+			t.Errorf("acknowledged batch at %d has %d of %d samples", ts, seen[ts], crashWidth)
+		}
+	}
+	for ts, n := range seen {
+		if n != crashWidth {
+			t.Errorf("batch at %d has %d of %d samples", ts, n, crashWidth)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package tsdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"time"
+
+	"github.com/narthex-io/narthex/tsdb/block"
+)
+
+// maintenanceInterval is how often the background looks whether something is to be done.
+const maintenanceInterval = time.Minute
+
+// Run cuts blocks from the head, reloads blocks and applies the retention, at once and then once a minute, until ctx
+// ends. It returns nil then. What fails is logged and tried again.
+func (db *DB) Run(ctx context.Context) error {
+	tick := time.NewTicker(maintenanceInterval)
+	defer tick.Stop()
+	for {
+		if err := db.maintain(ctx); err != nil && ctx.Err() == nil {
+			db.logger.Error("Maintenance of the storage failed", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// maintain does what is due.
+func (db *DB) maintain(ctx context.Context) error {
+	db.maintaining.Lock()
+	defer db.maintaining.Unlock()
+	if db.closed.Load() {
+		return nil
+	}
+	err := db.cutBlocks(ctx)
+	return errors.Join(err, db.reload())
+}
+
+// cutBlocks cuts blocks as long as the head spans more than one and a half times the range of a block.
+func (db *DB) cutBlocks(ctx context.Context) error {
+	width := db.opts.MinBlockDuration.Milliseconds()
+	if from := db.readHeadFrom(); db.head.Stats().MinTime < from {
+		// The head was not truncated behind the latest block, because a query took too long.
+		if err := db.head.Truncate(ctx, from); err != nil {
+			return err
+		}
+	}
+	for ctx.Err() == nil {
+		s := db.head.Stats()
+		if !s.Samples || s.MaxTime-s.MinTime <= width/2*3 {
+			return nil
+		}
+		db.metrics.compactionsTriggered.Inc()
+		start := time.Now()
+		if err := db.cut(ctx, s.MinTime, rangeEnd(s.MinTime, width)); err != nil {
+			db.metrics.compactionsFailed.Inc()
+			return fmt.Errorf("cut block from head: %w", err)
+		}
+		db.metrics.compactions.Inc()
+		db.metrics.compactionDuration.Observe(time.Since(start).Seconds())
+	}
+	return nil
+}
+
+func (db *DB) readHeadFrom() int64 {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.headFrom
+}
+
+// rangeEnd returns the end of the range of the given width in which t lies.
+func rangeEnd(t, width int64) int64 {
+	r := t % width
+	if r < 0 {
+		r += width
+	}
+	return t - r + width
+}
+
+// cut moves the samples in [mint, maxt) from the head to a block. Each query sees them in one of the two: they change
+// places in one step, and the head forgets them when no query that was made before is left.
+func (db *DB) cut(ctx context.Context, mint, maxt int64) error {
+	db.head.Freeze(maxt)
+	db.metrics.populating.Set(1)
+	meta, err := db.writeBlock(ctx, mint, maxt)
+	db.metrics.populating.Set(0)
+	if err != nil && !errors.Is(err, block.ErrEmpty) {
+		return err
+	}
+	var cut *block.Block
+	if err == nil {
+		if cut, err = block.Open(filepath.Join(db.opts.Dir, meta.ULID.String())); err != nil {
+			return err
+		}
+	}
+	db.adopt(cut, maxt)
+	if cut != nil {
+		db.logger.Info("Cut block from head", "block", meta.ULID.String(), "mint", mint, "maxt", maxt,
+			"series", meta.Stats.NumSeries, "samples", meta.Stats.NumSamples)
+	}
+	return db.head.Truncate(ctx, maxt)
+}
+
+// adopt makes queries take samples before maxt from blocks, of which cut is the newest unless it is nil.
+func (db *DB) adopt(cut *block.Block, maxt int64) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if cut != nil {
+		blocks := append(db.blocks[:len(db.blocks):len(db.blocks)], cut)
+		sortBlocks(blocks)
+		db.blocks = blocks
+	}
+	db.headFrom = maxt
+}
+
+func (db *DB) writeBlock(ctx context.Context, mint, maxt int64) (block.Meta, error) {
+	w, err := block.NewWriter(block.WriterOptions{Dir: db.opts.Dir, MinTime: mint, MaxTime: maxt})
+	if err != nil {
+		return block.Meta{}, err
+	}
+	if err := db.head.Series(ctx, mint, maxt, w.Add); err != nil {
+		return block.Meta{}, errors.Join(err, w.Abort())
+	}
+	meta, err := w.Finish()
+	if err != nil {
+		return block.Meta{}, errors.Join(err, w.Abort())
+	}
+	return meta, nil
+}
+
+// SetRetention replaces the bounds. They take effect with the next run of the background, within a minute.
+func (db *DB) SetRetention(r Retention) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.opts.Retention = r
+}
+
+func (db *DB) currentRetention() Retention {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return db.opts.Retention
+}
+
+// MinTime returns the time of the oldest sample in milliseconds; ok is false while there is none.
+func (db *DB) MinTime() (mint int64, ok bool) {
+	mint = math.MaxInt64
+	for _, b := range db.currentBlocks() {
+		mint = min(mint, b.Meta().MinTime)
+	}
+	if s := db.head.Stats(); s.Samples {
+		mint = min(mint, s.MinTime)
+	}
+	return mint, mint != math.MaxInt64
+}

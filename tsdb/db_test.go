@@ -1,0 +1,451 @@
+package tsdb
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/storage/storagetest"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDir); dir != "" {
+		crashChild(dir) // Never returns.
+	}
+	goleak.VerifyTestMain(m)
+}
+
+const minute = 60_000
+
+// openDB opens a storage with blocks of ten minutes.
+func openDB(t testing.TB, dir string, change ...func(*Options)) *DB {
+	t.Helper()
+	o := Options{Dir: dir, MinBlockDuration: 10 * time.Minute, WALSegmentSize: 64 << 10}
+	for _, f := range change {
+		f(&o)
+	}
+	db, err := Open(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestConformance(t *testing.T) {
+	storagetest.Run(t, func(t *testing.T) storagetest.Storage { return openDB(t, t.TempDir()) })
+}
+
+func series(i int) labels.Labels {
+	return labels.FromStrings("__name__", "m", "i", fmt.Sprint(i))
+}
+
+// fill appends one sample per series and ten seconds in [from, to).
+func fill(t testing.TB, db *DB, from, to int64, width int) {
+	t.Helper()
+	for ts := from; ts < to; ts += 10_000 {
+		app := db.Appender()
+		entries, outcomes := make([]storage.Entry, width), make([]storage.Outcome, width)
+		for i := range entries {
+			entries[i] = storage.Entry{Labels: series(i), T: ts, V: float64(ts) + float64(i)}
+		}
+		if err := app.Append(context.Background(), entries, outcomes); err != nil {
+			t.Fatal(err)
+		}
+		for i := range outcomes {
+			if outcomes[i].Err != nil {
+				t.Fatalf("series %d at %d: %v", i, ts, outcomes[i].Err)
+			}
+		}
+		if err := app.Commit(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// dump is all that the storage answers for [mint, maxt].
+func dump(t testing.TB, db storage.Queryable, mint, maxt int64) string {
+	t.Helper()
+	q, err := db.Querier(mint, maxt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close() //nolint:errcheck // a test's reader
+	var b strings.Builder
+	set := q.Select(context.Background(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "__name__", ".+"))
+	var r storage.ColumnReader
+	for set.Next() {
+		var c storage.Columns
+		r = set.At().Samples(r)
+		for r.Read(&c) {
+			continue
+		}
+		if r.Err() != nil {
+			t.Fatal(r.Err())
+		}
+		fmt.Fprintf(&b, "%s", set.At().Labels())
+		for k := range c.T {
+			fmt.Fprintf(&b, " %d:%v", c.T[k], c.F[k])
+		}
+		b.WriteByte('\n')
+	}
+	if set.Err() != nil {
+		t.Fatal(set.Err())
+	}
+	return b.String()
+}
+
+func all(t testing.TB, db storage.Queryable) string {
+	t.Helper()
+	return dump(t, db, math.MinInt64, math.MaxInt64)
+}
+
+func TestCutBlocksAnswerAsTheHeadDid(t *testing.T) {
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	fill(t, db, 3*minute, 48*minute, 5)
+	want := all(t, db)
+	if err := db.maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, db); got != want {
+		t.Fatalf("after the cut:\n%s\nbefore:\n%s", got, want)
+	}
+	blocks := db.currentBlocks()
+	if len(blocks) != 4 || blocks[0].Meta().MinTime != 3*minute || blocks[0].Meta().MaxTime != 10*minute || blocks[3].Meta().MaxTime != 40*minute {
+		t.Fatalf("%d blocks, first %+v", len(blocks), blocks[0].Meta())
+	}
+	if s := db.HeadStats(); s.MinTime != 40*minute || s.Series != 5 {
+		t.Fatalf("%+v", s)
+	}
+	if mint, ok := db.MinTime(); !ok || mint != 3*minute {
+		t.Fatal(mint, ok)
+	}
+	// Across the border, in one block alone, in the head alone.
+	for _, r := range [][2]int64{{5 * minute, 45 * minute}, {12 * minute, 13 * minute}, {41 * minute, 42 * minute}, {9*minute + 55_000, 10 * minute}} {
+		got := strings.Count(dump(t, db, r[0], r[1]), ":")
+		wantCount := 0
+		for ts := int64(3 * minute); ts < 48*minute; ts += 10_000 {
+			if ts >= r[0] && ts <= r[1] {
+				wantCount += 5
+			}
+		}
+		if got != wantCount {
+			t.Errorf("%v: %d samples, want %d", r, got, wantCount)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, openDB(t, dir)); got != want {
+		t.Fatal("after reopening the answer differs")
+	}
+}
+
+// TestCrashBetweenCutAndTruncation: the log still holds what the block holds.
+func TestCrashBetweenCutAndTruncation(t *testing.T) {
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	fill(t, db, 0, 20*minute, 3)
+	want := all(t, db)
+	if _, err := db.writeBlock(t.Context(), 0, 10*minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openDB(t, dir)
+	if got := all(t, db); got != want {
+		t.Fatalf("got\n%s\nwant\n%s", got, want)
+	}
+	if s := db.HeadStats(); s.MinTime != 10*minute {
+		t.Fatalf("the head holds samples of the block: %+v", s)
+	}
+}
+
+func TestReaderDuringCut(t *testing.T) {
+	db := openDB(t, t.TempDir())
+	fill(t, db, 0, 20*minute, 3)
+	q, err := db.Querier(0, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := q.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchEqual, "__name__", "m"))
+	done := make(chan error)
+	go func() { done <- db.maintain(t.Context()) }()
+	n := 0
+	for set.Next() {
+		var c storage.Columns
+		r := set.At().Samples(nil)
+		for r.Read(&c) {
+			continue
+		}
+		n += len(c.T)
+	}
+	if n != 3*120 {
+		t.Errorf("read %d samples", n)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSecondProcessIsKeptOut(t *testing.T) {
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	_, err := Open(t.Context(), Options{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("in use by another process (pid %d)", os.Getpid())) {
+		t.Fatalf("got %v", err)
+	}
+	for range 2 {
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.Querier(0, 1); err == nil {
+		t.Error("a closed storage gave out a querier")
+	}
+	app := db.Appender()
+	if err := app.Append(t.Context(), []storage.Entry{{Labels: series(1), T: 1}}, make([]storage.Outcome, 1)); err == nil {
+		t.Error("a closed storage took a sample")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "lock")); !os.IsNotExist(err) {
+		t.Error("the lock file is still there")
+	}
+	openDB(t, dir)
+	openDB(t, dir, func(o *Options) { o.NoLockfile = true })
+}
+
+// logText collects log lines of several goroutines.
+type logText struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestDamagedBlockIsLeftOut(t *testing.T) {
+	for _, file := range []string{"index", "meta.json", "chunks/000001", "tombstones"} {
+		t.Run(file, func(t *testing.T) {
+			dir := t.TempDir()
+			db := openDB(t, dir)
+			fill(t, db, 0, 35*minute, 2)
+			if err := db.maintain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			bad := db.currentBlocks()[0]
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(bad.Dir(), file), []byte("damaged"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var log logText
+			db = openDB(t, dir, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			if n := strings.Count(all(t, db), ":"); n != 2*6*25 {
+				t.Errorf("%d samples", n)
+			}
+			if !strings.Contains(log.String(), filepath.Base(bad.Dir())) || !strings.Contains(log.String(), "level=ERROR") {
+				t.Errorf("log says %s", log.String())
+			}
+			if err := db.maintain(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if n := strings.Count(log.String(), "cannot be opened"); n != 1 {
+				t.Errorf("reported %d times", n)
+			}
+		})
+	}
+}
+
+// TestNewestBlockComesBackFromTheLog: the log is shortened later than a block is cut, and covers for it meanwhile.
+func TestNewestBlockComesBackFromTheLog(t *testing.T) {
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	fill(t, db, 0, 16*minute, 2)
+	want := all(t, db)
+	if err := db.maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bad := db.currentBlocks()[0]
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(bad.Dir(), "index")); err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, openDB(t, dir)); got != want {
+		t.Fatalf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestLeftoversAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	const id = "01M7Y0THABSC9MPTD9AEBHJG7C"
+	for _, name := range []string{id + ".tmp-for-creation", id + ".tmp-for-deletion", id + ".tmp", "mine.tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, name, "chunks"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openDB(t, dir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got := strings.Join(names, " "); got != "lock mine.tmp wal" {
+		t.Fatalf("left: %s", got)
+	}
+}
+
+func TestRetention(t *testing.T) {
+	dir := t.TempDir()
+	db := openDB(t, dir)
+	fill(t, db, 0, 65*minute, 3)
+	if err := db.maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(db.currentBlocks()); n != 5 {
+		t.Fatalf("%d blocks", n)
+	}
+	apply := func(r Retention, blocks int, mint int64) {
+		t.Helper()
+		db.SetRetention(r)
+		if err := db.maintain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		left := db.currentBlocks()
+		names, err := blockNames(dir)
+		if err != nil || len(left) != blocks || len(names) != blocks || blocks > 0 && left[0].Meta().MinTime != mint {
+			t.Fatalf("%+v: %d blocks open, %d there (%v)", r, len(left), len(names), err)
+		}
+	}
+	apply(Retention{}, 5, 0)
+	apply(Retention{Time: 31 * time.Minute}, 4, 10*minute)
+	apply(Retention{Time: 30 * time.Minute}, 3, 20*minute)
+	size := db.headBytes() + db.currentBlocks()[1].Size() + db.currentBlocks()[2].Size()
+	apply(Retention{SizeBytes: size}, 2, 30*minute)
+	apply(Retention{SizeBytes: 1}, 0, 0)
+}
+
+// TestRunWorksOnSchedule drives the background with a fake clock.
+func TestRunWorksOnSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		db := openDB(t, dir)
+		fill(t, db, 0, 12*minute, 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- db.Run(ctx) }()
+		synctest.Wait()
+		fill(t, db, 12*minute, 16*minute, 2)
+		time.Sleep(59 * time.Second)
+		synctest.Wait()
+		if n := len(db.currentBlocks()); n != 0 {
+			t.Errorf("%d blocks before the minute is over", n)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := len(db.currentBlocks()); n != 1 {
+			t.Errorf("%d blocks after a minute", n)
+		}
+		// A block that disappears is closed, one that appears is opened.
+		away := filepath.Join(t.TempDir(), "away")
+		name := db.currentBlocks()[0].Dir()
+		for _, step := range []struct{ from, to string }{{name, away}, {away, name}} {
+			if err := os.Rename(step.from, step.to); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if n := len(db.currentBlocks()); (n == 1) != (step.to == name) {
+				t.Errorf("%d blocks after %v", n, step)
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewPedanticRegistry()
+	dir := t.TempDir()
+	db := openDB(t, dir, func(o *Options) { o.Registerer = reg })
+	fill(t, db, 0, 20*minute, 2)
+	if err := db.maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err := testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP prometheus_tsdb_blocks_loaded Number of currently loaded data blocks
+# TYPE prometheus_tsdb_blocks_loaded gauge
+prometheus_tsdb_blocks_loaded 1
+# HELP prometheus_tsdb_head_samples_appended_total Total number of appended samples.
+# TYPE prometheus_tsdb_head_samples_appended_total counter
+prometheus_tsdb_head_samples_appended_total{type="float"} 240
+# HELP prometheus_tsdb_head_series Total number of series in the head block.
+# TYPE prometheus_tsdb_head_series gauge
+prometheus_tsdb_head_series 2
+# HELP prometheus_tsdb_head_min_time Minimum time bound of the head block. The unit is decided by the library consumer.
+# TYPE prometheus_tsdb_head_min_time gauge
+prometheus_tsdb_head_min_time 600000
+# HELP prometheus_tsdb_clean_start -1: lockfile is disabled. 0: a lockfile from a previous execution was replaced. 1: lockfile creation was clean
+# TYPE prometheus_tsdb_clean_start gauge
+prometheus_tsdb_clean_start 1
+`), "prometheus_tsdb_blocks_loaded", "prometheus_tsdb_head_samples_appended_total", "prometheus_tsdb_head_series",
+		"prometheus_tsdb_head_min_time", "prometheus_tsdb_clean_start")
+	if err != nil {
+		t.Error(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openDB(t, dir, func(o *Options) { o.Registerer = reg }) // All names are free again.
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	_, err := Open(t.Context(), Options{MinBlockDuration: time.Hour, MaxBlockDuration: time.Minute, WALCompression: "lz4", WALSegmentSize: 5})
+	for _, want := range []string{"no data directory", "max block duration", "lz4", "segment size 5"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %q", err, want)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package tsdb
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics have the names of upstream's.
+type metrics struct {
+	reg        prometheus.Registerer
+	collectors []prometheus.Collector
+
+	reloads, reloadsFailed                               prometheus.Counter
+	timeRetentions, sizeRetentions                       prometheus.Counter
+	compactions, compactionsFailed, compactionsTriggered prometheus.Counter
+	compactionDuration                                   prometheus.Histogram
+	populating                                           prometheus.Gauge
+}
+
+func newMetrics(db *DB) *metrics {
+	m := &metrics{}
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "prometheus_tsdb_" + name, Help: help})
+		m.collectors = append(m.collectors, c)
+		return c
+	}
+	gauge := func(name, help string, f func() float64) {
+		m.collectors = append(m.collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "prometheus_tsdb_" + name, Help: help}, f))
+	}
+	m.reloads = counter("reloads_total", "Number of times the database reloaded block data from disk.")
+	m.reloadsFailed = counter("reloads_failures_total", "Number of times the database failed to reloadBlocks block data from disk.")
+	m.timeRetentions = counter("time_retentions_total", "The number of times that blocks were deleted because the maximum time limit was exceeded.")
+	m.sizeRetentions = counter("size_retentions_total", "The number of times that blocks were deleted because the maximum number of bytes was exceeded.")
+	m.compactions = counter("compactions_total", "Total number of compactions that were executed for the partition.")
+	m.compactionsFailed = counter("compactions_failed_total", "Total number of compactions that failed for the partition.")
+	m.compactionsTriggered = counter("compactions_triggered_total", "Total number of triggered compactions for the partition.")
+	m.compactionDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "prometheus_tsdb_compaction_duration_seconds", Help: "Duration of compaction runs",
+		Buckets: prometheus.ExponentialBuckets(1, 2, 14),
+	})
+	m.populating = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "prometheus_tsdb_compaction_populating_block", Help: "Set to 1 when a block is currently being written to the disk.",
+	})
+	m.collectors = append(m.collectors, m.compactionDuration, m.populating)
+	gauge("blocks_loaded", "Number of currently loaded data blocks", func() float64 { return float64(len(db.currentBlocks())) })
+	gauge("storage_blocks_bytes", "The number of bytes that are currently used for local storage by all blocks.", func() float64 {
+		var sum int64
+		for _, b := range db.currentBlocks() {
+			sum += b.Size()
+		}
+		return float64(sum)
+	})
+	lowest := func() float64 {
+		mint, ok := db.MinTime()
+		if !ok {
+			return 0
+		}
+		return float64(mint)
+	}
+	gauge("lowest_timestamp", "Lowest timestamp value stored in the database. The unit is decided by the library consumer.", lowest)
+	gauge("lowest_timestamp_seconds", "Lowest timestamp value stored in the database.", func() float64 { return lowest() / 1000 })
+	gauge("retention_limit_bytes", "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled", func() float64 {
+		return float64(db.currentRetention().SizeBytes)
+	})
+	gauge("retention_limit_seconds", "How long to retain samples in storage.", func() float64 { return db.currentRetention().Time.Seconds() })
+	gauge("clean_start", "-1: lockfile is disabled. 0: a lockfile from a previous execution was replaced. 1: lockfile creation was clean", func() float64 {
+		switch {
+		case db.opts.NoLockfile:
+			return -1
+		case db.lock.clean:
+			return 1
+		}
+		return 0
+	})
+	return m
+}
+
+func (m *metrics) register(reg prometheus.Registerer) {
+	if reg != nil {
+		m.reg = reg
+		reg.MustRegister(m.collectors...)
+	}
+}
+
+func (m *metrics) unregister() {
+	if m.reg == nil {
+		return
+	}
+	for _, c := range m.collectors {
+		m.reg.Unregister(c)
+	}
+}
