@@ -119,7 +119,7 @@ func (a *appender) finishBody(ctx context.Context, meta *metadata) error {
 func (a *appender) appendSample(ctx context.Context) error {
 	a.scraped++
 	c := a.cache
-	i := c.find(a.scanner.Series())
+	i := c.find(a.scanner.Series(), a.scanner.Expected())
 	var ls labels.Labels
 	if i < 0 {
 		keep, err := a.newSeries(&ls)

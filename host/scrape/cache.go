@@ -76,10 +76,10 @@ func (c *cache) guessed() uint32 {
 	return c.entries[c.at-1].next
 }
 
-// find returns the entry of a series, or -1.
-func (c *cache) find(raw []byte) int {
-	if i := c.guessed(); i != 0 && c.entries[i-1].raw == string(raw) {
-		return int(i - 1)
+// find returns the entry of a series, or -1. guessed says that it is the one that guess returned.
+func (c *cache) find(raw []byte, guessed bool) int {
+	if guessed {
+		return int(c.guessed() - 1)
 	}
 	hash := uint32(xxhash.Sum64(raw))
 	mask := uint32(len(c.table) - 1)

@@ -67,6 +67,7 @@ type Scanner struct {
 	rounding Rounding
 
 	series   []byte
+	expected bool
 	value    float64
 	ts       int64
 	hasTS    bool
@@ -93,6 +94,10 @@ func (s *Scanner) Next(expect string) (Kind, error) {
 
 // Series returns the raw bytes that name the series: everything before the value.
 func (s *Scanner) Series() []byte { return s.series }
+
+// Expected reports whether the series is the one that the caller of Next expected; false may only mean that it was not
+// recognised early.
+func (s *Scanner) Expected() bool { return s.expected }
 
 // Value returns the sample's value.
 func (s *Scanner) Value() float64 { return s.value }

@@ -98,7 +98,7 @@ func (s *Scanner) textSample(i int, expect string) (Kind, error) {
 			return End, err
 		}
 	}
-	s.series = b[i:end]
+	s.series, s.expected = b[i:end], ok
 	i = skipBlanks(b, end)
 	end = i
 	for end < len(b) && b[end] > ' ' && b[end] != '{' || end < len(b) && b[end] < ' ' && b[end] != '\t' && b[end] != '\n' {

@@ -258,6 +258,9 @@ func FuzzScan(f *testing.F) {
 					t.Fatalf("second reading ends before %v", want)
 				}
 			}
+			if s.Expected() && string(s.Series()) != expect {
+				t.Fatalf("%q is said to be the expected %q", s.Series(), expect)
+			}
 			expect = string(s.Series())
 			ls, ok := ParseSeries(expect, format, s.Rounding(), nil)
 			if !ok || !reflect.DeepEqual(sortedPairs(ls), want.Labels) {

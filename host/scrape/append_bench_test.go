@@ -1,0 +1,91 @@
+package scrape
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/narthex-io/narthex/host/scrape/exposition"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// taking is a storage that takes everything and keeps nothing.
+type taking struct{ next storage.SeriesRef }
+
+func (s *taking) Appender() storage.Appender { return s }
+
+func (s *taking) Append(_ context.Context, entries []storage.Entry, outcomes []storage.Outcome) error {
+	for i := range entries {
+		ref := entries[i].Ref
+		if ref == 0 {
+			s.next++
+			ref = s.next
+		}
+		outcomes[i] = storage.Outcome{Ref: ref, Created: entries[i].Ref == 0}
+	}
+	return nil
+}
+
+func (*taking) Commit(context.Context) error { return nil }
+func (*taking) Rollback() error              { return nil }
+
+// benchBody is a body of n series, of which those from changed on are others in each generation.
+func benchBody(n, changed, generation int) []byte {
+	var b strings.Builder
+	for i := range n {
+		if i%100 == 0 {
+			fmt.Fprintf(&b, "# HELP http_requests_%d_total How many requests there were.\n# TYPE http_requests_%d_total counter\n", i/100, i/100)
+		}
+		pod := i
+		if i >= changed {
+			pod += generation * 1_000_000
+		}
+		fmt.Fprintf(&b, "http_requests_%d_total{code=\"200\",handler=\"/api/v1/query\",method=\"GET\",pod=\"app-%08d\"} %d.5\n", i/100, pod, i*17+generation)
+	}
+	return []byte(b.String())
+}
+
+// BenchmarkAppend takes in bodies of one target again and again, without fetching, into a storage that costs nothing.
+// churn is the share of series that are new in each body.
+func BenchmarkAppend(b *testing.B) {
+	for _, n := range []int{1_000, 10_000} {
+		for _, churn := range []int{0, 5, 100} {
+			b.Run(fmt.Sprintf("series=%d/churn=%d", n, churn), func(b *testing.B) { benchAppend(b, n, churn) })
+		}
+	}
+}
+
+func benchAppend(b *testing.B, n, churn int) {
+	metrics, err := newMetrics(prometheus.NewRegistry(), &Manager{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var bodies [16][]byte
+	for i := range bodies {
+		bodies[i] = benchBody(n, n-n*churn/100, i)
+	}
+	a, out, meta := newAppender(), &taking{}, &metadata{}
+	c := newCache(&sampleRules{honorTimestamps: true}, exposition.Text)
+	tg := &target{labels: labels.FromStrings("instance", "localhost:8080", "job", "bench")}
+	scrape := func(i int) {
+		a.body.bytes = bodies[i%len(bodies)]
+		a.start(metrics, out, c, tg, 0, int64(i)*1000)
+		if err := a.appendBody(b.Context(), exposition.Text, meta); err != nil {
+			b.Fatal(err)
+		}
+		c.endGood()
+	}
+	scrape(0)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(bodies[0])))
+	i := 0
+	for b.Loop() {
+		i++
+		scrape(i)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/sample")
+}
