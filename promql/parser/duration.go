@@ -88,10 +88,12 @@ func (e *DurationExpr) Resolve(c DurationContext) (time.Duration, error) {
 		return 0, e.errorf("duration is NaN or infinite")
 	case !durationInRange(seconds):
 		return 0, e.errorf("duration is out of range")
-	case seconds <= 0 && !c.AllowNegative:
+	}
+	d := secondsToDuration(seconds)
+	if d <= 0 && !c.AllowNegative {
 		return 0, e.errorf("duration must be greater than 0")
 	}
-	return secondsToDuration(seconds), nil
+	return d, nil
 }
 
 func (e *DurationExpr) errorf(format string, args ...any) error {

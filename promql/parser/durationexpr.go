@@ -19,7 +19,7 @@ func (s *state) offsetDuration() Expr {
 
 // positive checks that a fixed duration is longer than nothing.
 func (s *state) positive(d Expr) {
-	if n, ok := d.(*NumberLiteral); ok && n.Val <= 0 {
+	if n, ok := d.(*NumberLiteral); ok && secondsToDuration(n.Val) <= 0 {
 		s.addf(n.PosRange, "duration must be greater than 0")
 	}
 }
