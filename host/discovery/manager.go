@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -111,6 +112,11 @@ func (c *Change) Apply() {
 			next.slots = append(next.slots, m.newSlot(p, old[j.Name][p.Name]))
 		}
 		m.jobs = append(m.jobs, next)
+	}
+	for name := range old {
+		if !slices.ContainsFunc(m.jobs, func(j *job) bool { return j.name == name }) {
+			m.metrics.lastUpdate.DeleteLabelValues(name)
+		}
 	}
 	m.dirty, m.urgent = true, true
 	m.kick()
@@ -241,7 +247,7 @@ func (m *Manager) snapshot() map[string][]sdk.Group {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dirty, m.urgent = false, false
-	m.metrics.targets.Reset()
+	m.metrics.targets.Reset() // Jobs may have gone.
 	all := make(map[string][]sdk.Group, len(m.jobs))
 	for _, j := range m.jobs {
 		groups := append(make([]sdk.Group, 0, len(j.static)), j.static...)
