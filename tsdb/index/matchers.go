@@ -175,7 +175,7 @@ func (s *selection) apply(ctx context.Context, c condition) error {
 // test looks at the label of each candidate, if that is cheaper than going through the label's values.
 func (s *selection) test(c condition) (done bool, err error) {
 	labeler, ok := s.src.(Labeler)
-	if !ok || !s.started || len(s.ids) > labeler.ValueCount(c.m.Name)/4 {
+	if !ok || !s.started || len(s.ids) > testable(labeler, c) {
 		return false, nil
 	}
 	out := s.ids[:0]
@@ -190,4 +190,14 @@ func (s *selection) test(c condition) (done bool, err error) {
 	}
 	s.ids = out
 	return true, nil
+}
+
+// testable returns how many candidates are tested rather than going through the label's values, of which a prefix
+// leaves out many.
+func testable(l Labeler, c condition) int {
+	n := l.ValueCount(c.m.Name)
+	if c.prefix != "" {
+		n /= 8
+	}
+	return n
 }

@@ -47,10 +47,17 @@ func (t *symbolTable) at(i uint64) (string, bool) {
 	if i >= uint64(t.count) {
 		return "", false
 	}
-	d := decoder{b: t.body[t.samples[i/sampleEvery]:]}
+	pos := int(t.samples[i/sampleEvery])
 	for range i % sampleEvery {
-		d.skip(d.uvarint())
+		// Fast path: most strings are short. All lengths were checked when the table was opened.
+		if size := t.body[pos]; size < 0x80 {
+			pos += 1 + int(size)
+			continue
+		}
+		size, n := binary.Uvarint(t.body[pos:])
+		pos += n + int(size)
 	}
+	d := decoder{b: t.body[pos:]}
 	return d.str(), true
 }
 
