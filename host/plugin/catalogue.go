@@ -82,26 +82,21 @@ type use struct {
 // New returns a catalogue that runs nothing yet. The caller closes it.
 func New(o Options) (*Catalogue, error) {
 	o = o.withDefaults()
-	ledger := newLedger()
-	l, err := newTransports(o)
-	if err != nil {
-		return nil, err
-	}
-	c := newCatalogue(o, l, ledger)
+	c := newCatalogue(o, newTransports(o))
 	if err := c.metrics.register(o.Registerer, c); err != nil {
-		return nil, errors.Join(err, l.close(context.Background()))
+		return nil, err
 	}
 	return c, nil
 }
 
-func newCatalogue(o Options, l launcher, ledger *ledger) *Catalogue {
+func newCatalogue(o Options, l launcher) *Catalogue {
 	o = o.withDefaults()
 	return &Catalogue{
 		options:  o,
 		launcher: l,
 		log:      o.Logger,
 		metrics:  newMetrics(),
-		ledger:   ledger,
+		ledger:   newLedger(),
 		units:    map[string]*unit{},
 		retired:  map[*unit]struct{}{},
 	}
@@ -121,6 +116,8 @@ func (c *Catalogue) Exporter(name string) (*Exporter, bool) {
 
 // Close stops all guests: running discoveries return, collections end with an error. It waits for them and may be
 // called more than once. A change that is prepared has to be discarded before.
+//
+//nolint:contextcheck,nolintlint // closing has time limits of its own, because contexts are done by then
 func (c *Catalogue) Close() error {
 	c.mu.Lock()
 	first := !c.closed

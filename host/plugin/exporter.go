@@ -75,7 +75,9 @@ func (e *Exporter) install(l *lease) {
 	e.current = l
 }
 
-// start takes the first guest over and watches it until the exporter is retired.
+// start takes the first guest over and watches it until the exporter is retired, longer than any context of a caller.
+//
+//nolint:contextcheck,nolintlint // see above
 func (e *Exporter) start(g guest) {
 	if !e.tenure.enter() { // closed while it started
 		e.unit.end(g)

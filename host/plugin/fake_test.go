@@ -243,7 +243,7 @@ func (b *bench) open() {
 		Directories: []string{filepath.Join(b.dir, "missing"), b.dir},
 		CacheDir:    filepath.Join(b.dir, ".cache"),
 		Logger:      slog.New(slog.NewTextHandler(b.log, nil)),
-	}, b.fakes, newLedger())
+	}, b.fakes)
 	b.Cleanup(func() {
 		if err := b.Catalogue.Close(); err != nil {
 			b.Errorf("close: %v", err)

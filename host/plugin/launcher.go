@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/narthex-io/narthex/host/plugin/grant"
@@ -43,11 +44,14 @@ const probeTimeout = 15 * time.Second
 
 // transports is the launcher for real guests: sandboxed in this process, or processes of their own.
 type transports struct {
-	wasm *wasm.Runtime
-	log  *slog.Logger
+	compiled string // the folder for compiled modules
+	log      *slog.Logger
+
+	mu   sync.Mutex
+	wasm *wasm.Runtime // made for the first module
 }
 
-func newTransports(o Options) (*transports, error) {
+func newTransports(o Options) *transports {
 	compiled := ""
 	if o.CacheDir != "" {
 		compiled = filepath.Join(o.CacheDir, "compiled")
@@ -56,18 +60,33 @@ func newTransports(o Options) (*transports, error) {
 			compiled = ""
 		}
 	}
-	r, err := wasm.New(context.Background(), wasm.Options{CacheDir: compiled})
-	if err != nil {
-		return nil, err
-	}
-	return &transports{wasm: r, log: o.Logger}, nil
+	return &transports{compiled: compiled, log: o.Logger}
 }
 
-func (t *transports) close(ctx context.Context) error { return t.wasm.Close(ctx) }
+// sandbox returns the runtime for modules.
+func (t *transports) sandbox(ctx context.Context) (*wasm.Runtime, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.wasm != nil {
+		return t.wasm, nil
+	}
+	r, err := wasm.New(context.WithoutCancel(ctx), wasm.Options{CacheDir: t.compiled})
+	t.wasm = r
+	return r, err
+}
+
+func (t *transports) close(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.wasm == nil {
+		return nil
+	}
+	return t.wasm.Close(ctx)
+}
 
 func (t *transports) probe(ctx context.Context, f *file, s Settings) (sdk.Manifest, error) {
 	out := session.NewLog(t.log.With("plugin", f.name), session.LogLimits{})
-	defer func() { _ = out.Close() }()
+	defer func() { _ = out.Close() }() //nolint:contextcheck // the log has no context
 	tr, err := t.start(ctx, f, s, out)
 	if err != nil {
 		return sdk.Manifest{}, err
@@ -84,7 +103,7 @@ func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (g
 	}
 	opened, err := session.Open(ctx, tr, session.Options{
 		Kind:   u.kind(),
-		Config: sdk.Config(u.config()),
+		Config: u.config(),
 		Grants: grant.Options{
 			BaseDir: u.BaseDir,
 			HTTP:    s.Grants.HTTP,
@@ -98,7 +117,7 @@ func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (g
 		},
 	})
 	if err != nil {
-		return nil, errors.Join(err, out.Close())
+		return nil, errors.Join(err, out.Close()) //nolint:contextcheck // the log has no context
 	}
 	return &loggedGuest{Session: opened, out: out}, nil
 }
@@ -122,7 +141,11 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, out *sessio
 	if sum := sha256.Sum256(code); hex.EncodeToString(sum[:]) != f.digest {
 		return nil, changedError(f)
 	}
-	return t.wasm.Start(ctx, code, wasm.StartOptions{Name: f.name, MemoryBytes: uint64(s.Limits.Memory), Stderr: out})
+	r, err := t.sandbox(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.Start(ctx, code, wasm.StartOptions{Name: f.name, MemoryBytes: uint64(s.Limits.Memory), Stderr: out})
 }
 
 func changedError(f *file) error {
@@ -137,5 +160,5 @@ type loggedGuest struct {
 
 // Close implements guest.
 func (g *loggedGuest) Close(ctx context.Context) error {
-	return errors.Join(g.Session.Close(ctx), g.out.Close())
+	return errors.Join(g.Session.Close(ctx), g.out.Close()) //nolint:contextcheck // the log has no context
 }

@@ -89,6 +89,7 @@ func collect(ctx context.Context, e *plugin.Exporter) (string, error) {
 }
 
 func exporters(t *testing.T, k *kitchen) {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "token=%s", r.Header.Get("Authorization"))
 	}))
@@ -136,6 +137,7 @@ func (bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func restarts(t *testing.T, k *kitchen) {
+	t.Helper()
 	ch := k.apply(cook(`{"do": "exit"}`), cook(`{"do": "echo", "text": "b 2\n"}`))
 	for n := range uint64(2) {
 		k.until(func() bool { return k.Plugins()[0].Restarts == n && k.Plugins()[0].State == plugin.StateReady })
@@ -149,6 +151,7 @@ func restarts(t *testing.T, k *kitchen) {
 }
 
 func configErrors(t *testing.T, k *kitchen) {
+	t.Helper()
 	_, err := k.Prepare(t.Context(), plugin.Config{}, []plugin.Use{
 		{Key: "kitchen_sd_configs", Config: []byte(`{"du": 1}`), Position: "p.yml:2: kitchen_sd_configs[0]"}, cook(`{}`),
 	})

@@ -18,11 +18,11 @@ import (
 )
 
 // bubble runs a test in synctest, where the catalogue is closed before the end.
-func bubble(t *testing.T, f func(t *testing.T, b *bench)) {
+func bubble(t *testing.T, play func(*testing.T, *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		f(t, b)
+		play(t, b)
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
@@ -38,6 +38,7 @@ func want[T any](t *testing.T, what string, got, want T) {
 
 func TestDiscoveryRestarts(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		ch := b.apply(on("a_sd_configs", `1`))
 		r := runDiscovery(ch.Discovery(0))
 		first := b.last()
@@ -72,6 +73,7 @@ func TestDiscoveryRestarts(t *testing.T) {
 
 func TestGuestThatEndsAgainAndAgainFails(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		ch := b.apply(on("a_sd_configs", `1`))
 		r := runDiscovery(ch.Discovery(0))
 		synctest.Wait()
@@ -106,6 +108,7 @@ func TestGuestThatEndsAgainAndAgainFails(t *testing.T) {
 
 func TestExporterRestarts(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		ch := b.apply(on("exporter-x", `"v"`))
 		x := ch.Exporter(0)
 		want(t, "content type", x.ContentType(), "text/plain; version=0.0.4")
@@ -141,6 +144,7 @@ func TestExporterRestarts(t *testing.T) {
 
 func TestSwapKeepsTheOldUntilItIsLetGo(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		old := b.apply(on("a_sd_configs", `1`), on("b_sd_configs", `1`))
 		r := runDiscovery(old.Discovery(0))
 		same := runDiscovery(old.Discovery(1))
@@ -172,6 +176,7 @@ func TestSwapKeepsTheOldUntilItIsLetGo(t *testing.T) {
 
 func TestRetiredExporterDrains(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		ch := b.apply(on("exporter-x", `"slow"`))
 		old := b.last()
 		ended := make(chan error, 2)
@@ -196,6 +201,7 @@ func TestRetiredExporterDrains(t *testing.T) {
 
 func TestCloseDoesNotWaitForCollections(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		ch := b.apply(on("exporter-x", `"slow"`), on("a_sd_configs", `1`))
 		ended := make(chan error, 1)
 		go func() { ended <- ch.Exporter(0).Collect(context.Background(), io.Discard) }()
@@ -212,6 +218,7 @@ func TestCloseDoesNotWaitForCollections(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
 		reg := prometheus.NewPedanticRegistry()
 		b.options.Registerer = reg
 		if err := b.metrics.register(reg, b.Catalogue); err != nil {

@@ -99,7 +99,9 @@ func (u *unit) launch(ctx context.Context) (guest, error) {
 	return g, nil
 }
 
-// end closes a guest.
+// end closes a guest. It has a time limit of its own, because the context of whoever ran the guest is done by then.
+//
+//nolint:contextcheck,nolintlint // see above
 func (u *unit) end(g guest) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()

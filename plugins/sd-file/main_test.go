@@ -28,6 +28,7 @@ func TestEndToEnd(t *testing.T) {
 }
 
 func endToEnd(t *testing.T, target author.Target) {
+	t.Helper()
 	plugins, conf, cache := t.TempDir(), t.TempDir(), t.TempDir()
 	if _, err := author.Build(t.Context(), ".", target, plugins, cache); err != nil {
 		t.Fatal(err)
@@ -71,6 +72,7 @@ func endToEnd(t *testing.T, target author.Target) {
 
 // play changes files and waits for the targets that follow.
 func play(t *testing.T, conf string, s *state) {
+	t.Helper()
 	file := filepath.Join(conf, "d", "a.json")
 	s.wait("s:1")
 	if got := s.labels("s:1"); got["env"] != "prod" || got["__meta_filepath"] != filepath.Join(conf, "static.yml") {

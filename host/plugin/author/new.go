@@ -20,7 +20,7 @@ import (
 const sdkModule = "github.com/narthex-io/narthex"
 
 //go:embed template
-var templates embed.FS //nolint:gochecknoglobals // embedded files
+var templates embed.FS
 
 var shortNamePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 

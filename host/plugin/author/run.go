@@ -98,7 +98,7 @@ func watch(ctx context.Context, d sdk.Discovery, once bool, out io.Writer) error
 			}
 			if err != nil || once {
 				cancel()
-				<-ended
+				<-ended //nolint:errcheck // Run says no more than that it was stopped.
 				return err
 			}
 		}

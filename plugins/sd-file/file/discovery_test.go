@@ -104,7 +104,7 @@ func run(t *testing.T, config string, content map[string]string, play func(*scen
 	})
 }
 
-// want checks the next update, in the form source=target,target …
+// want checks the next update, in the form source=target,target.
 func (s *scene) want(want ...string) {
 	s.Helper()
 	got := []string{}
