@@ -96,8 +96,8 @@ func (s *state) checkBinary(b *BinaryExpr) {
 }
 
 // operatorRange returns where the operator and its modifiers stand, up to their last byte.
-func (b *BinaryExpr) operatorRange() PositionRange {
-	return PositionRange{b.opPos.Start, b.opPos.End - 1}
+func (e *BinaryExpr) operatorRange() PositionRange {
+	return PositionRange{e.opPos.Start, e.opPos.End - 1}
 }
 
 func (s *state) checkCall(c *Call) {

@@ -112,7 +112,7 @@ func (p *Parser) newState(input string) *state {
 	return &state{opts: p.opts, lex: lexer{input: input}}
 }
 
-// abort unwinds the parser after an error that leaves nothing to go on with. It never leaves this file.
+// abort unwinds the parser after an error that leaves nothing to go on with. No method of Parser lets it out.
 type abort struct{}
 
 // whole parses all of the text by parse.

@@ -33,11 +33,11 @@ func TestAgreesWithUpstream(t *testing.T) {
 	}
 }
 
-func observations(t testing.TB) []observation {
-	t.Helper()
+func observations(tb testing.TB) []observation {
+	tb.Helper()
 	f, err := os.Open("testdata/upstream.jsonl")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = f.Close() }()
 	var all []observation
@@ -46,12 +46,12 @@ func observations(t testing.TB) []observation {
 	for lines.Scan() {
 		var o observation
 		if err := json.Unmarshal(lines.Bytes(), &o); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		all = append(all, o)
 	}
 	if err := lines.Err(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return all
 }
@@ -88,8 +88,7 @@ func observe(mode, input string) observation {
 	}
 	if err != nil {
 		o.Text, o.Error = "", err.Error()
-		var errs ParseErrors
-		if errors.As(err, &errs) {
+		if errs, ok := errors.AsType[ParseErrors](err); ok {
 			o.ErrorPos = [2]int{errs[0].PositionRange.Start, errs[0].PositionRange.End}
 		}
 	}
