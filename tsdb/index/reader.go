@@ -98,11 +98,23 @@ func (r *Reader) LabelValues(name string, limit int) []string {
 	if !ok {
 		return nil
 	}
-	values := make([]string, 0, n.count)
+	// All values are copied into one string, so that a million of them is not a million allocations.
+	var text strings.Builder
+	ends := make([]int, 0, n.count)
+	if limit == 0 || limit >= n.count {
+		text.Grow(int(n.end - n.start))
+	}
 	r.table.from(n, "", func(value string, _ uint64) bool {
-		values = append(values, strings.Clone(value))
-		return limit == 0 || len(values) < limit
+		text.WriteString(value)
+		ends = append(ends, text.Len())
+		return limit == 0 || len(ends) < limit
 	})
+	values := make([]string, len(ends))
+	start := 0
+	for i, end := range ends {
+		values[i] = text.String()[start:end]
+		start = end
+	}
 	return values
 }
 
