@@ -81,7 +81,7 @@ func (g *guest) run(ctx context.Context, id uint32) error {
 }
 
 func (g *guest) sendGroups(id uint32, groups []sdk.Group) error {
-	payload := appendGroups(nil, groups)
+	payload := encodeGroups(groups)
 	if uint64(len(payload)) > uint64(g.limits.messageBytes) {
 		return errors.New("an update of " + strconv.Itoa(len(payload)) + " bytes is larger than the limit of " +
 			strconv.FormatUint(uint64(g.limits.messageBytes), 10))

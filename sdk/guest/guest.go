@@ -37,7 +37,7 @@ func Serve(ctx context.Context, conn Conn, p sdk.Plugin, lines func(line []byte)
 		cancels:  map[uint32]context.CancelFunc{},
 		requests: map[uint32]chan wire.Frame{},
 	}
-	hello := wire.Frame{Type: wire.Hello, Payload: appendManifest(nil, p.Manifest)}
+	hello := wire.Frame{Type: wire.Hello, Payload: encodeManifest(p.Manifest)}
 	if err := conn.Send(hello); err != nil {
 		return err
 	}

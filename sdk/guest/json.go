@@ -10,10 +10,9 @@ import (
 	"github.com/narthex-io/narthex/sdk/wire"
 )
 
-// appendManifest appends HELLO's payload.
-func appendManifest(b []byte, m sdk.Manifest) []byte {
-	b = append(b, `{"abi":`...)
-	b = strconv.AppendInt(b, wire.ABI, 10)
+// encodeManifest returns HELLO's payload.
+func encodeManifest(m sdk.Manifest) []byte {
+	b := strconv.AppendInt([]byte(`{"abi":`), wire.ABI, 10)
 	b = appendString(append(b, `,"name":`...), m.Name)
 	if m.Version != "" {
 		b = appendString(append(b, `,"version":`...), m.Version)
@@ -30,9 +29,11 @@ func appendManifest(b []byte, m sdk.Manifest) []byte {
 	return append(b, "}}"...)
 }
 
-// appendGroups appends GROUPS's payload.
-func appendGroups(b []byte, groups []sdk.Group) []byte {
-	b = append(b, '[')
+// encodeGroups returns GROUPS's payload.
+func encodeGroups(groups []sdk.Group) []byte {
+	const usual = 256 // bytes of an entry
+	b := append(make([]byte, 0, 2+usual*len(groups)), '[')
+	var names []string
 	for i, g := range groups {
 		if i > 0 {
 			b = append(b, ',')
@@ -40,8 +41,10 @@ func appendGroups(b []byte, groups []sdk.Group) []byte {
 		b = appendString(append(b, `{"source":`...), g.Source)
 		b = appendStrings(append(b, `,"targets":`...), g.Targets)
 		if len(g.Labels) > 0 {
+			names = slices.AppendSeq(names[:0], maps.Keys(g.Labels))
+			slices.Sort(names)
 			b = append(b, `,"labels":{`...)
-			for j, name := range slices.Sorted(maps.Keys(g.Labels)) {
+			for j, name := range names {
 				if j > 0 {
 					b = append(b, ',')
 				}
@@ -70,15 +73,25 @@ func appendStrings[S ~string](b []byte, list []S) []byte {
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	for _, r := range s {
+	plain := 0 // start of what is copied as it is
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		b = append(b, s[plain:i]...)
 		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r < 0x20:
-			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		default:
 			b = utf8.AppendRune(b, r)
 		}
+		i += size
+		plain = i
 	}
-	return append(b, '"')
+	return append(append(b, s[plain:]...), '"')
 }

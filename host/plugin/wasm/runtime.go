@@ -15,10 +15,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/narthex-io/narthex/sdk/wire"
@@ -107,6 +109,7 @@ func (r *Runtime) acquire(ctx context.Context, code []byte) ([sha256.Size]byte, 
 		return key, m, nil
 	}
 	// Not under the lock: compiling takes seconds. Two that compile the same at once waste one compilation.
+	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
 	compiled, err := r.runtime.CompileModule(ctx, code)
 	if err != nil {
 		return key, nil, fmt.Errorf("compile module: %w", err)
