@@ -305,7 +305,9 @@ func TestSlowReaderGetsTheNewest(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 		if _, open := <-m.Updates(); open {
 			t.Error("the channel is not closed")
 		}

@@ -60,6 +60,7 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func benchAppend(b *testing.B, n, churn int) {
+	b.Helper()
 	metrics, err := newMetrics(prometheus.NewRegistry(), &Manager{})
 	if err != nil {
 		b.Fatal(err)

@@ -92,7 +92,7 @@ func (endless) Read(p []byte) (int, error) {
 	return copy(p, bytes.Repeat([]byte("a 1\n"), len(p)/4+1)), nil
 }
 
-type blocked struct{ ctx context.Context } //nolint:containedctx // A reader has no other way to know.
+type blocked struct{ ctx context.Context }
 
 func (b blocked) Read([]byte) (int, error) {
 	<-b.ctx.Done()

@@ -49,7 +49,7 @@ func (b *body) readFrom(r io.Reader) error {
 		if b.limit > 0 && len(b.bytes) >= b.limit {
 			return errBodySizeLimit
 		}
-		if err == io.EOF { //nolint:errorlint // Readers return it unwrapped.
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

@@ -154,7 +154,7 @@ func (l *loop) scrape(ctx context.Context, t *target, scheduled time.Time) {
 	l.lastStart = start
 	ts := alignedTime(scheduled, start, t.interval, l.env.TimestampTolerance)
 
-	a := l.env.appenders.Get().(*appender) //nolint:errcheck,forcetypeassert // The pool holds nothing else.
+	a := l.env.appenders.Get().(*appender)
 	defer func() {
 		a.release()
 		l.env.appenders.Put(a)

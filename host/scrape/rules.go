@@ -136,7 +136,7 @@ var errLabelLimit = errors.New("label limit exceeded")
 type limitError string
 
 func (e limitError) Error() string      { return string(e) }
-func (limitError) Is(target error) bool { return target == errLabelLimit } //nolint:errorlint // This is how Is works.
+func (limitError) Is(target error) bool { return target == errLabelLimit }
 
 func labelLimitError(format string, args ...any) error {
 	return limitError(fmt.Sprintf(format, args...))

@@ -172,11 +172,11 @@ func (w *world) configure(config string) {
 	synctest.Wait()
 }
 
-func parseConfigs(t testing.TB, config string) []*Config {
-	t.Helper()
+func parseConfigs(tb testing.TB, config string) []*Config {
+	tb.Helper()
 	cfgs, err := loadConfigs(config)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cfgs
 }

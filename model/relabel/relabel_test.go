@@ -9,11 +9,11 @@ import (
 	"github.com/narthex-io/narthex/model/labels"
 )
 
-func rules(t testing.TB, text string) []*Config {
-	t.Helper()
+func rules(tb testing.TB, text string) []*Config {
+	tb.Helper()
 	var cfgs []*Config
 	if err := yaml.Unmarshal([]byte("["+text+"]"), &cfgs); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cfgs
 }

@@ -19,23 +19,23 @@ import (
 )
 
 // bodies returns real expositions from the folder shared beside the repository.
-func bodies(t testing.TB, pattern string) map[string][]byte {
-	t.Helper()
+func bodies(tb testing.TB, pattern string) map[string][]byte {
+	tb.Helper()
 	names, err := filepath.Glob(filepath.Join("../../../../shared/exposition", pattern))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if len(names) == 0 {
-		t.Skip("no folder shared/exposition beside the repository")
+		tb.Skip("no folder shared/exposition beside the repository")
 	}
 	out := map[string][]byte{}
 	for _, name := range names {
 		data, err := os.ReadFile(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			t.Skip(err)
+			tb.Skip(err)
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		out[filepath.Base(name)] = data
 	}
@@ -93,11 +93,11 @@ func difference(a, b []string) string {
 	return "one has more"
 }
 
-func ourSamples(t testing.TB, body []byte, format Format) (out []string) {
-	t.Helper()
+func ourSamples(tb testing.TB, body []byte, format Format) (out []string) {
+	tb.Helper()
 	found, err := readAll(body, format)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, f := range found {
 		if f.Kind != "series" {
@@ -113,19 +113,19 @@ func ourSamples(t testing.TB, body []byte, format Format) (out []string) {
 	return out
 }
 
-func expfmtFamilies(t testing.TB, body []byte) map[string]*dto.MetricFamily {
-	t.Helper()
+func expfmtFamilies(tb testing.TB, body []byte) map[string]*dto.MetricFamily {
+	tb.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return families
 }
 
-func expfmtSamples(t testing.TB, body []byte) (out []string) {
-	t.Helper()
-	for name, f := range expfmtFamilies(t, body) {
+func expfmtSamples(tb testing.TB, body []byte) (out []string) {
+	tb.Helper()
+	for name, f := range expfmtFamilies(tb, body) {
 		out = append(out, familySamples(name, f)...)
 	}
 	return out

@@ -32,7 +32,7 @@ type foundExemplar struct {
 }
 
 // differences are bodies on which we differ from upstream on purpose, with the reason.
-var differences = map[string]string{ //nolint:gochecknoglobals // Constant table.
+var differences = map[string]string{
 	"\ta 1\n":                            "leading blanks are no part of a name",
 	" a 1\n":                             "leading blanks are no part of a name",
 	"\x00":                               "a zero byte does not end a body silently",
@@ -53,7 +53,7 @@ func TestUpstream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // Only read.
+	defer file.Close()
 	lines := bufio.NewScanner(file)
 	cases := 0
 	for lines.Scan() {
