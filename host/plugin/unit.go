@@ -39,7 +39,6 @@ type unit struct {
 	lastErr  error
 	failures int // ends in a row
 	started  time.Time
-	starts   int
 	restarts uint64
 	grants   grant.Set
 	updated  time.Time // last groups
@@ -75,8 +74,7 @@ func (u *unit) start(ctx context.Context) error {
 // launch starts a guest. The caller gives it back with end.
 func (u *unit) launch(ctx context.Context) (guest, error) {
 	u.mu.Lock()
-	u.starts++
-	if u.starts > 1 {
+	if u.state == StateDegraded || u.state == StateFailed {
 		u.restarts++
 		u.catalogue.metrics.restarts.WithLabelValues(u.file.name).Inc()
 	}
