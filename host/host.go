@@ -121,10 +121,12 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 			err = errors.Join(err, h.cleanups.run(h.log))
 		}
 	}()
-	// A bad file is found out before anything is touched; it is read again when the server runs.
-	if _, err := config.Load(opts.ConfigFile, opts.Getenv); err != nil {
+	// A bad file is found out before anything is touched; it is read again, and applied, when the server runs.
+	cfg, err := config.Load(opts.ConfigFile, opts.Getenv)
+	if err != nil {
 		return nil, &ConfigError{err}
 	}
+	h.config.Store(cfg)
 	if err := h.makeRegistry(); err != nil {
 		return nil, err
 	}

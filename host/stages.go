@@ -118,6 +118,7 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 		return fmt.Errorf("open %s: %w", opts.Dir, err)
 	}
 	h.storage.open(db)
+	db.SetRetention(h.retention(h.config.Load())) // A reload may have come in between.
 	h.log.Info("storage is open", "dir", opts.Dir, "took", time.Since(begin).Round(time.Millisecond))
 	close(opened)
 	err = db.Run(ctx)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,24 +27,33 @@ func demoCommand(io streams) *cobra.Command {
 		Long:  "Writes a configuration to " + demoDir + " unless there is one, and serves with it. Takes the server's flags.",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := writeDemo(demoDir); err != nil {
-				return err
-			}
-			return serve(cmd.Context(), io, cmd.Flags(), map[string]string{
+			defaults := map[string]string{
 				"config.file":          filepath.Join(demoDir, "narthex.yml"),
 				"storage.tsdb.path":    filepath.Join(demoDir, "data"),
 				"web.listen-address":   "127.0.0.1:9090",
 				"web.enable-lifecycle": "true",
 				"log.level":            "warn",
-			}, func(u *url.URL) { greet(io, u) })
+			}
+			v, err := mergeSettings(cmd.Flags(), os.Environ(), defaults)
+			if err != nil {
+				return &usageError{err}
+			}
+			_, port, err := net.SplitHostPort(v.list("web.listen-address")[0])
+			if err != nil {
+				return &usageError{fmt.Errorf("--web.listen-address: %w", err)}
+			}
+			if err := writeDemo(demoDir, port); err != nil {
+				return fmt.Errorf("write the demo's configuration: %w", err)
+			}
+			return serve(cmd.Context(), io, cmd.Flags(), defaults, func(u *url.URL) { greet(io, u) })
 		},
 	}
 	addFlags(demo.Flags())
 	return demo
 }
 
-// writeDemo copies the files that are not there yet.
-func writeDemo(dir string) error {
+// writeDemo copies the files that are not there yet, with the port that the server listens on.
+func writeDemo(dir, port string) error {
 	return fs.WalkDir(demoFiles, "demo", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -64,9 +75,9 @@ func writeDemo(dir string) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("write the demo's configuration: %w", err)
+			return err
 		}
-		_, err = f.Write(text)
+		_, err = f.Write(bytes.ReplaceAll(text, []byte("localhost:9090"), []byte("localhost:"+port)))
 		return errors.Join(err, f.Close())
 	})
 }

@@ -41,8 +41,7 @@ func serve(ctx context.Context, io streams, fs *pflag.FlagSet, defaults map[stri
 		return &usageError{err}
 	}
 	log.Info("starting", "version", version, "revision", revision, "go", runtime.Version())
-	stopLimits := limitResources(v, log)
-	defer stopLimits()
+	limitResources(ctx, v, log)
 	reload := make(chan struct{}, 1)
 	stopSignals := onHangup(reload)
 	defer stopSignals()
@@ -91,25 +90,24 @@ func onHangup(reload chan<- struct{}) (stop func()) {
 	}
 }
 
-// limitResources follows the limits of the container. Go does so for processors by itself.
-func limitResources(v *values, log *slog.Logger) (stop func()) {
+// limitResources follows the limits of the container until ctx is done. Go does so for processors by itself.
+func limitResources(ctx context.Context, v *values, log *slog.Logger) {
 	if !v.flag("auto-gomaxprocs") {
 		runtime.GOMAXPROCS(runtime.NumCPU())
 	}
 	if !v.flag("auto-gomemlimit") || os.Getenv("GOMEMLIMIT") != "" {
-		return func() {}
+		return
 	}
-	limit, err := memlimit.SetGoMemLimitWithOpts(
+	limit, err := memlimit.Set(
 		memlimit.WithRatio(v.float("auto-gomemlimit.ratio")),
 		memlimit.WithProvider(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)),
-		memlimit.WithRefreshInterval(v.duration("auto-gomemlimit.refresh-interval")),
+		memlimit.WithRefreshInterval(ctx, v.duration("auto-gomemlimit.refresh-interval")),
 	)
 	if err != nil {
 		log.Warn("memory limit not set", "err", err)
-	} else {
-		log.Debug("memory limit set", "bytes", limit)
+		return
 	}
-	return func() {}
+	log.Debug("memory limit set", "bytes", limit)
 }
 
 func hostOptions(v *values, log *slog.Logger) (host.Options, error) {
