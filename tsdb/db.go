@@ -83,6 +83,7 @@ func (db *DB) open(ctx context.Context) error {
 		db.logger.Error("Cannot tidy up the blocks", "err", err)
 	}
 	db.headFrom = inBlocks(db.blocks)
+	db.warnOfLateSamples()
 	db.head, err = head.Open(ctx, head.Options{
 		WAL: wal.Options{
 			Dir:         filepath.Join(db.opts.Dir, "wal"),
@@ -97,6 +98,20 @@ func (db *DB) open(ctx context.Context) error {
 		Registerer:   db.opts.Registerer,
 	})
 	return err
+}
+
+// warnOfLateSamples tells that another program left out-of-order samples that are in no block yet. They stay where they
+// are.
+func (db *DB) warnOfLateSamples() {
+	segs, err := wal.ListSegments(wal.OS{}, filepath.Join(db.opts.Dir, "wbl"))
+	if err != nil {
+		return
+	}
+	for _, s := range segs {
+		if info, err := os.Stat(s.Path()); err == nil && info.Size() > 0 {
+			db.logger.Warn("Out-of-order log is not read: its samples are missing from answers", "file", s.Path(), "bytes", info.Size())
+		}
+	}
 }
 
 // release gives back what was opened.

@@ -166,7 +166,7 @@ func (a *appender) show() {
 		if watched {
 			p.undo = append(p.undo, undo{seq: h.snapshots.seq, t: e.t, slot: uint8(i)})
 		}
-		if p.append(&h.slabs, i, e.t, e.v, h.chunkRange) {
+		if p.append(&h.slab, i, e.t, e.v, h.chunkRange) {
 			began++
 		}
 		p.slots[i].pending--

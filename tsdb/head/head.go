@@ -45,7 +45,7 @@ type Head struct {
 	log        *wal.Log
 
 	index     seriesIndex
-	slabs     slabs
+	slab      slab
 	snapshots snapshots
 	lastRef   atomic.Uint64
 	appenders sync.Pool

@@ -12,6 +12,13 @@ import (
 // pageSize is the number of series in a page.
 const pageSize = 64
 
+const (
+	// chunkHeader is the number of bytes in which a chunk counts its samples.
+	chunkHeader = 2
+	// maxOpenBytes is the number of bytes, header aside, at which a chunk takes no further sample.
+	maxOpenBytes = chunk.MaxBytes - chunkHeader - chunk.MaxXORSampleBytes
+)
+
 // page holds the series of consecutive ids.
 type page struct {
 	mu    sync.Mutex
@@ -35,6 +42,7 @@ type slot struct {
 	// xor is the state of the open chunk, openMin the time of its first sample. Without samples there is none.
 	xor     chunk.XORState
 	openMin int64
+	// open is the end of the open chunk's bytes, which have the length openLen without the header.
 	open    cell
 	openLen uint16
 	// pairs[firstPair:][:pairCount] of the page are the labels.
@@ -61,20 +69,33 @@ func (p *page) labels(i int) []uint32 {
 
 // append adds a sample behind those that are there, in a new chunk if the current one is complete, and reports
 // whether it began one. The caller holds the lock.
-func (p *page) append(slabs *slabs, i int, t int64, v float64, chunkRange int64) (began bool) {
+func (p *page) append(slab *slab, i int, t int64, v float64, chunkRange int64) (began bool) {
 	s := &p.slots[i]
-	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || int(s.openLen) >= chunk.MaxBytes-chunk.MaxXORSampleBytes ||
-		t >= rangeEnd(s.openMin, chunkRange)) {
-		p.closeChunk(slabs, i)
+	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || int(s.openLen) >= maxOpenBytes || t >= rangeEnd(s.openMin, chunkRange)) {
+		p.closeChunk(slab, i)
 	}
-	if s.xor.Samples() == 0 {
-		s.openMin, s.openLen, began = t, 0, true
+	// The writer gets a window of the chunk: room for the header, the last byte, and space to append.
+	var window [chunkHeader + 1 + chunk.MaxXORSampleBytes + 8]byte
+	if s.openLen == 0 {
+		s.openMin = t
+		b := s.xor.Append(window[:0], t, v)[chunkHeader:]
+		s.open, s.openLen = slab.extend(0, 0, b), uint16(len(b))
+		return true
 	}
-	var b []byte
-	s.open, b = slabs.room(s.open, int(s.openLen))
-	b = s.xor.Append(b, t, v)
-	s.openLen = uint16(len(b))
-	return began
+	last := slab.last(s.open, int(s.openLen))
+	window[chunkHeader] = *last
+	b := s.xor.Append(window[:chunkHeader+1], t, v)[chunkHeader:]
+	*last = b[0]
+	s.open = slab.extend(s.open, int(s.openLen), b[1:])
+	s.openLen += uint16(len(b) - 1)
+	return false
+}
+
+// openChunk appends the bytes of the open chunk to dst.
+func (p *page) openChunk(slab *slab, i int, dst []byte) []byte {
+	s := &p.slots[i]
+	dst = binary.BigEndian.AppendUint16(dst, uint16(s.xor.Samples()))
+	return slab.appendTo(dst, s.open, int(s.openLen))
 }
 
 // rangeEnd returns the end, not included, of the range of the given width in which t lies. No chunk crosses it, so that
@@ -91,20 +112,21 @@ func rangeEnd(t, width int64) int64 {
 }
 
 // closeChunk moves the open chunk to the complete ones.
-func (p *page) closeChunk(slabs *slabs, i int) {
+func (p *page) closeChunk(slab *slab, i int) {
 	s := &p.slots[i]
+	size := chunkHeader + int(s.openLen)
 	var head [2 * binary.MaxVarintLen64]byte
 	h := binary.AppendUvarint(head[:0], uint64(s.xor.LastT()-s.openMin))
-	h = binary.AppendUvarint(h, uint64(s.openLen))
-	full := make([]byte, 0, len(p.full[i])+len(h)+int(s.openLen))
+	h = binary.AppendUvarint(h, uint64(size))
+	full := make([]byte, 0, len(p.full[i])+len(h)+size)
 	full = append(append(full, p.full[i]...), h...)
-	p.full[i] = append(full, slabs.bytes(s.open)[:s.openLen]...)
-	p.dropOpen(slabs, i)
+	p.full[i] = p.openChunk(slab, i, full)
+	p.dropOpen(slab, i)
 }
 
-func (p *page) dropOpen(slabs *slabs, i int) {
+func (p *page) dropOpen(slab *slab, i int) {
 	s := &p.slots[i]
-	slabs.release(s.open)
+	slab.release(s.open)
 	s.open, s.openLen, s.xor = 0, 0, chunk.XORState{}
 }
 
@@ -175,7 +197,7 @@ func (p *page) forget(seq uint64) {
 }
 
 // truncate drops the chunks that end before mint, and reports how many.
-func (p *page) truncate(slabs *slabs, i int, mint int64) (dropped int) {
+func (p *page) truncate(slab *slab, i int, mint int64) (dropped int) {
 	b := p.full[i]
 	for len(b) > 0 {
 		c, rest := nextFull(b)
@@ -192,7 +214,7 @@ func (p *page) truncate(slabs *slabs, i int, mint int64) (dropped int) {
 		}
 	}
 	if s := &p.slots[i]; s.xor.Samples() > 0 && s.xor.LastT() < mint {
-		p.dropOpen(slabs, i)
+		p.dropOpen(slab, i)
 		dropped++
 	}
 	return dropped

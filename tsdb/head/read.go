@@ -232,7 +232,7 @@ func (h *Head) openReader(r *columnReader, id uint32, seq uint64, mint, maxt int
 	}
 	r.full = p.full[i]
 	if s := &p.slots[i]; s.xor.Samples() > 0 && s.openMin <= r.maxt && s.xor.LastT() >= mint {
-		r.open = append(r.open, h.slabs.bytes(s.open)[:s.openLen]...)
+		r.open = p.openChunk(&h.slab, i, r.open)
 	}
 }
 

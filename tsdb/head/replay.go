@@ -173,7 +173,7 @@ func (p *player) addSamples() {
 		if slot.xor.Samples() > 0 && s.T <= slot.xor.LastT() {
 			continue // It was dropped when it was appended, too.
 		}
-		if page.append(&h.slabs, i, s.T, s.V, h.chunkRange) {
+		if page.append(&h.slab, i, s.T, s.V, h.chunkRange) {
 			began++
 		}
 		p.first, p.last = min(p.first, s.T), max(p.last, s.T)

@@ -1,95 +1,131 @@
 package head
 
 import (
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
-
-	"github.com/narthex-io/narthex/tsdb/chunk"
 )
 
-// slabs hold the chunks that are being filled, in blocks of equal cells, so that they neither hold pointers nor cost an
-// allocation each. A chunk moves to a larger class when it outgrows its cell.
-type slabs struct {
-	classes [len(cellSizes)]slab
-}
-
-const blockBytes = 64 << 10
-
-// cellSizes are the classes. The last one holds a chunk of any number of bytes at which it is closed.
-var cellSizes = [...]int{48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 640, 768, 1024, 1024 + 64} //nolint:gochecknoglobals // constant table
-
-// cell names a piece of memory: its class in the low four bits, its number above them. Zero is none.
-type cell uint32
-
+// slab holds the bytes of the chunks that are being filled, in cells of equal size that are chained from the last one
+// backwards. A chunk grows without being moved and wastes half a cell; cells hold no pointers and cost no allocation
+// each, and whatever one chunk gives back fits the next one.
 type slab struct {
-	mu   sync.Mutex
-	free []uint32
+	mu sync.Mutex
+	// free is the first of the unused cells, which are chained like those of a chunk.
+	free cell
 	next uint32
 	// blocks is replaced when it grows, so that cells are found without a lock.
-	blocks atomic.Pointer[[][]byte]
+	blocks atomic.Pointer[[]*cellBlock]
 }
 
-// bytes returns the memory of a cell, of length zero. The caller owns what it allocated until it is freed.
-func (s *slabs) bytes(c cell) []byte {
-	class, i := int(c&15)-1, int(c>>4)
-	size := cellSizes[class]
-	perBlock := blockBytes / size
-	block := (*s.classes[class].blocks.Load())[i/perBlock]
-	at := i % perBlock * size
-	return block[at : at : at+size]
+// cell is the number of a cell plus one; zero is none.
+type cell uint32
+
+const (
+	cellBytes     = 64
+	linkBytes     = 4
+	cellData      = cellBytes - linkBytes
+	cellsPerBlock = 1024
+)
+
+type cellBlock [cellsPerBlock * cellBytes]byte
+
+// at returns the memory of a cell: the cell before it, then data.
+func (s *slab) at(c cell) []byte {
+	i := uint32(c - 1)
+	at := i % cellsPerBlock * cellBytes
+	return (*s.blocks.Load())[i/cellsPerBlock][at : at+cellBytes : at+cellBytes]
 }
 
-// alloc returns a cell with room for size bytes.
-func (s *slabs) alloc(size int) cell {
-	class := 0
-	for cellSizes[class] < size {
-		class++
-	}
-	l := &s.classes[class]
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if last := len(l.free) - 1; last >= 0 {
-		i := l.free[last]
-		l.free = l.free[:last]
-		return cell(i<<4) | cell(class+1)
-	}
-	perBlock := uint32(blockBytes / cellSizes[class])
-	if l.next%perBlock == 0 {
-		var blocks [][]byte
-		if old := l.blocks.Load(); old != nil {
-			blocks = *old
-		}
-		blocks = append(blocks[:len(blocks):len(blocks)], make([]byte, blockBytes))
-		l.blocks.Store(&blocks)
-	}
-	i := l.next
-	l.next++
-	return cell(i<<4) | cell(class+1)
-}
+func previous(b []byte) cell { return cell(binary.LittleEndian.Uint32(b)) }
 
-// release gives a cell back.
-func (s *slabs) release(c cell) {
+func link(b []byte, c cell) { binary.LittleEndian.PutUint32(b, uint32(c)) }
+
+// alloc returns a cell that continues a chain, and its memory.
+func (s *slab) alloc(tail cell) (cell, []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.free
 	if c == 0 {
+		if s.next%cellsPerBlock == 0 {
+			s.grow()
+		}
+		s.next++
+		c = cell(s.next)
+	}
+	b := s.at(c)
+	if s.free != 0 {
+		s.free = previous(b)
+	}
+	link(b, tail)
+	return c, b
+}
+
+func (s *slab) grow() {
+	var blocks []*cellBlock
+	if old := s.blocks.Load(); old != nil {
+		blocks = *old
+	}
+	blocks = append(blocks[:len(blocks):len(blocks)], new(cellBlock))
+	s.blocks.Store(&blocks)
+}
+
+// release gives back a chain.
+func (s *slab) release(tail cell) {
+	if tail == 0 {
 		return
 	}
-	l := &s.classes[int(c&15)-1]
-	l.mu.Lock()
-	l.free = append(l.free, uint32(c>>4))
-	l.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := tail
+	for {
+		b := s.at(first)
+		if previous(b) == 0 {
+			link(b, s.free)
+			s.free = tail
+			return
+		}
+		first = previous(b)
+	}
 }
 
-// room returns the chunk of length n in c, with room for one more sample, moving it to a larger cell if needed.
-func (s *slabs) room(c cell, n int) (cell, []byte) {
-	if c == 0 {
-		c = s.alloc(n + chunk.MaxXORSampleBytes)
-		return c, s.bytes(c)
+// extend appends data to a chain that holds n bytes and returns its new end.
+func (s *slab) extend(tail cell, n int, data []byte) cell {
+	used := cellData
+	var b []byte
+	if tail != 0 {
+		used = (n-1)%cellData + 1
+		b = s.at(tail)
 	}
-	b := s.bytes(c)[:n]
-	if cap(b)-n >= chunk.MaxXORSampleBytes {
-		return c, b
+	for len(data) > 0 {
+		if used == cellData {
+			tail, b = s.alloc(tail)
+			used = 0
+		}
+		k := copy(b[linkBytes+used:], data)
+		used += k
+		data = data[k:]
 	}
-	larger := s.alloc(n + chunk.MaxXORSampleBytes)
-	moved := append(s.bytes(larger), b...)
-	s.release(c)
-	return larger, moved
+	return tail
+}
+
+// last returns the place of the last of the n bytes in a chain.
+func (s *slab) last(tail cell, n int) *byte {
+	return &s.at(tail)[linkBytes+(n-1)%cellData]
+}
+
+// appendTo appends the n bytes of a chain to dst.
+func (s *slab) appendTo(dst []byte, tail cell, n int) []byte {
+	start := len(dst)
+	if cap(dst)-start < n {
+		dst = append(make([]byte, 0, start+n), dst...)
+	}
+	dst = dst[:start+n]
+	for end := n; end > 0; {
+		begin := (end - 1) / cellData * cellData
+		b := s.at(tail)
+		copy(dst[start+begin:start+end], b[linkBytes:])
+		tail, end = previous(b), begin
+	}
+	return dst
 }

@@ -58,7 +58,7 @@ func (h *Head) collect(mint int64) {
 			if p.slots[i].ref == 0 {
 				continue
 			}
-			dropped += p.truncate(&h.slabs, i, mint)
+			dropped += p.truncate(&h.slab, i, mint)
 			minT, maxT, ok := p.bounds(i)
 			switch {
 			case ok:
