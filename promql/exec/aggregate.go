@@ -34,7 +34,7 @@ func (q *query) buildAggregate(ctx context.Context, n *plan.Aggregate, g plan.Gr
 	case parser.AggLimitRatio:
 		return q.limitRatio(n, op, param)
 	case parser.AggQuantile:
-		q.noteQuantileParam(param, n.ParamPos)
+		q.noteQuantileParam(param, spotOf(n, n.ParamPos))
 	}
 	gr := groupSeries(op.series(), n)
 	acc, err := q.newAccumulator(n, gr, param, g)
@@ -48,7 +48,7 @@ func (q *query) buildAggregate(ctx context.Context, n *plan.Aggregate, g plan.Gr
 }
 
 // noteQuantileParam warns of the worst parameters that quantile gets.
-func (q *query) noteQuantileParam(values []float64, at parser.PositionRange) {
+func (q *query) noteQuantileParam(values []float64, at spot) {
 	r := rangeOf(values)
 	if r.nan {
 		q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", math.NaN())
@@ -101,7 +101,7 @@ func (q *query) fold(ctx context.Context, op operator, n *plan.Aggregate, gr *gr
 	ignores, in := ignoresHistograms(n.Op), op.series()
 	return q.each(ctx, op, g, func(i int, r *Row) error {
 		if ignores && len(r.H) > 0 {
-			q.dropHistograms(r, n.Op, n.ExprPos)
+			q.dropHistograms(r, n.Op, spotOf(n, n.ExprPos))
 		}
 		acc.fold(int(gr.of[i])*g.N, r, &in[i])
 		return nil
@@ -115,7 +115,7 @@ func ignoresHistograms(op parser.AggregateOp) bool {
 }
 
 // dropHistograms leaves a row with its floats.
-func (q *query) dropHistograms(r *Row, op parser.AggregateOp, at parser.PositionRange) {
+func (q *query) dropHistograms(r *Row, op parser.AggregateOp, at spot) {
 	for step := range r.H {
 		if r.H[step] != nil {
 			r.F[step] = absent

@@ -8,18 +8,32 @@ import (
 	"time"
 
 	"github.com/narthex-io/narthex/promql/parser"
+	"github.com/narthex-io/narthex/promql/plan"
 )
 
 // Annotations collect what is to be said about a result. The zero value is ready to use, by several goroutines.
 type Annotations struct {
 	mu              sync.Mutex
-	warnings, infos map[note]*forced
+	warnings, infos map[string]*note
 }
 
-// note is a text with its place in the query.
+// spot is what an annotation points to: the place that it names, and the node of the plan that speaks.
+type spot struct{ at, node parser.PositionRange }
+
+func spotOf(n plan.Node, at parser.PositionRange) spot { return spot{at, n.Pos()} }
+
+// after reports whether a node is evaluated after another one: later ones end later, outer ones last.
+func (s spot) after(o spot) bool {
+	if s.node.End != o.node.End {
+		return s.node.End > o.node.End
+	}
+	return s.node.Start <= o.node.Start
+}
+
+// note is where a text comes from. A text that comes from several places is told once, for the last of them.
 type note struct {
-	text string
-	at   parser.PositionRange
+	spot
+	*forced
 }
 
 // forced sums up the corrections of one histogram_quantile.
@@ -29,36 +43,41 @@ type forced struct {
 	count                         int
 }
 
-func (a *Annotations) warn(at parser.PositionRange, text string) {
-	a.add(&a.warnings, note{text, at}, nil)
-}
-func (a *Annotations) info(at parser.PositionRange, text string) {
-	a.add(&a.infos, note{text, at}, nil)
-}
+func (a *Annotations) warn(at spot, text string) { a.add(&a.warnings, text, note{spot: at}) }
+func (a *Annotations) info(at spot, text string) { a.add(&a.infos, text, note{spot: at}) }
 
-func (a *Annotations) warnf(at parser.PositionRange, format string, args ...any) {
+func (a *Annotations) warnf(at spot, format string, args ...any) {
 	a.warn(at, fmt.Sprintf(format, args...))
 }
 
-func (a *Annotations) infof(at parser.PositionRange, format string, args ...any) {
+func (a *Annotations) infof(at spot, format string, args ...any) {
 	a.info(at, fmt.Sprintf(format, args...))
 }
 
-func (a *Annotations) add(to *map[note]*forced, n note, f *forced) {
+func (a *Annotations) add(to *map[string]*note, text string, n note) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if *to == nil {
-		*to = map[note]*forced{}
+		*to = map[string]*note{}
 	}
-	old := (*to)[n]
-	if old == nil || f == nil {
-		(*to)[n] = f
+	old := (*to)[text]
+	if old == nil {
+		(*to)[text] = &n
 		return
 	}
-	old.minT, old.maxT = min(old.minT, f.minT), max(old.maxT, f.maxT)
-	old.minBucket, old.maxBucket = min(old.minBucket, f.minBucket), max(old.maxBucket, f.maxBucket)
-	old.maxDiff = max(old.maxDiff, f.maxDiff)
-	old.count += f.count
+	if n.after(old.spot) {
+		old.spot = n.spot
+	}
+	if old.forced != nil && n.forced != nil {
+		old.join(n.forced)
+	}
+}
+
+func (f *forced) join(o *forced) {
+	f.minT, f.maxT = min(f.minT, o.minT), max(f.maxT, o.maxT)
+	f.minBucket, f.maxBucket = min(f.minBucket, o.minBucket), max(f.maxBucket, o.maxBucket)
+	f.maxDiff = max(f.maxDiff, o.maxDiff)
+	f.count += o.count
 }
 
 // Warnings returns the warnings, sorted, with their places in the query.
@@ -69,14 +88,13 @@ func (a *Annotations) Warnings(query string) []string {
 // Infos returns the infos, sorted, with their places in the query.
 func (a *Annotations) Infos(query string) []string { return texts("PromQL info: ", a.infos, query) }
 
-func texts(prefix string, notes map[note]*forced, query string) []string {
+func texts(prefix string, notes map[string]*note, query string) []string {
 	all := make([]string, 0, len(notes))
-	for n, f := range notes {
-		text := prefix + n.text
-		if f != nil {
-			text += f.String()
+	for text, n := range notes {
+		if n.forced != nil {
+			text += n.String()
 		}
-		all = append(all, text+" ("+place(query, n.at.Start)+")")
+		all = append(all, prefix+text+" ("+place(query, n.at.Start)+")")
 	}
 	slices.Sort(all)
 	return all

@@ -197,5 +197,5 @@ func (q *query) binop(n *plan.Binary, l, r value) (value, outcome, error) {
 }
 
 func (q *query) noteTypes(n *plan.Binary, l, r string) {
-	q.notes.infof(n.Pos(), "incompatible sample types encountered for binary operator %q: %s %s %s", n.Op, l, n.Op, r)
+	q.notes.infof(spotOf(n, n.Pos()), "incompatible sample types encountered for binary operator %q: %s %s %s", n.Op, l, n.Op, r)
 }

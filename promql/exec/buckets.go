@@ -9,7 +9,6 @@ import (
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
-	"github.com/narthex-io/narthex/promql/parser"
 	"github.com/narthex-io/narthex/promql/plan"
 )
 
@@ -29,7 +28,7 @@ type overBuckets struct {
 	q  *query
 	op operator
 	g  plan.Grid
-	at parser.PositionRange
+	at spot
 	// f calculates the value of one histogram. The buckets are in order of their bounds; f may change them.
 	f func(step int, name string, buckets []bucket) float64
 	// native is f for native histograms.
@@ -53,10 +52,10 @@ func (q *query) overBuckets(ctx context.Context, n *plan.Call, g plan.Grid) (ope
 		args = append(args, values)
 	}
 	o := &overBuckets{q: q, op: op, g: g}
-	o.at = n.ArgPos[last]
+	o.at = spotOf(n, n.ArgPos[last])
 	o.group()
 	if n.Func == "histogram_quantile" {
-		q.noteQuantiles(args[0], n.ArgPos[0])
+		q.noteQuantiles(args[0], spotOf(n, n.ArgPos[0]))
 		o.f = func(step int, name string, buckets []bucket) float64 {
 			return q.bucketQuantile(args[0][step], buckets, name, o.at, g.At(step))
 		}
@@ -76,7 +75,7 @@ func (q *query) overBuckets(ctx context.Context, n *plan.Call, g plan.Grid) (ope
 }
 
 // noteQuantiles warns of quantiles that do not exist.
-func (q *query) noteQuantiles(values []float64, at parser.PositionRange) {
+func (q *query) noteQuantiles(values []float64, at spot) {
 	for _, v := range values {
 		if math.IsNaN(v) || v < 0 || v > 1 {
 			q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", v)
@@ -162,7 +161,7 @@ func (o *overBuckets) bucketsAt(step int, members []bucketSeries, rows []*Row, t
 }
 
 // bucketQuantile returns the φ-quantile, assuming that the observations of a bucket are spread evenly.
-func (q *query) bucketQuantile(phi float64, buckets []bucket, name string, at parser.PositionRange, t int64) float64 {
+func (q *query) bucketQuantile(phi float64, buckets []bucket, name string, at spot, t int64) float64 {
 	switch {
 	case math.IsNaN(phi):
 		return math.NaN()
@@ -177,7 +176,7 @@ func (q *query) bucketQuantile(phi float64, buckets []bucket, name string, at pa
 	if fixed := monotonic(buckets); fixed.count > 0 {
 		fixed.minT, fixed.maxT = t, t
 		const text = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
-		q.notes.add(&q.notes.infos, note{forMetric(text, name), at}, &fixed)
+		q.notes.add(&q.notes.infos, forMetric(text, name), note{at, &fixed})
 	}
 	n := len(buckets)
 	if n < 2 || buckets[n-1].count == 0 {

@@ -50,7 +50,6 @@ func (q *query) countValues(ctx context.Context, n *plan.Aggregate, g plan.Grid)
 					}
 				}
 				rowOf[text] = k
-				f.out[k].DropName = f.out[k].DropName || in[i].DropName
 			}
 			if c := &f.rows[k].F[step]; isAbsent(*c) {
 				*c = 1

@@ -235,7 +235,7 @@ func (q *query) timestamp(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := n.Args[0].(*plan.Selector); ok {
+	if plan.IsSelector(n.Args[0]) {
 		return q.mapValues(op, func(_ int, v float64, _ *histogram.FloatHistogram) (float64, bool) { return v, true }), nil
 	}
 	return q.mapValues(op, func(step int, _ float64, _ *histogram.FloatHistogram) (float64, bool) {

@@ -41,8 +41,8 @@ func (q *query) join(ctx context.Context, n *plan.Binary, lhs, rhs operator, g p
 	o := &join{q: q, n: n, g: g, many: lhs, one: rhs, fillOne: n.Matching.FillRHS, fillAll: n.Matching.FillLHS}
 	if n.Matching.Card == parser.CardOneToMany {
 		o.swapped = true
+		// As upstream has it, fill_right goes on filling the side of one.
 		o.many, o.one = rhs, lhs
-		o.fillOne, o.fillAll = o.fillAll, o.fillOne
 	}
 	o.mt = match(o.many.series(), o.one.series(), n.Matching)
 	o.manyOf, o.oneOf = byGroup(o.mt.left, o.mt.n), byGroup(o.mt.right, o.mt.n)

@@ -198,7 +198,7 @@ func (c *histogramSum) add(h *histogram.FloatHistogram) {
 	}
 }
 
-func (c *histogramSum) note(notes *Annotations, at parser.PositionRange) {
+func (c *histogramSum) note(notes *Annotations, at spot) {
 	if c.resets && c.noResets {
 		notes.warnf(at, textCollision, "aggregation")
 	}
@@ -218,7 +218,7 @@ func (c *histogramSum) result(average bool) *histogram.FloatHistogram {
 // histogramCells are the sums of histograms of an aggregation. There are few, so that they are kept by cell.
 type histogramCells struct {
 	q       *query
-	at      parser.PositionRange
+	at      spot
 	average bool
 	cells   map[int]*histogramSum
 	// name is that of a series whose histograms did not fit.
@@ -226,7 +226,7 @@ type histogramCells struct {
 }
 
 func (q *query) histogramCells(n *plan.Aggregate) *histogramCells {
-	return &histogramCells{q: q, at: n.ExprPos, average: n.Op == parser.AggAvg, cells: map[int]*histogramSum{}, name: map[int]string{}}
+	return &histogramCells{q: q, at: spotOf(n, n.ExprPos), average: n.Op == parser.AggAvg, cells: map[int]*histogramSum{}, name: map[int]string{}}
 }
 
 func (c *histogramCells) any() bool { return len(c.cells) > 0 }
@@ -306,14 +306,14 @@ func (q *query) histogramsBinop(n *plan.Binary, l, r value) (value, outcome, err
 	sum := nativeOf(l.h)
 	collision, reconciled, err := sum.add(nativeOf(r.h), factor)
 	if err != nil {
-		q.notes.warnf(n.Pos(), "incompatible bucket layout encountered for binary operator %s", n.Op)
+		q.notes.warnf(spotOf(n, n.Pos()), "incompatible bucket layout encountered for binary operator %s", n.Op)
 		return value{}, impossible, nil //nolint:nilerr // it has become a warning
 	}
 	if collision {
-		q.notes.warnf(n.Pos(), textCollision, operation)
+		q.notes.warnf(spotOf(n, n.Pos()), textCollision, operation)
 	}
 	if reconciled {
-		q.notes.infof(n.Pos(), textReconciled, operation)
+		q.notes.infof(spotOf(n, n.Pos()), textReconciled, operation)
 	}
 	if factor < 0 {
 		sum.hint = histogram.GaugeType

@@ -16,16 +16,17 @@ var errIncompatible = errors.New("cannot apply this operation on histograms with
 // side is the buckets of one sign, by ascending index, counted from zero outwards.
 type side struct {
 	index []int32
-	n     []float64
+	n     []kahan
 }
 
 // sideOf unrolls spans.
 func sideOf(spans []histogram.Span, counts []float64) side {
-	s := side{make([]int32, 0, len(counts)), counts}
+	s := side{make([]int32, 0, len(counts)), make([]kahan, len(counts))}
 	index := int32(0)
 	for _, span := range spans {
 		index += span.Offset
 		for range span.Length {
+			s.n[len(s.index)].sum = counts[len(s.index)]
 			s.index = append(s.index, index)
 			index++
 		}
@@ -39,7 +40,8 @@ func (s side) spans() ([]histogram.Span, []float64) {
 	var counts []float64
 	next := int32(0)
 	for i, index := range s.index {
-		if s.n[i] == 0 {
+		n := s.n[i].value()
+		if n == 0 {
 			continue
 		}
 		if len(spans) > 0 && index == next {
@@ -47,11 +49,13 @@ func (s side) spans() ([]histogram.Span, []float64) {
 		} else {
 			spans = append(spans, histogram.Span{Offset: index - next, Length: 1})
 		}
-		counts = append(counts, s.n[i])
+		counts = append(counts, n)
 		next = index + 1
 	}
 	return spans, counts
 }
+
+func (s *side) append(index int32, n kahan) { s.index, s.n = append(s.index, index), append(s.n, n) }
 
 // mapped gives the buckets other indexes, in the same order; those that fall together are added up.
 func (s side) mapped(f func(int32) int32) side {
@@ -59,10 +63,10 @@ func (s side) mapped(f func(int32) int32) side {
 	for i, index := range s.index {
 		to := f(index)
 		if n := len(out.index); n > 0 && out.index[n-1] == to {
-			out.n[n-1] += s.n[i]
+			out.n[n-1].join(s.n[i], 1)
 			continue
 		}
-		out.index, out.n = append(out.index, to), append(out.n, s.n[i])
+		out.append(to, s.n[i])
 	}
 	return out
 }
@@ -74,13 +78,17 @@ func (s side) plus(o side, factor float64) side {
 	for i < len(s.index) || j < len(o.index) {
 		switch {
 		case j == len(o.index) || i < len(s.index) && s.index[i] < o.index[j]:
-			out.index, out.n = append(out.index, s.index[i]), append(out.n, s.n[i])
+			out.append(s.index[i], s.n[i])
 			i++
 		case i == len(s.index) || o.index[j] < s.index[i]:
-			out.index, out.n = append(out.index, o.index[j]), append(out.n, factor*o.n[j])
+			var n kahan
+			n.join(o.n[j], factor)
+			out.append(o.index[j], n)
 			j++
 		default:
-			out.index, out.n = append(out.index, s.index[i]), append(out.n, s.n[i]+factor*o.n[j])
+			n := s.n[i]
+			n.join(o.n[j], factor)
+			out.append(s.index[i], n)
 			i++
 			j++
 		}
@@ -90,18 +98,18 @@ func (s side) plus(o side, factor float64) side {
 
 // native is a histogram to calculate with.
 type native struct {
-	hint                histogram.CounterResetHint
-	schema              int32
-	zeroThreshold, zero float64
-	count, sum          float64
-	pos, neg            side
-	custom              []float64
+	hint             histogram.CounterResetHint
+	schema           int32
+	zeroThreshold    float64
+	zero, count, sum kahan
+	pos, neg         side
+	custom           []float64
 }
 
 func nativeOf(h *histogram.FloatHistogram) native {
 	return native{
-		hint: h.CounterResetHint, schema: h.Schema, zeroThreshold: h.ZeroThreshold, zero: h.ZeroCount,
-		count: h.Count, sum: h.Sum, custom: h.CustomValues,
+		hint: h.CounterResetHint, schema: h.Schema, zeroThreshold: h.ZeroThreshold, custom: h.CustomValues,
+		zero: kahan{sum: h.ZeroCount}, count: kahan{sum: h.Count}, sum: kahan{sum: h.Sum},
 		pos: sideOf(h.PositiveSpans, h.PositiveBuckets), neg: sideOf(h.NegativeSpans, h.NegativeBuckets),
 	}
 }
@@ -109,8 +117,8 @@ func nativeOf(h *histogram.FloatHistogram) native {
 // histogram returns the result, without empty buckets.
 func (a *native) histogram() *histogram.FloatHistogram {
 	h := &histogram.FloatHistogram{
-		CounterResetHint: a.hint, Schema: a.schema, ZeroThreshold: a.zeroThreshold, ZeroCount: a.zero,
-		Count: a.count, Sum: a.sum, CustomValues: a.custom,
+		CounterResetHint: a.hint, Schema: a.schema, ZeroThreshold: a.zeroThreshold, ZeroCount: a.zero.value(),
+		Count: a.count.value(), Sum: a.sum.value(), CustomValues: a.custom,
 	}
 	h.PositiveSpans, h.PositiveBuckets = a.pos.spans()
 	h.NegativeSpans, h.NegativeBuckets = a.neg.spans()
@@ -138,9 +146,9 @@ func (a *native) add(b native, factor float64) (collision, reconciled bool, err 
 		a.reduce(b.schema)
 		b.reduce(a.schema)
 	}
-	a.zero += factor * b.zero
-	a.count += factor * b.count
-	a.sum += factor * b.sum
+	a.zero.join(b.zero, factor)
+	a.count.join(b.count, factor)
+	a.sum.join(b.sum, factor)
 	a.pos, a.neg = a.pos.plus(b.pos, factor), a.neg.plus(b.neg, factor)
 	return collision, reconciled, nil
 }
@@ -210,7 +218,7 @@ func (a *native) widenZeroTo(threshold float64) {
 		for _, s := range []side{a.pos, a.neg} {
 			for i, index := range s.index {
 				lower, upper := a.bound(index-1), a.bound(index)
-				if s.n[i] != 0 && lower < threshold && upper > threshold {
+				if s.n[i].value() != 0 && lower < threshold && upper > threshold {
 					threshold, grown = upper, true
 				}
 			}
@@ -220,9 +228,9 @@ func (a *native) widenZeroTo(threshold float64) {
 		var out side
 		for i, index := range s.index {
 			if a.bound(index-1) < threshold {
-				a.zero += s.n[i]
+				a.zero.join(s.n[i], 1)
 			} else {
-				out.index, out.n = append(out.index, index), append(out.n, s.n[i])
+				out.append(index, s.n[i])
 			}
 		}
 		return out
@@ -261,14 +269,14 @@ func (a *native) buckets() []nativeBucket {
 	all := make([]nativeBucket, 0, len(a.pos.n)+len(a.neg.n)+1)
 	for i := len(a.neg.n) - 1; i >= 0; i-- {
 		index := a.neg.index[i]
-		all = append(all, nativeBucket{-a.bound(index), -a.bound(index - 1), a.neg.n[i]})
+		all = append(all, nativeBucket{-a.bound(index), -a.bound(index - 1), a.neg.n[i].value()})
 	}
-	if a.zero != 0 {
-		all = append(all, nativeBucket{-a.zeroThreshold, a.zeroThreshold, a.zero})
+	if zero := a.zero.value(); zero != 0 {
+		all = append(all, nativeBucket{-a.zeroThreshold, a.zeroThreshold, zero})
 	}
 	for i, n := range a.pos.n {
 		index := a.pos.index[i]
-		all = append(all, nativeBucket{a.bound(index - 1), a.bound(index), n})
+		all = append(all, nativeBucket{a.bound(index - 1), a.bound(index), n.value()})
 	}
 	return all
 }
@@ -346,14 +354,15 @@ func histogramReset(cur, prev *histogram.FloatHistogram) bool {
 		}
 	}
 	p.reduce(c.schema)
-	return c.zero < p.zero || c.pos.below(p.pos) || c.neg.below(p.neg)
+	return c.zero.value() < p.zero.value() || c.pos.below(p.pos) || c.neg.below(p.neg)
 }
 
 // below reports whether a bucket holds less than it did in prev.
 func (s side) below(prev side) bool {
 	for i, index := range prev.index {
 		at, found := slices.BinarySearch(s.index, index)
-		if prev.n[i] != 0 && !found || found && s.n[at] < prev.n[i] {
+		was := prev.n[i].value()
+		if !found && was != 0 || found && s.n[at].value() < was {
 			return true
 		}
 	}

@@ -5,12 +5,11 @@ import (
 	"slices"
 
 	"github.com/narthex-io/narthex/model/histogram"
-	"github.com/narthex-io/narthex/promql/parser"
 )
 
 // nativeQuantile returns the φ-quantile of a native histogram. Between the borders of a bucket it interpolates, in
 // exponential ones on a logarithmic scale.
-func nativeQuantile(phi float64, h *histogram.FloatHistogram, name string, at parser.PositionRange, notes *Annotations) float64 {
+func nativeQuantile(phi float64, h *histogram.FloatHistogram, name string, at spot, notes *Annotations) float64 {
 	switch {
 	case phi < 0:
 		return math.Inf(-1)
@@ -122,7 +121,7 @@ func (a *native) below(k nativeBucket, v float64, linear bool) float64 {
 }
 
 // nativeFraction returns the part of the observations that lies between two values.
-func nativeFraction(lower, upper float64, h *histogram.FloatHistogram, name string, at parser.PositionRange, notes *Annotations) float64 {
+func nativeFraction(lower, upper float64, h *histogram.FloatHistogram, name string, at spot, notes *Annotations) float64 {
 	switch {
 	case h.Count == 0 || math.IsNaN(lower) || math.IsNaN(upper):
 		return math.NaN()

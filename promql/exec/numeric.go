@@ -19,6 +19,14 @@ func (k *kahan) add(f float64) {
 	k.sum = t
 }
 
+// join adds another sum times a factor.
+func (k *kahan) join(o kahan, factor float64) {
+	k.add(factor * o.sum)
+	if o.c != 0 {
+		k.add(factor * o.c)
+	}
+}
+
 // plain returns the sum.
 func (k *kahan) plain() float64 { return k.sum + k.c }
 

@@ -67,7 +67,7 @@ func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, par
 	cells := make([]heap, len(gr.out)*g.N)
 	err = q.each(ctx, op, g, func(i int, r *Row) error {
 		if n.Op != parser.AggLimitK && len(r.H) > 0 {
-			q.dropHistograms(r, n.Op, n.Pos())
+			q.dropHistograms(r, n.Op, spotOf(n, n.Pos()))
 		}
 		base, grown := int(gr.of[i])*g.N, 0
 		for step, f := range r.F {
@@ -200,10 +200,10 @@ func (q *query) limitRatio(n *plan.Aggregate, op operator, ratio []float64) (ope
 		return &fixed{}, nil
 	}
 	if b.max > 1 {
-		q.notes.warnf(n.ParamPos, "ratio value should be between -1 and 1, got %g, capping to %g", b.max, 1.0)
+		q.notes.warnf(spotOf(n, n.ParamPos), "ratio value should be between -1 and 1, got %g, capping to %g", b.max, 1.0)
 	}
 	if b.min < -1 {
-		q.notes.warnf(n.ParamPos, "ratio value should be between -1 and 1, got %g, capping to %g", b.min, -1.0)
+		q.notes.warnf(spotOf(n, n.ParamPos), "ratio value should be between -1 and 1, got %g, capping to %g", b.min, -1.0)
 	}
 	return &ratioOf{op, ratio}, nil
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
-	"github.com/narthex-io/narthex/promql/parser"
 	"github.com/narthex-io/narthex/promql/plan"
 	"github.com/narthex-io/narthex/storage"
 )
@@ -48,10 +47,10 @@ type windowed struct {
 	// args are the scalar arguments at each step.
 	args [][]float64
 	w    *worker
-	// Annotations point to one of these: the place of the windows, of the function's first argument, of the call.
-	at, first, pos parser.PositionRange
-	name           string
-	notes          *Annotations
+	// Annotations point to the place of the windows or of the function's first argument.
+	at, first spot
+	name      string
+	notes     *Annotations
 	// ctx tells whether the query has ended.
 	ctx func() error
 }
@@ -180,7 +179,7 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 func (o *window) input(w *worker, c *storage.Columns) *windowed {
 	return &windowed{
 		windows: &w.windows, T: c.T, F: c.F, H: c.H, shift: o.shift, length: o.length, g: o.g, args: o.args, w: w,
-		at: o.n.OverPos, first: o.n.ArgPos[0], pos: o.n.Pos(), notes: &o.q.notes,
+		at: spotOf(o.n, o.n.OverPos), first: spotOf(o.n, o.n.ArgPos[0]), notes: &o.q.notes,
 	}
 }
 
@@ -234,12 +233,12 @@ func (o *window) noteNonCounter(i int, dst *Row) {
 	}
 	if o.q.TypeAndUnitLabels {
 		if typ := s.Get("__type__"); typ != "counter" && typ != "histogram" {
-			o.q.notes.infof(o.n.OverPos, "metric might not be a counter, __type__ label is not set to %q or %q, got %q: %q", "counter", "histogram", typ, name)
+			o.q.notes.infof(spotOf(o.n, o.n.OverPos), "metric might not be a counter, __type__ label is not set to %q or %q, got %q: %q", "counter", "histogram", typ, name)
 		}
 		return
 	}
 	if !looksLikeCounter(name) {
-		o.q.notes.infof(o.n.OverPos, "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: %q", name)
+		o.q.notes.infof(spotOf(o.n, o.n.OverPos), "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: %q", name)
 	}
 }
 

@@ -4,17 +4,19 @@ package plan
 type Grid struct {
 	Start, Step int64
 	N           int
+	// Until is the end that was asked for, which need not be one of the times.
+	Until int64
 }
 
 // NewGrid returns the grid from start up to end; a step of zero means start alone.
 func NewGrid(start, end, step int64) Grid {
 	if step <= 0 {
-		return Grid{Start: start, N: 1}
+		return Grid{Start: start, N: 1, Until: start}
 	}
 	if end < start {
-		return Grid{Start: start, Step: step}
+		return Grid{Start: start, Step: step, Until: end}
 	}
-	return Grid{Start: start, Step: step, N: int((end-start)/step) + 1}
+	return Grid{Start: start, Step: step, N: int((end-start)/step) + 1, Until: end}
 }
 
 // At returns the i-th time.
@@ -24,7 +26,7 @@ func (g Grid) At(i int) int64 { return g.Start + int64(i)*g.Step }
 func (g Grid) End() int64 { return g.At(max(g.N-1, 0)) }
 
 // First returns the grid of the first time alone.
-func (g Grid) First() Grid { return Grid{Start: g.Start, N: 1} }
+func (g Grid) First() Grid { return Grid{Start: g.Start, N: 1, Until: g.Start} }
 
 // Inner returns the grid at which a subquery evaluates its expression so that the windows of all times of outer are
 // covered: the multiples of the step after the beginning of the first window.

@@ -28,6 +28,10 @@ func hoist(n Node) (Node, bool) {
 		*c, invariant[i] = hoist(*c)
 		all = all && invariant[i]
 	}
+	if _, ok := n.(*Aggregate); ok {
+		// As upstream has it: the parameter does not count, its first value goes for all steps.
+		all = invariant[len(invariant)-1]
+	}
 	if all {
 		return n, true
 	}
@@ -52,21 +56,25 @@ func wrap(n Node) Node {
 	return &StepInvariant{Expr: n}
 }
 
-// dependsOnTime reports whether a function looks at the time of evaluation, whatever its arguments are.
+// dependsOnTime reports whether upstream takes a function for one that looks at the time of evaluation.
 func dependsOnTime(n Node) bool {
 	switch n := n.(type) {
 	case *Window:
 		return n.Func == "predict_linear"
 	case *Call:
 		switch n.Func {
-		case "time":
+		case "time", "timestamp", "minute", "hour", "day_of_week", "day_of_month", "day_of_year", "days_in_month", "month", "year":
 			return true
-		case "timestamp":
-			_, sampleTime := n.Args[0].(*Selector)
-			return !sampleTime
-		case "minute", "hour", "day_of_week", "day_of_month", "day_of_year", "days_in_month", "month", "year":
-			return len(n.Args) == 0
 		}
 	}
 	return false
+}
+
+// IsSelector reports whether a node is nothing but a selector.
+func IsSelector(n Node) bool {
+	if inv, ok := n.(*StepInvariant); ok {
+		n = inv.Expr
+	}
+	_, ok := n.(*Selector)
+	return ok
 }

@@ -3,6 +3,7 @@ package promqltest
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -174,6 +175,8 @@ func (p *scriptParser) load(step string, nhcb bool) error {
 		if err != nil {
 			return err
 		}
+		// The last of several lines for a series counts.
+		l.series = slices.DeleteFunc(l.series, func(s loadSeries) bool { return labels.Equal(s.ls, ls) })
 		l.series = append(l.series, loadSeries{ls: ls, values: values, starts: starts[ls.String()]})
 	}
 	p.script.commands = append(p.script.commands, l)

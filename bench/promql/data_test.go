@@ -1,0 +1,139 @@
+package promql_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	upstream "github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/promql"
+	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/storage/storagetest"
+)
+
+// series is one series of a data set; labels are name, value, name, value, …
+type series struct {
+	labels []string
+	t      []int64
+	f      []float64
+}
+
+// engines are both engines with the same samples.
+type engines struct {
+	ours          *promql.Engine
+	upstream      *upstream.Engine
+	store         *storagetest.Store
+	upstreamStore *upstreamStore
+}
+
+func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
+	tb.Helper()
+	ours, err := promql.New(promql.Options{EnableDelayedNameRemoval: delayNames, EnableExperimentalFunctions: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	e := &engines{ours: ours, store: storagetest.NewStore(), upstreamStore: newUpstreamStore(data)}
+	e.upstream = upstream.NewEngine(upstream.EngineOpts{
+		MaxSamples: 50_000_000, Timeout: 2 * time.Minute, Reg: prometheus.NewRegistry(),
+		NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
+		EnableAtModifier:         true, EnableNegativeOffset: true, EnableDelayedNameRemoval: delayNames,
+		Parser: parser.NewParser(parser.Options{EnableExperimentalFunctions: true}),
+	})
+	app := e.store.Appender()
+	for _, s := range data {
+		ls := labels.FromStrings(s.labels...)
+		entries := make([]storage.Entry, len(s.t))
+		for i := range s.t {
+			entries[i] = storage.Entry{Labels: ls, T: s.t[i], V: s.f[i]}
+		}
+		outcomes := make([]storage.Outcome, len(entries))
+		if err := app.Append(tb.Context(), entries, outcomes); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := app.Commit(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return e
+}
+
+// interval is the distance of samples in milliseconds.
+const interval = 15_000
+
+// counters returns n counters with random steps, some of them with resets, over the given number of samples.
+func counters(r *rand.Rand, name string, n, samples int) []series {
+	var data []series
+	for i := range n {
+		s := series{labels: []string{
+			"__name__", name, "job", fmt.Sprintf("job%d", i%5), "instance", fmt.Sprintf("host%d", i), "zone", string(rune('a' + i%3)),
+		}}
+		v := 0.0
+		for k := range samples {
+			if v += r.Float64() * 10; r.IntN(200) == 0 {
+				v = 0
+			}
+			s.t, s.f = append(s.t, int64(k)*interval+int64(i%7)*500), append(s.f, v)
+		}
+		data = append(data, s)
+	}
+	return data
+}
+
+// mixture returns series of all sorts: counters, gauges, whole numbers, gaps, stale series, special values, buckets.
+func mixture(r *rand.Rand, samples int) []series {
+	data := counters(r, "requests_total", 12, samples)
+	for i := range 8 {
+		s := series{labels: []string{"__name__", "temperature", "job", fmt.Sprintf("job%d", i%3), "instance", fmt.Sprintf("host%d", i)}}
+		for k := range samples {
+			if r.IntN(10) == 0 {
+				continue
+			}
+			v := r.NormFloat64() * math.Pow(10, float64(r.IntN(6)-2))
+			switch {
+			case i%2 == 0:
+				v = math.Round(v)
+			case r.IntN(60) == 0:
+				v = sample.StaleNaN()
+			case r.IntN(60) == 0:
+				v = sample.NormalNaN()
+			case r.IntN(100) == 0:
+				v = math.Inf(1 - 2*r.IntN(2))
+			}
+			s.t, s.f = append(s.t, int64(k)*interval), append(s.f, v)
+		}
+		data = append(data, s)
+	}
+	for i := range 3 {
+		counts := make([]float64, 5)
+		var buckets []series
+		for _, le := range []string{"0.1", "0.5", "1", "5", "+Inf"} {
+			buckets = append(buckets, series{labels: []string{"__name__", "latency_seconds_bucket", "job", fmt.Sprintf("job%d", i), "le", le}})
+		}
+		for k := range samples {
+			for b := range counts {
+				counts[b] += float64(r.IntN(3))
+				sum := 0.0
+				for _, c := range counts[:b+1] {
+					sum += c
+				}
+				buckets[b].t, buckets[b].f = append(buckets[b].t, int64(k)*interval), append(buckets[b].f, sum)
+			}
+		}
+		data = append(data, buckets...)
+	}
+	for _, job := range []string{"job0", "job1", "job2", "job3", "job4"} {
+		s := series{labels: []string{"__name__", "job_info", "job", job, "team", "team_" + job}}
+		for k := range samples {
+			s.t, s.f = append(s.t, int64(k)*interval), append(s.f, 1)
+		}
+		data = append(data, s)
+	}
+	return data
+}

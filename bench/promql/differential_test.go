@@ -1,0 +1,196 @@
+package promql_test
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	upstream "github.com/prometheus/prometheus/promql"
+
+	"github.com/narthex-io/narthex/promql"
+)
+
+// answer is a result in a form that both engines share: values by series and time.
+type answer struct {
+	series          map[string]map[int64]float64
+	warnings, infos []string
+	err             string
+}
+
+// TestDifferential asks both engines random queries. QUERIES and SEED set their number and the seed.
+func TestDifferential(t *testing.T) {
+	n, seed := setting(t, "QUERIES", 2000), setting(t, "SEED", time.Now().UnixNano())
+	t.Logf("SEED=%d QUERIES=%d", seed, n)
+	r := rand.New(rand.NewPCG(uint64(seed), 0))
+	failures := 0
+	for _, delayNames := range []bool{false, true} {
+		e := newEngines(t, mixture(r, 240), delayNames)
+		for range n / 2 {
+			query := randomQuery(r)
+			if err := e.compare(t, r, query); err != nil {
+				t.Errorf("delayed names %v: %s\n  %v", delayNames, query, err)
+				if failures++; failures > 20 {
+					t.FailNow()
+				}
+			}
+		}
+	}
+}
+
+func setting(t *testing.T, name string, otherwise int64) int64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	v, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (e *engines) compare(t *testing.T, r *rand.Rand, query string) error {
+	t.Helper()
+	end := time.UnixMilli(int64(200+r.IntN(60)) * interval)
+	if r.IntN(3) == 0 {
+		return difference(e.oursInstant(t, query, end), e.upstreamInstant(t, query, end))
+	}
+	start := end.Add(-time.Duration(r.IntN(40)) * time.Minute)
+	step := time.Duration(1+r.IntN(300)) * time.Second
+	return difference(e.oursRange(t, query, start, end, step), e.upstreamRange(t, query, start, end, step))
+}
+
+func (e *engines) oursInstant(t *testing.T, query string, at time.Time) answer {
+	res, err := e.ours.Instant(t.Context(), e.store, query, promql.QueryOptions{}, at)
+	return oursAnswer(res, err)
+}
+
+func (e *engines) oursRange(t *testing.T, query string, start, end time.Time, step time.Duration) answer {
+	res, err := e.ours.Range(t.Context(), e.store, query, promql.QueryOptions{}, start, end, step)
+	return oursAnswer(res, err)
+}
+
+func oursAnswer(res *promql.Result, err error) answer {
+	if err != nil {
+		return answer{err: err.Error()}
+	}
+	a := answer{series: map[string]map[int64]float64{}, warnings: res.Warnings, infos: res.Infos}
+	switch v := res.Value.(type) {
+	case promql.Scalar:
+		a.put("scalar", v.T, v.V)
+	case promql.Vector:
+		for _, s := range v {
+			a.put(s.Labels.String(), s.T, s.F)
+		}
+	case promql.Matrix:
+		for _, s := range v {
+			for _, p := range s.Points {
+				a.put(s.Labels.String(), p.T, p.F)
+			}
+		}
+	}
+	return a
+}
+
+func (e *engines) upstreamInstant(t *testing.T, query string, at time.Time) answer {
+	t.Helper()
+	q, err := e.upstream.NewInstantQuery(t.Context(), e.upstreamStore, nil, query, at)
+	return upstreamAnswer(t, q, err, query)
+}
+
+func (e *engines) upstreamRange(t *testing.T, query string, start, end time.Time, step time.Duration) answer {
+	t.Helper()
+	q, err := e.upstream.NewRangeQuery(t.Context(), e.upstreamStore, nil, query, start, end, step)
+	return upstreamAnswer(t, q, err, query)
+}
+
+func upstreamAnswer(t *testing.T, q upstream.Query, err error, query string) answer {
+	t.Helper()
+	if err != nil {
+		return answer{err: err.Error()}
+	}
+	defer q.Close()
+	res := q.Exec(t.Context())
+	if res.Err != nil {
+		return answer{err: res.Err.Error()}
+	}
+	a := answer{series: map[string]map[int64]float64{}}
+	a.warnings, a.infos = res.Warnings.AsStrings(query, 0, 0)
+	switch v := res.Value.(type) {
+	case upstream.Scalar:
+		a.put("scalar", v.T, v.V)
+	case upstream.Vector:
+		for _, s := range v {
+			a.put(s.Metric.String(), s.T, s.F)
+		}
+	case upstream.Matrix:
+		for _, s := range v {
+			for _, p := range s.Floats {
+				a.put(s.Metric.String(), p.T, p.F)
+			}
+		}
+	}
+	return a
+}
+
+func (a *answer) put(series string, t int64, v float64) {
+	if a.series[series] == nil {
+		a.series[series] = map[int64]float64{}
+	}
+	a.series[series][t] = v
+}
+
+// tolerance is the relative error that is allowed.
+const tolerance = 1e-9
+
+func difference(got, want answer) error {
+	if sameFailure(got.err) != sameFailure(want.err) {
+		return fmt.Errorf("error is %q, want %q", got.err, want.err)
+	}
+	for _, s := range slices.Sorted(maps.Keys(want.series)) {
+		for _, t := range slices.Sorted(maps.Keys(want.series[s])) {
+			w := want.series[s][t]
+			g, found := got.series[s][t]
+			if !found || !close(g, w) {
+				return fmt.Errorf("%s at %d is %v (found %v), want %v", s, t, g, found, w)
+			}
+		}
+		if len(got.series[s]) > len(want.series[s]) {
+			return fmt.Errorf("%s has %d values, want %d", s, len(got.series[s]), len(want.series[s]))
+		}
+	}
+	for s := range got.series {
+		if want.series[s] == nil {
+			return fmt.Errorf("%s should not be there: %v", s, got.series[s])
+		}
+	}
+	slices.Sort(want.warnings)
+	slices.Sort(want.infos)
+	if !slices.Equal(got.warnings, want.warnings) || !slices.Equal(got.infos, want.infos) {
+		return fmt.Errorf("annotations are %q and %q, want %q and %q", got.warnings, got.infos, want.warnings, want.infos)
+	}
+	return nil
+}
+
+// sameFailure leaves out what depends on the order of evaluation: which of several duplicates is found first.
+func sameFailure(text string) string {
+	if strings.HasPrefix(text, "found duplicate series") || text == "vector cannot contain metrics with the same labelset" {
+		return "duplicates"
+	}
+	return text
+}
+
+func close(a, b float64) bool {
+	if a == b || math.IsNaN(a) && math.IsNaN(b) {
+		return true
+	}
+	return math.Abs(a-b) <= tolerance*max(math.Abs(a), math.Abs(b), 1e-9)
+}
