@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -165,4 +166,30 @@ func TestGreedyModules(t *testing.T) {
 	// (func (drop (table.grow 0 (ref.null func) (i32.const 1000000)))): needs reference types.
 	refused("reference-types", 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 4, 4, 1, 0x70, 0, 0, 10, 14, 1, 12, 0,
 		0xd0, 0x70, 0x41, 0xc0, 0x84, 0x3d, 0xfc, 0x0f, 0, 0x1a, 0x0b)
+}
+
+// TestTraps runs modules whose _start does nothing but one bad thing.
+func TestTraps(t *testing.T) {
+	r := newRuntime(t)
+	patience := 10 * time.Second
+	ends := func(reason session.Reason, detail string, body ...byte) {
+		t.Helper()
+		code := []byte("\x00asm\x01\x00\x00\x00" + // a type, a function of it, and its export
+			"\x01\x04\x01\x60\x00\x00" + "\x03\x02\x01\x00" + "\x07\x0a\x01\x06_start\x00\x00")
+		size := byte(len(body))
+		code = append(append(code, 10, size+2, 1, size), body...)
+		i, err := r.Start(t.Context(), code, wasm.StartOptions{Name: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = session.Open(t.Context(), i, session.Options{Limits: session.Limits{StartTimeout: patience}})
+		if session.ReasonOf(err) != reason || !strings.Contains(err.Error(), detail) {
+			t.Errorf("% x: %v, want %s: %s", body, err, reason, detail)
+		}
+	}
+	ends(session.ReasonTrap, "unreachable", 0, 0x00, 0x0b)
+	ends(session.ReasonTrap, "stack overflow", 0, 0x10, 0x00, 0x0b)
+	ends(session.ReasonExit, "exit status 0", 0, 0x0b)
+	patience = 50 * time.Millisecond
+	ends(session.ReasonDeadline, "not ready within 50ms", 0, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x0b)
 }
