@@ -6,7 +6,8 @@
 // supervises. [Main] picks the transport by build tag; [Serve] is the protocol over any [Conn]. Package
 // sdk/guest/httpadapter turns the host's HTTP into an http.RoundTripper for libraries that want one.
 //
-// A guest that needs neither net/http nor encoding/json links neither: this package encodes what it sends by hand.
+// A guest that does not use net/http does not link it; and what this package sends is encoded by hand, which keeps most of
+// encoding/json out of a guest that does without.
 package guest
 
 import (
