@@ -37,7 +37,7 @@ func (q *query) each(ctx context.Context, op operator, g plan.Grid, fold func(i 
 }
 
 func (q *query) eachSerial(ctx context.Context, op operator, n int, fold func(int, *Row) error) error {
-	w := &worker{}
+	w := newWorker(ctx)
 	defer func() { q.release(w.held) }()
 	var r Row
 	for i := range n {
@@ -105,7 +105,7 @@ func (q *query) eachParallel(ctx context.Context, op operator, n, block, paralle
 					t.fail(&PanicError{p, debug.Stack()})
 				}
 			}()
-			w := &worker{}
+			w := newWorker(ctx)
 			defer func() { q.release(w.held) }()
 			rows := make([]Row, block)
 			for {

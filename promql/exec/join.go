@@ -175,7 +175,7 @@ func (k *kept) row(ctx context.Context, w *worker, i int, dst *Row) error {
 // presence tells which of the members of a group has a value at each step: -1 for none. It calls twice for each
 // further one.
 func (o *join) presence(ctx context.Context, op operator, members []int32, twice func(step int, a, b int32)) ([]int32, error) {
-	w, r := &worker{}, &Row{}
+	w, r := newWorker(ctx), &Row{}
 	defer func() { o.q.release(w.held) }()
 	at := make([]int32, o.g.N)
 	for step := range at {

@@ -69,7 +69,7 @@ func (in *windowed) each(dst *Row, f func(values []float64) float64) error {
 		dst.F[i] = f(in.F[lo:hi])
 		if work += int(hi - lo); work > 1<<20 {
 			work = 0
-			if err := in.ctx(); err != nil {
+			if err := in.w.ended(); err != nil {
 				return err
 			}
 		}
@@ -77,7 +77,23 @@ func (in *windowed) each(dst *Row, f func(values []float64) float64) error {
 	return nil
 }
 
+// compensatedSum is [kahan] as a loop without branches. The result is wrong if the sum is not finite.
+func compensatedSum(values []float64) (sum, c float64) {
+	for _, f := range values {
+		t := sum + f
+		part := t - sum
+		c += (sum - (t - part)) + (f - part)
+		sum = t
+	}
+	return sum, c
+}
+
+func isFinite(f float64) bool { return f-f == 0 }
+
 func sumOf(values []float64) float64 {
+	if sum, c := compensatedSum(values); isFinite(sum) {
+		return sum + c
+	}
 	var sum kahan
 	for _, f := range values {
 		sum.add(f)
@@ -86,6 +102,10 @@ func sumOf(values []float64) float64 {
 }
 
 func avgOf(values []float64) float64 {
+	if sum, c := compensatedSum(values); isFinite(sum) {
+		n := float64(len(values))
+		return sum/n + c/n
+	}
 	var m mean
 	for _, f := range values {
 		m.add(f)
@@ -275,7 +295,7 @@ func quantileOverTime(in *windowed, dst *Row) error {
 		from, to = lo, hi
 		dst.F[i] = quantileOfSorted(q, sorted)
 		if i&255 == 255 {
-			if err := in.ctx(); err != nil {
+			if err := in.w.ended(); err != nil {
 				return err
 			}
 		}

@@ -94,15 +94,20 @@ type operator interface {
 
 // worker is the scratch memory of one goroutine.
 type worker struct {
+	// ended returns an error if the query has ended; long kernels ask it now and then.
+	ended   func() error
 	cols    storage.Columns
 	reader  storage.ColumnReader
 	held    int
 	windows windows
+	in      windowed
 	floats  []float64
 	order   []int32
 	rows    []*Row
 	key     []byte
 }
+
+func newWorker(ctx context.Context) *worker { return &worker{ended: ctx.Err} }
 
 // borrow returns a row to work with, to be given back.
 func (w *worker) borrow() *Row {

@@ -175,7 +175,7 @@ func (s *rawSamples) row(_ context.Context, _ *worker, _ int, dst *Row) error {
 
 func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, error) {
 	var all []ResultSeries
-	w := &worker{}
+	w := newWorker(ctx)
 	defer func() { q.release(w.held) }()
 	for i := range s.list {
 		if err := s.read(ctx, w, i); err != nil {

@@ -51,8 +51,6 @@ type windowed struct {
 	at, first spot
 	name      string
 	notes     *Annotations
-	// ctx tells whether the query has ended.
-	ctx func() error
 }
 
 // kernel calculates a function for all windows of a series into a row of absent values. It leaves steps alone that
@@ -132,7 +130,6 @@ func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	dst.reset(o.g.N)
 	in := o.input(w, &w.cols)
 	in.name = metricName(&o.sourceSeries()[i])
-	in.ctx = ctx.Err
 	in.find(in.T, o.shift, o.length, o.g)
 	o.count(in)
 	if len(in.T) == 0 {
@@ -177,10 +174,11 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 }
 
 func (o *window) input(w *worker, c *storage.Columns) *windowed {
-	return &windowed{
+	w.in = windowed{
 		windows: &w.windows, T: c.T, F: c.F, H: c.H, shift: o.shift, length: o.length, g: o.g, args: o.args, w: w,
 		at: spotOf(o.n, o.n.OverPos), first: spotOf(o.n, o.n.ArgPos[0]), notes: &o.q.notes,
 	}
+	return &w.in
 }
 
 // count adds up the samples of all windows.
