@@ -113,10 +113,10 @@ func (h *Host) retention(cfg *config.Config) tsdb.Retention {
 // runReloads applies the configuration for the first time, lets the world know when the server is ready, and then
 // answers requests for a reload until ctx is done.
 func (h *Host) runReloads(ctx context.Context, configured chan<- struct{}, opened <-chan struct{}) error {
-	if err := h.Reload(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	switch err := h.Reload(ctx); {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
 		return &ConfigError{err}
 	}
 	close(configured)
