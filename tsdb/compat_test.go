@@ -267,6 +267,9 @@ func TestPromtoolReadsUpstreamsDirectoryBehindUs(t *testing.T) {
 	if n := strings.Count(dump(t, db, math.MinInt64, last), ":"); n != before {
 		t.Errorf("%d old samples became %d", before, n)
 	}
+	if left, err := os.ReadDir(filepath.Join(dir, "chunks_head")); err != nil || len(left) > 0 {
+		t.Errorf("head chunks that are in the log, too, are still there: %v, %v", left, err)
+	}
 	ours := dump(t, db, last+1, math.MaxInt64)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)

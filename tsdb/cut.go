@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/narthex-io/narthex/tsdb/block"
@@ -104,7 +106,29 @@ func (db *DB) cut(ctx context.Context, mint, maxt int64) error {
 		db.logger.Info("Cut block from head", "block", meta.ULID.String(), "mint", mint, "maxt", maxt,
 			"series", meta.Stats.NumSeries, "samples", meta.Stats.NumSamples)
 	}
-	return db.head.Truncate(ctx, maxt)
+	if err := db.head.Truncate(ctx, maxt); err != nil {
+		return err
+	}
+	return db.dropForeignChunks()
+}
+
+// dropForeignChunks deletes the head chunks that Prometheus left: the log has the same samples, and the chunks name
+// series by references that the log may give to others once it is shortened.
+func (db *DB) dropForeignChunks() error {
+	dir := filepath.Join(db.opts.Dir, "chunks_head")
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list head chunks: %w", err)
+	}
+	for _, f := range files {
+		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+			return fmt.Errorf("delete head chunks: %w", err)
+		}
+	}
+	return nil
 }
 
 // adopt makes queries take samples before maxt from blocks, of which cut is the newest unless it is nil.
@@ -112,7 +136,7 @@ func (db *DB) adopt(cut *block.Block, maxt int64) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if cut != nil {
-		blocks := append(db.blocks[:len(db.blocks):len(db.blocks)], cut)
+		blocks := append(slices.Clip(db.blocks), cut)
 		sortBlocks(blocks)
 		db.blocks = blocks
 	}

@@ -32,26 +32,29 @@ func TestMain(m *testing.M) {
 const minute = 60_000
 
 // openDB opens a storage with blocks of ten minutes.
-func openDB(t testing.TB, dir string, change ...func(*Options)) *DB {
-	t.Helper()
+func openDB(tb testing.TB, dir string, change ...func(*Options)) *DB {
+	tb.Helper()
 	o := Options{Dir: dir, MinBlockDuration: 10 * time.Minute, WALSegmentSize: 64 << 10}
 	for _, f := range change {
 		f(&o)
 	}
 	db, err := Open(context.Background(), o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return db
 }
 
 func TestConformance(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T) storagetest.Storage { return openDB(t, t.TempDir()) })
+	storagetest.Run(t, func(t *testing.T) storagetest.Storage {
+		t.Helper()
+		return openDB(t, t.TempDir())
+	})
 }
 
 func series(i int) labels.Labels {
@@ -59,8 +62,8 @@ func series(i int) labels.Labels {
 }
 
 // fill appends one sample per series and ten seconds in [from, to).
-func fill(t testing.TB, db *DB, from, to int64, width int) {
-	t.Helper()
+func fill(tb testing.TB, db *DB, from, to int64, width int) {
+	tb.Helper()
 	for ts := from; ts < to; ts += 10_000 {
 		app := db.Appender()
 		entries, outcomes := make([]storage.Entry, width), make([]storage.Outcome, width)
@@ -68,25 +71,25 @@ func fill(t testing.TB, db *DB, from, to int64, width int) {
 			entries[i] = storage.Entry{Labels: series(i), T: ts, V: float64(ts) + float64(i)}
 		}
 		if err := app.Append(context.Background(), entries, outcomes); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		for i := range outcomes {
 			if outcomes[i].Err != nil {
-				t.Fatalf("series %d at %d: %v", i, ts, outcomes[i].Err)
+				tb.Fatalf("series %d at %d: %v", i, ts, outcomes[i].Err)
 			}
 		}
 		if err := app.Commit(context.Background()); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
 
 // dump is all that the storage answers for [mint, maxt].
-func dump(t testing.TB, db storage.Queryable, mint, maxt int64) string {
-	t.Helper()
+func dump(tb testing.TB, db storage.Queryable, mint, maxt int64) string {
+	tb.Helper()
 	q, err := db.Querier(mint, maxt)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer q.Close() //nolint:errcheck // a test's reader
 	var b strings.Builder
@@ -99,7 +102,7 @@ func dump(t testing.TB, db storage.Queryable, mint, maxt int64) string {
 			continue
 		}
 		if r.Err() != nil {
-			t.Fatal(r.Err())
+			tb.Fatal(r.Err())
 		}
 		fmt.Fprintf(&b, "%s", set.At().Labels())
 		for k := range c.T {
@@ -108,14 +111,14 @@ func dump(t testing.TB, db storage.Queryable, mint, maxt int64) string {
 		b.WriteByte('\n')
 	}
 	if set.Err() != nil {
-		t.Fatal(set.Err())
+		tb.Fatal(set.Err())
 	}
 	return b.String()
 }
 
-func all(t testing.TB, db storage.Queryable) string {
-	t.Helper()
-	return dump(t, db, math.MinInt64, math.MaxInt64)
+func all(tb testing.TB, db storage.Queryable) string {
+	tb.Helper()
+	return dump(tb, db, math.MinInt64, math.MaxInt64)
 }
 
 func TestCutBlocksAnswerAsTheHeadDid(t *testing.T) {

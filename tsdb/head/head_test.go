@@ -24,8 +24,8 @@ import (
 
 const hour = 3_600_000
 
-func openHead(t testing.TB, dir string, change ...func(*Options)) *Head {
-	t.Helper()
+func openHead(tb testing.TB, dir string, change ...func(*Options)) *Head {
+	tb.Helper()
 	o := Options{
 		WAL:          wal.Options{Dir: filepath.Join(dir, "wal"), SegmentSize: 1 << 20, Compression: wal.Snappy},
 		ChunkRange:   2 * hour,
@@ -36,14 +36,17 @@ func openHead(t testing.TB, dir string, change ...func(*Options)) *Head {
 	}
 	h, err := Open(context.Background(), o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = h.Close() })
+	tb.Cleanup(func() { _ = h.Close() })
 	return h
 }
 
 func TestConformance(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T) storagetest.Storage { return openHead(t, t.TempDir()) })
+	storagetest.Run(t, func(t *testing.T) storagetest.Storage {
+		t.Helper()
+		return openHead(t, t.TempDir())
+	})
 }
 
 func metric(i int) labels.Labels {
@@ -51,32 +54,32 @@ func metric(i int) labels.Labels {
 }
 
 // appendAll appends a batch and returns what became of the entries.
-func appendAll(t testing.TB, h storage.Appendable, entries ...storage.Entry) []storage.Outcome {
-	t.Helper()
+func appendAll(tb testing.TB, h storage.Appendable, entries ...storage.Entry) []storage.Outcome {
+	tb.Helper()
 	app := h.Appender()
 	outcomes := make([]storage.Outcome, len(entries))
 	if err := app.Append(context.Background(), entries, outcomes); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := app.Commit(context.Background()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return outcomes
 }
 
 // dump is all that a storage holds in [mint, maxt], as text.
-func dump(t testing.TB, s storage.Queryable, mint, maxt int64) string {
-	t.Helper()
+func dump(tb testing.TB, s storage.Queryable, mint, maxt int64) string {
+	tb.Helper()
 	q, err := s.Querier(mint, maxt)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer q.Close() //nolint:errcheck // a test's reader
-	return dumpQuerier(t, q)
+	return dumpQuerier(tb, q)
 }
 
-func dumpQuerier(t testing.TB, q storage.Querier) string {
-	t.Helper()
+func dumpQuerier(tb testing.TB, q storage.Querier) string {
+	tb.Helper()
 	var b strings.Builder
 	set := q.Select(context.Background(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "__name__", ".+"))
 	for set.Next() {
@@ -86,7 +89,7 @@ func dumpQuerier(t testing.TB, q storage.Querier) string {
 			continue
 		}
 		if r.Err() != nil {
-			t.Fatal(r.Err())
+			tb.Fatal(r.Err())
 		}
 		fmt.Fprintf(&b, "%s", set.At().Labels())
 		for k := range c.T {
@@ -95,14 +98,14 @@ func dumpQuerier(t testing.TB, q storage.Querier) string {
 		b.WriteByte('\n')
 	}
 	if set.Err() != nil {
-		t.Fatal(set.Err())
+		tb.Fatal(set.Err())
 	}
 	return b.String()
 }
 
-func all(t testing.TB, s storage.Queryable) string {
-	t.Helper()
-	return dump(t, s, math.MinInt64, math.MaxInt64)
+func all(tb testing.TB, s storage.Queryable) string {
+	tb.Helper()
+	return dump(tb, s, math.MinInt64, math.MaxInt64)
 }
 
 func TestReplayRestoresEverything(t *testing.T) {
@@ -471,6 +474,7 @@ func TestHammer(t *testing.T) {
 }
 
 func checkAtomic(t *testing.T, h *Head, writers, width int) {
+	t.Helper()
 	q, err := h.Querier(0, math.MaxInt64)
 	if err != nil {
 		t.Error(err)

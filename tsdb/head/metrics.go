@@ -28,15 +28,15 @@ func newMetrics(h *Head) *metrics {
 		m.collectors = append(m.collectors, c)
 		return c
 	}
-	typed := func(name, help, label string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "prometheus_tsdb_" + name, Help: help}, []string{label})
+	typed := func(name, help string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "prometheus_tsdb_" + name, Help: help}, []string{"type"})
 		m.collectors = append(m.collectors, c)
 		return c
 	}
-	m.samplesAppended = typed("head_samples_appended_total", "Total number of appended samples.", "type").WithLabelValues("float")
-	m.outOfOrder = typed("out_of_order_samples_total", "Total number of out of order samples ingestion failed attempts due to out of order being disabled.", "type").WithLabelValues("float")
-	m.outOfBounds = typed("out_of_bound_samples_total", "Total number of out of bound samples ingestion failed attempts with out of order support disabled.", "type").WithLabelValues("float")
-	m.unknownRefs = typed("wal_replay_unknown_refs_total", "Total number of unknown series references encountered during WAL replay.", "type")
+	m.samplesAppended = typed("head_samples_appended_total", "Total number of appended samples.").WithLabelValues("float")
+	m.outOfOrder = typed("out_of_order_samples_total", "Total number of out of order samples ingestion failed attempts due to out of order being disabled.").WithLabelValues("float")
+	m.outOfBounds = typed("out_of_bound_samples_total", "Total number of out of bound samples ingestion failed attempts with out of order support disabled.").WithLabelValues("float")
+	m.unknownRefs = typed("wal_replay_unknown_refs_total", "Total number of unknown series references encountered during WAL replay.")
 	m.seriesCreated = counter("head_series_created_total", "Total number of series created in the head")
 	m.seriesRemoved = counter("head_series_removed_total", "Total number of series removed in the head")
 	m.notFound = counter("head_series_not_found_total", "Total number of requests for series that were not found.")

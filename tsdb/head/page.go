@@ -219,15 +219,3 @@ func (p *page) truncate(slab *slab, i int, mint int64) (dropped int) {
 	}
 	return dropped
 }
-
-// chunks returns the number of chunks.
-func (p *page) chunks(i int) int {
-	n := 0
-	for b := p.full[i]; len(b) > 0; n++ {
-		_, b = nextFull(b)
-	}
-	if p.slots[i].xor.Samples() > 0 {
-		n++
-	}
-	return n
-}

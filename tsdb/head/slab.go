@@ -2,6 +2,7 @@ package head
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -66,7 +67,7 @@ func (s *slab) grow() {
 	if old := s.blocks.Load(); old != nil {
 		blocks = *old
 	}
-	blocks = append(blocks[:len(blocks):len(blocks)], new(cellBlock))
+	blocks = append(slices.Clip(blocks), new(cellBlock))
 	s.blocks.Store(&blocks)
 }
 

@@ -37,9 +37,11 @@ func testHistograms(st int64) []Histogram {
 		PositiveBuckets: []int64{1, 1}, CustomValues: []float64{0.5, math.Inf(1)},
 	}
 	return []Histogram{
-		{Ref: 5, T: 1000, ST: st, Int: i}, {Ref: 3, T: 900, ST: st, Int: i},
+		{Ref: 5, T: 1000, ST: st, Int: i},
+		{Ref: 3, T: 900, ST: st, Int: i},
 		{Ref: 6, T: 1001, ST: st, Float: i.ToFloat()},
-		{Ref: 7, T: 1002, ST: st, Int: c}, {Ref: 8, T: 1002, ST: st, Float: c.ToFloat()},
+		{Ref: 7, T: 1002, ST: st, Int: c},
+		{Ref: 8, T: 1002, ST: st, Float: c.ToFloat()},
 	}
 }
 
