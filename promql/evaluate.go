@@ -89,6 +89,7 @@ func (e *Engine) env(r *request) exec.Env {
 		Parallelism:       parallelism,
 		DelayNameRemoval:  e.opts.EnableDelayedNameRemoval,
 		TypeAndUnitLabels: e.opts.EnableTypeAndUnitLabels,
+		StartTimestamps:   e.opts.EnableStartTimestamps,
 		PerStep:           r.opts.PerStepStats,
 	}
 }

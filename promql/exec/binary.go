@@ -32,7 +32,10 @@ func (q *query) buildBinary(ctx context.Context, n *plan.Binary, g plan.Grid) (o
 }
 
 // changesName reports whether the result of an operator is something else than its operand.
-func changesName(n *plan.Binary) bool { return !n.Op.IsComparison() || n.ReturnBool }
+func changesName(n *plan.Binary) bool { return calculates(n.Op) || n.ReturnBool }
+
+// calculates reports whether an operator makes new values, and not just a choice among or a part of its operands.
+func calculates(op parser.BinaryOp) bool { return op <= parser.OpAtan2 }
 
 // scalarSide is an operator between a vector and a scalar.
 type scalarSide struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/parser"
 	"github.com/narthex-io/narthex/promql/plan"
 )
 
@@ -38,40 +39,57 @@ type overBuckets struct {
 }
 
 func (q *query) overBuckets(ctx context.Context, n *plan.Call, g plan.Grid) (operator, error) {
-	last := len(n.Args) - 1
-	op, err := q.build(ctx, n.Args[last], g)
+	var args [][]float64
+	vector := -1
+	for i, arg := range n.Args {
+		switch arg.Type() {
+		case parser.ValueTypeVector:
+			vector = i
+		case parser.ValueTypeScalar:
+			values, err := q.scalar(ctx, arg, g)
+			if err != nil {
+				return nil, err
+			}
+			args = append(args, values)
+		}
+	}
+	op, err := q.build(ctx, n.Args[vector], g)
 	if err != nil {
 		return nil, err
 	}
-	var args [][]float64
-	for _, arg := range n.Args[:last] {
-		values, err := q.scalar(ctx, arg, g)
-		if err != nil {
-			return nil, err
-		}
-		args = append(args, values)
-	}
-	o := &overBuckets{q: q, op: op, g: g}
-	o.at = spotOf(n, n.ArgPos[last])
+	o := &overBuckets{q: q, op: op, g: g, at: spotOf(n, n.ArgPos[vector])}
 	o.group()
-	if n.Func == "histogram_quantile" {
+	switch n.Func {
+	case "histogram_quantile":
 		q.noteQuantiles(args[0], spotOf(n, n.ArgPos[0]))
-		o.f = func(step int, name string, buckets []bucket) float64 {
-			return q.bucketQuantile(args[0][step], buckets, name, o.at, g.At(step))
-		}
-		o.native = func(step int, name string, h *histogram.FloatHistogram) float64 {
-			return nativeQuantile(args[0][step], h, name, o.at, &q.notes)
-		}
-	} else {
-		o.f = func(step int, _ string, buckets []bucket) float64 {
-			return bucketFraction(args[0][step], args[1][step], buckets)
-		}
-		o.native = func(step int, name string, h *histogram.FloatHistogram) float64 {
-			return nativeFraction(args[0][step], args[1][step], h, name, o.at, &q.notes)
-		}
+		o.quantile(args[0])
+	case "histogram_quantiles":
+		return q.quantiles(o, n, args)
+	default:
+		o.fraction(args[0], args[1])
 	}
 	o.out = q.dropNames(o.out)
 	return q.unique(o), nil
+}
+
+// quantile sets the function to that of the φ-quantile.
+func (o *overBuckets) quantile(phi []float64) {
+	o.f = func(step int, name string, buckets []bucket) float64 {
+		return o.q.bucketQuantile(phi[step], buckets, name, o.at, o.g.At(step))
+	}
+	o.native = func(step int, name string, h *histogram.FloatHistogram) float64 {
+		return nativeQuantile(phi[step], h, name, o.at, &o.q.notes)
+	}
+}
+
+// fraction sets the function to that of the part between two values.
+func (o *overBuckets) fraction(lower, upper []float64) {
+	o.f = func(step int, _ string, buckets []bucket) float64 {
+		return bucketFraction(lower[step], upper[step], buckets)
+	}
+	o.native = func(step int, name string, h *histogram.FloatHistogram) float64 {
+		return nativeFraction(lower[step], upper[step], h, name, o.at, &o.q.notes)
+	}
 }
 
 // noteQuantiles warns of quantiles that do not exist.

@@ -62,7 +62,7 @@ func (q *query) buildCall(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 		return q.labelJoin(ctx, n, g)
 	case "sort", "sort_desc", "sort_by_label", "sort_by_label_desc":
 		return q.sort(ctx, n, g)
-	case "histogram_quantile", "histogram_fraction":
+	case "histogram_quantile", "histogram_quantiles", "histogram_fraction":
 		return q.overBuckets(ctx, n, g)
 	case "timestamp":
 		return q.timestamp(ctx, n, g)

@@ -265,9 +265,7 @@ func (o *join) pairUp() {
 	add := func(p pair, many, one labels.Labels) {
 		n, isNew := index.add(o.resultLabels(many, one))
 		if isNew {
-			// What an operator yields loses its name in the end, but for comparisons.
-			drop := changesName(o.n) && o.q.DelayNameRemoval && o.n.ReturnBool
-			o.out = append(o.out, Series{Labels: index.sets[n], DropName: drop})
+			o.out = append(o.out, Series{Labels: index.sets[n], DropName: o.n.ReturnBool && o.q.DelayNameRemoval})
 			o.pairs = append(o.pairs, nil)
 		}
 		o.pairs[n] = append(o.pairs[n], p)
@@ -293,7 +291,7 @@ func (o *join) pairUp() {
 // included ones of the other side.
 func (o *join) resultLabels(many, one labels.Labels) labels.Labels {
 	m := o.n.Matching
-	if !o.n.Op.IsComparison() || o.n.ReturnBool && !o.q.DelayNameRemoval {
+	if calculates(o.n.Op) || o.n.ReturnBool && !o.q.DelayNameRemoval {
 		many = withoutName(many)
 	}
 	b := labels.NewBuilder(many)

@@ -17,11 +17,11 @@ type resets struct {
 	lo, hi int
 }
 
-// findResets returns the samples that are smaller than the ones before them.
+// findResets returns the samples at which the counter starts anew.
 func (in *windowed) findResets() resets {
 	at := in.w.order[:0]
 	for i := 1; i < len(in.F); i++ {
-		if in.F[i] < in.F[i-1] {
+		if in.F[i] < in.F[i-1] || in.startedAnew(i) {
 			at = append(at, int32(i))
 		}
 	}
@@ -53,7 +53,8 @@ func extrapolated(isCounter, isRate bool) kernel {
 		}
 		for i := range dst.F {
 			lo, hi := in.lo[i], in.hi[i]
-			if hi-lo < 2 {
+			fromZero := isCounter && in.startsInside(i)
+			if hi-lo < 2 && !fromZero {
 				continue
 			}
 			delta := in.F[hi-1] - in.F[lo]
@@ -61,6 +62,10 @@ func extrapolated(isCounter, isRate bool) kernel {
 				for _, k := range rs.within(lo, hi) {
 					delta += in.F[k-1]
 				}
+				in.noteOverlap(i)
+			}
+			if fromZero {
+				delta += in.F[lo]
 			}
 			dst.F[i] = delta * in.extrapolation(i, in.F[lo], delta, isCounter, isRate)
 		}
@@ -77,21 +82,31 @@ func (in *windowed) extrapolation(step int, first, delta float64, isCounter, isR
 	toStart := float64(in.T[lo]-(end-in.length)) / 1000
 	toEnd := float64(end-in.T[hi-1]) / 1000
 	sampled := float64(in.T[hi-1]-in.T[lo]) / 1000
-	average := sampled / float64(hi-lo-1)
+	average := 0.0
+	if hi-lo > 1 {
+		average = sampled / float64(hi-lo-1)
+	}
 	// A border further away than this is not where the next sample would have been.
 	threshold := average * 1.1
-	if toStart >= threshold {
-		toStart = average / 2
-	}
-	if isCounter && delta > 0 && first >= 0 {
-		if toZero := sampled * (first / delta); toZero < toStart {
-			toStart = toZero
+	if isCounter && in.startsInside(step) {
+		sampled, toStart = float64(in.T[hi-1]-in.ST[lo])/1000, 0
+	} else {
+		if toStart >= threshold {
+			toStart = average / 2
+		}
+		if isCounter && delta > 0 && first >= 0 {
+			if toZero := sampled * (first / delta); toZero < toStart {
+				toStart = toZero
+			}
 		}
 	}
 	if toEnd >= threshold {
 		toEnd = average / 2
 	}
-	factor := (sampled + toStart + toEnd) / sampled
+	factor := 1.0
+	if sampled != 0 {
+		factor = (sampled + toStart + toEnd) / sampled
+	}
 	if isRate {
 		factor /= float64(in.length) / 1000
 	}
@@ -114,7 +129,7 @@ func lastTwo(isRate bool) kernel {
 			}
 			prev, v := in.F[hi-2], in.F[hi-1]
 			// After a reset a counter has grown from zero.
-			if !isRate || !(v < prev) {
+			if !isRate || !(v < prev || in.startedAnew(int(hi-1))) {
 				v -= prev
 			}
 			if isRate {

@@ -262,9 +262,9 @@ func changed(in *windowed, i int) bool {
 // wasReset reports whether a counter starts anew with sample i.
 func wasReset(in *windowed, i int) bool {
 	if len(in.H) > 0 && (in.H[i] != nil || in.H[i-1] != nil) {
-		return in.H[i] == nil || in.H[i-1] == nil || histogramReset(in.H[i], in.H[i-1])
+		return in.H[i] == nil || in.H[i-1] == nil || in.startedAnew(i) || histogramReset(in.H[i], in.H[i-1])
 	}
-	return in.F[i] < in.F[i-1]
+	return in.F[i] < in.F[i-1] || in.startedAnew(i)
 }
 
 // quantileOverTime keeps the values of the window sorted while it moves.

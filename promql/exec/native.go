@@ -34,11 +34,11 @@ func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
 		switch {
 		case floats && hists:
 			in.notes.warnf(in.at, textMixedForMetric, in.name)
-		case hi-lo < 2:
+		case hi-lo < 2 && !(isCounter && in.startsInside(i)):
 		case floats:
 			dst.F[i] = in.floatRate(i, isCounter, isRate)
 		default:
-			if h := in.histogramIncrease(in.H[lo:hi], isCounter); h != nil {
+			if h := in.histogramIncrease(i, isCounter); h != nil {
 				factor := in.extrapolation(i, in.H[lo].Count, h.Count, isCounter, isRate)
 				dst.setH(i, scaled(h, factor))
 			}
@@ -52,52 +52,75 @@ func (in *windowed) floatRate(step int, isCounter, isRate bool) float64 {
 	lo, hi := in.lo[step], in.hi[step]
 	delta := in.F[hi-1] - in.F[lo]
 	for k := lo + 1; isCounter && k < hi; k++ {
-		if in.F[k] < in.F[k-1] {
+		if in.F[k] < in.F[k-1] || in.startedAnew(int(k)) {
 			delta += in.F[k-1]
 		}
+	}
+	if isCounter && in.startsInside(step) {
+		delta += in.F[lo]
 	}
 	return delta * in.extrapolation(step, in.F[lo], delta, isCounter, isRate)
 }
 
-// histogramIncrease returns the difference between the last and the first of several histograms, which for counters
+// histogramIncrease returns the difference between the last and the first histogram of a window, which for counters
 // includes what was lost by resets; nil if there is none.
-func (in *windowed) histogramIncrease(hs []*histogram.FloatHistogram, isCounter bool) *histogram.FloatHistogram {
+func (in *windowed) histogramIncrease(step int, isCounter bool) *histogram.FloatHistogram {
+	lo, hi := int(in.lo[step]), int(in.hi[step])
+	hs := in.H[lo:hi]
+	if len(hs) == 1 {
+		return hs[0].Copy() // It has started from zero inside of the window.
+	}
+	reset := func(k int, prev *histogram.FloatHistogram) bool {
+		return isCounter && (in.startedAnew(lo+k) || histogramReset(hs[k], prev))
+	}
 	first, last := hs[0], hs[len(hs)-1]
 	in.noteRateHints(hs, isCounter)
-	if isCounter && histogramReset(hs[1], first) {
+	if reset(1, first) {
 		// Nothing of the first histogram is left, not even its layout.
 		first = &histogram.FloatHistogram{Schema: hs[1].Schema, CustomValues: hs[1].CustomValues}
 	}
-	custom := first.UsesCustomBuckets()
-	lowest := min(first.Schema, last.Schema)
-	for _, h := range hs[1:] {
-		if !isCounter && h != last {
-			continue
-		}
-		if h.UsesCustomBuckets() != custom {
-			in.notes.warnf(in.at, textMixedSchemas, in.name)
-			return nil
-		}
-		lowest = min(lowest, h.Schema)
+	lowest, ok := in.lowestSchema(first, hs, isCounter)
+	if !ok {
+		return nil
 	}
 	sum := nativeOf(last)
 	sum.reduce(lowest)
 	if !in.addTo(&sum, first, -1, "subtraction") {
 		return nil
 	}
+	before := first
+	for k := 1; k < len(hs); k++ {
+		if reset(k, before) && !in.addTo(&sum, before, 1, "addition") {
+			return nil
+		}
+		before = hs[k]
+	}
 	if isCounter {
-		for k, prev := range hs[1:] {
-			before := hs[k]
-			if k == 0 {
-				before = first
-			}
-			if histogramReset(prev, before) && !in.addTo(&sum, before, 1, "addition") {
-				return nil
-			}
+		in.noteOverlap(step)
+		if in.startsInside(step) && !in.addTo(&sum, hs[0], 1, "addition") {
+			return nil
 		}
 	}
 	sum.hint = histogram.GaugeType
 	return sum.histogram()
+}
+
+// lowestSchema returns the lowest resolution of the histograms that matter. It reports false, with a note, if they do
+// not go together.
+func (in *windowed) lowestSchema(first *histogram.FloatHistogram, hs []*histogram.FloatHistogram, isCounter bool) (int32, bool) {
+	last := hs[len(hs)-1]
+	lowest := min(first.Schema, last.Schema)
+	for _, h := range hs[1:] {
+		if !isCounter && h != last {
+			continue
+		}
+		if h.UsesCustomBuckets() != first.UsesCustomBuckets() {
+			in.notes.warnf(in.at, textMixedSchemas, in.name)
+			return 0, false
+		}
+		lowest = min(lowest, h.Schema)
+	}
+	return lowest, true
 }
 
 // addTo adds a histogram to a sum, with notes; false means that they do not go together.
@@ -133,7 +156,7 @@ func (in *windowed) lastTwoHistograms(step int, isRate bool, dst *Row) error {
 	}
 	in.noteRateHints([]*histogram.FloatHistogram{prev, cur}, isRate)
 	sum := nativeOf(cur)
-	if !isRate || !histogramReset(cur, prev) {
+	if !isRate || !(in.startedAnew(int(hi-1)) || histogramReset(cur, prev)) {
 		if !in.addTo(&sum, prev, -1, "subtraction") {
 			return nil
 		}
@@ -280,7 +303,7 @@ func (q *query) histogramBinop(n *plan.Binary, l, r value) (value, outcome, erro
 	case parser.OpDiv:
 		return value{h: compacted(divided(l.h, r.f))}, keepIt, nil
 	case parser.OpTrimUpper, parser.OpTrimLower:
-		return value{}, impossible, unsupported("operator " + n.Op.String())
+		return value{h: trimmed(l.h, r.f, n.Op == parser.OpTrimUpper)}, keepIt, nil
 	default:
 		q.noteTypes(n, "histogram", "float")
 		return value{}, impossible, nil

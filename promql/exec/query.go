@@ -42,6 +42,8 @@ type Env struct {
 	DelayNameRemoval bool
 	// TypeAndUnitLabels treats __type__ and __unit__ as parts of the metric name.
 	TypeAndUnitLabels bool
+	// StartTimestamps lets rates see the start timestamps of samples.
+	StartTimestamps bool
 	// PerStep asks for the samples of each step.
 	PerStep bool
 }

@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/narthex-io/narthex/promql/parser"
 	"github.com/narthex-io/narthex/promql/plan"
@@ -40,7 +41,10 @@ func (q *query) setOperator(ctx context.Context, n *plan.Binary, lhs, rhs operat
 		return &masked{lhs, mt.left, masks, n.Op == parser.OpAnd}, err
 	case parser.OpOr:
 		masks, err := q.masks(ctx, lhs, mt.left, wanted(mt.right, mt.n), g)
-		return concat(lhs, &masked{rhs, mt.right, masks, false}), err
+		if err != nil {
+			return nil, err
+		}
+		return q.concat(ctx, lhs, &masked{rhs, mt.right, masks, false})
 	default:
 		return nil, fmt.Errorf("%s is no set operator", n.Op)
 	}
@@ -118,10 +122,40 @@ type concatenated struct {
 	out  []Series
 }
 
-func concat(a, b operator) operator {
+// concat joins two operators; the rows of series that both have are merged.
+func (q *query) concat(ctx context.Context, a, b operator) (operator, error) {
 	c := &concatenated{a: a, b: b}
 	c.out = append(append(c.out, a.series()...), b.series()...)
-	return merge(c, c.out)
+	op := merge(c, c.out)
+	if m, ok := op.(*merged); ok {
+		return m, m.settleNames(ctx, c.out)
+	}
+	return op, nil
+}
+
+// settleNames decides for rows whose members do not agree whether the name goes: the first value in time counts.
+func (m *merged) settleNames(ctx context.Context, in []Series) error {
+	w, r := newWorker(ctx), &Row{}
+	for i, members := range m.members {
+		agree := true
+		for _, k := range members {
+			agree = agree && in[k].DropName == in[members[0]].DropName
+		}
+		if agree {
+			continue
+		}
+		earliest := -1
+		for _, k := range members {
+			if err := m.op.row(ctx, w, int(k), r); err != nil {
+				return err
+			}
+			first := slices.IndexFunc(r.F, func(f float64) bool { return !isAbsent(f) })
+			if first >= 0 && (earliest < 0 || first < earliest) {
+				earliest, m.out[i].DropName = first, in[k].DropName
+			}
+		}
+	}
+	return nil
 }
 
 func (c *concatenated) series() []Series { return c.out }

@@ -40,6 +40,8 @@ type windowed struct {
 	T []int64
 	F []float64
 	H []*histogram.FloatHistogram
+	// ST is empty unless the function looks at start timestamps and there are any.
+	ST []int64
 	// shift and length say where the window of a step lies, in milliseconds.
 	shift  plan.Shift
 	length int64
@@ -177,6 +179,9 @@ func (o *window) input(w *worker, c *storage.Columns) *windowed {
 	w.in = windowed{
 		windows: &w.windows, T: c.T, F: c.F, H: c.H, shift: o.shift, length: o.length, g: o.g, args: o.args, w: w,
 		at: spotOf(o.n, o.n.OverPos), first: spotOf(o.n, o.n.ArgPos[0]), notes: &o.q.notes,
+	}
+	if o.q.StartTimestamps && usesStarts(o.n.Func) {
+		w.in.ST = c.ST
 	}
 	return &w.in
 }

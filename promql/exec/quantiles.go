@@ -1,0 +1,77 @@
+package exec
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+// severalQuantiles yields several quantiles of each histogram, with the quantile in a label.
+type severalQuantiles struct {
+	// each has one operator for each value that a quantile takes, over the same histograms.
+	each []*overBuckets
+	// masks tell at which steps the value is asked for.
+	masks [][]bool
+	out   []Series
+}
+
+// quantiles makes the operator of histogram_quantiles. The arguments are the quantiles at all steps; as they may
+// change from step to step, there is a series for each value that occurs.
+func (q *query) quantiles(o *overBuckets, n *plan.Call, args [][]float64) (operator, error) {
+	label, err := stringArg(n.Args[1])
+	if err != nil {
+		return nil, err
+	}
+	s := &severalQuantiles{}
+	var names []string
+	for i, phi := range args {
+		q.noteQuantiles(phi, spotOf(n, n.ArgPos[i+2]))
+		for step, v := range phi {
+			name := openMetricsFloat(v)
+			k := slices.Index(names, name)
+			if k < 0 {
+				k = len(names)
+				names = append(names, name)
+				one := *o
+				one.quantile(repeated(v, o.g.N))
+				s.each, s.masks = append(s.each, &one), append(s.masks, make([]bool, o.g.N))
+			}
+			s.masks[k][step] = true
+		}
+	}
+	for _, name := range names {
+		for _, series := range q.dropNames(o.out) {
+			series.Labels = labels.NewBuilder(series.Labels).Set(label, name).Labels()
+			s.out = append(s.out, series)
+		}
+	}
+	return merge(s, s.out), nil
+}
+
+// openMetricsFloat formats a float so that it is seen to be one.
+func openMetricsFloat(v float64) string {
+	text := strconv.FormatFloat(v, 'g', -1, 64)
+	if strings.Trim(text, "-0123456789") == "" {
+		text += ".0"
+	}
+	return text
+}
+
+func (s *severalQuantiles) series() []Series { return s.out }
+
+func (s *severalQuantiles) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	n := len(s.each[0].out)
+	if err := s.each[i/n].row(ctx, w, i%n, dst); err != nil {
+		return err
+	}
+	for step, wanted := range s.masks[i/n] {
+		if !wanted {
+			dst.drop(step)
+		}
+	}
+	return nil
+}
