@@ -45,7 +45,14 @@ func serve(ctx context.Context, io streams, fs *pflag.FlagSet, defaults map[stri
 	reload := make(chan struct{}, 1)
 	stopSignals := onHangup(reload)
 	defer stopSignals()
-	opts.Reload, opts.OnReady = reload, onReady
+	opts.Reload = reload
+	opts.OnReady = func(u *url.URL) {
+		// Reading the log and compiling plugins leave garbage that would stay resident until the heap grows again.
+		debug.FreeOSMemory()
+		if onReady != nil {
+			onReady(u)
+		}
+	}
 	h, err := host.New(ctx, opts)
 	if err != nil {
 		return err
