@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/narthex-io/narthex/tsdb/block"
+	"github.com/narthex-io/narthex/tsdb/head"
 )
 
 // maintenanceInterval is how often the background looks whether something is to be done.
@@ -60,7 +61,7 @@ func (db *DB) cutBlocks(ctx context.Context) error {
 		}
 		db.metrics.compactionsTriggered.Inc()
 		start := time.Now()
-		if err := db.cut(ctx, s.MinTime, rangeEnd(s.MinTime, width)); err != nil {
+		if err := db.cut(ctx, s.MinTime, head.RangeEnd(s.MinTime, width)); err != nil {
 			db.metrics.compactionsFailed.Inc()
 			return fmt.Errorf("cut block from head: %w", err)
 		}
@@ -74,15 +75,6 @@ func (db *DB) readHeadFrom() int64 {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
 	return db.headFrom
-}
-
-// rangeEnd returns the end of the range of the given width in which t lies.
-func rangeEnd(t, width int64) int64 {
-	r := t % width
-	if r < 0 {
-		r += width
-	}
-	return t - r + width
 }
 
 // cut moves the samples in [mint, maxt) from the head to a block. Each query sees them in one of the two: they change

@@ -504,3 +504,7 @@ func checkAtomic(t *testing.T, h *Head, writers, width int) {
 		}
 	}
 }
+
+func floatEntry(i int, ts int64) storage.Entry {
+	return storage.Entry{Labels: metric(i), T: ts, V: float64(ts)}
+}

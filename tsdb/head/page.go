@@ -71,7 +71,7 @@ func (p *page) labels(i int) []uint32 {
 // whether it began one. The caller holds the lock.
 func (p *page) append(slab *slab, i int, t int64, v float64, chunkRange int64) (began bool) {
 	s := &p.slots[i]
-	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || int(s.openLen) >= maxOpenBytes || t >= rangeEnd(s.openMin, chunkRange)) {
+	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || int(s.openLen) >= maxOpenBytes || t >= RangeEnd(s.openMin, chunkRange)) {
 		p.closeChunk(slab, i)
 	}
 	// The writer gets a window of the chunk: room for the header, the last byte, and space to append.
@@ -98,9 +98,9 @@ func (p *page) openChunk(slab *slab, i int, dst []byte) []byte {
 	return slab.appendTo(dst, s.open, int(s.openLen))
 }
 
-// rangeEnd returns the end, not included, of the range of the given width in which t lies. No chunk crosses it, so that
+// RangeEnd returns the end, not included, of the range of the given width in which t lies. No chunk crosses it, so that
 // blocks can be cut there.
-func rangeEnd(t, width int64) int64 {
+func RangeEnd(t, width int64) int64 {
 	r := t % width
 	if r < 0 {
 		r += width

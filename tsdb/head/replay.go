@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 
-	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
@@ -249,13 +248,4 @@ func (h *Head) dropEmpty() {
 		h.index.remove(dead)
 		h.extra.remove(dead, math.MinInt64)
 	}
-}
-
-// Labels returns the labels of a series by the reference that an appender gave out; ok is false if it is unknown.
-func (h *Head) Labels(ref uint64) (ls labels.Labels, ok bool) {
-	if ref == 0 || ref > math.MaxUint32 {
-		return labels.EmptyLabels(), false
-	}
-	ls = h.index.labels(uint32(ref - 1))
-	return ls, !ls.IsEmpty()
 }

@@ -1,0 +1,151 @@
+package head
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/tsdb/wal"
+)
+
+// foreignLog writes a log as another program may: records of all types, two references for one series, entries
+// without a series. Each record is in a segment of its own.
+func foreignLog(t *testing.T, dir string) {
+	t.Helper()
+	l, err := wal.Open(wal.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hist := &histogram.Histogram{Count: 1, PositiveSpans: []histogram.Span{{Length: 1}}, PositiveBuckets: []int64{1}}
+	recs := [][]byte{
+		wal.AppendSeries(nil, []wal.Series{{Ref: 7, Labels: metric(1)}, {Ref: 500, Labels: metric(2)}}),
+		wal.AppendSamples(nil, []wal.Sample{{Ref: 7, T: 10, V: 1}, {Ref: 500, T: 10, V: 2}, {Ref: 99, T: 10, V: 3}}),
+		wal.AppendSeries(nil, []wal.Series{{Ref: 8, Labels: metric(1)}}),
+		wal.AppendSamples(nil, []wal.Sample{{Ref: 8, T: 20, ST: 5, V: 4}, {Ref: 7, T: 15, V: 9}, {Ref: 7, T: 30, V: 5}, {Ref: 500, T: 30, V: 6}}),
+		wal.AppendTombstones(nil, []wal.Tombstone{{Ref: 500, MinT: 0, MaxT: 25}, {Ref: 98, MinT: 0, MaxT: 1}}),
+		wal.AppendExemplars(nil, []wal.Exemplar{{Ref: 7, T: 30, V: 1, Labels: labels.FromStrings("trace_id", "x")}}),
+		wal.AppendMetadata(nil, []wal.Metadata{{Ref: 7, Metadata: sample.Metadata{Type: sample.TypeGauge, Help: "old"}}}),
+		wal.AppendMetadata(nil, []wal.Metadata{{Ref: 7, Metadata: sample.Metadata{Type: sample.TypeGauge, Help: "new"}}}),
+		wal.AppendHistograms(nil, []wal.Histogram{{Ref: 7, T: 40, Int: hist}})[0],
+		{200, 1, 2, 3},
+		{byte(wal.TypeSamples), 1},
+		wal.AppendSamples(nil, []wal.Sample{{Ref: 7, T: 50, V: 7}}),
+	}
+	for _, rec := range recs {
+		if err := l.Append(rec); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.NextSegment(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestForeignLog(t *testing.T) {
+	dir, reg := t.TempDir(), prometheus.NewPedanticRegistry()
+	foreignLog(t, filepath.Join(dir, "wal"))
+	var log strings.Builder
+	var progress []int
+	h := openHead(t, dir, func(o *Options) {
+		o.Registerer, o.Logger = reg, slog.New(slog.NewTextHandler(&log, nil))
+		o.OnSegment = func(first, last, current int) {
+			if first != 0 || last != 12 {
+				t.Errorf("segments %d to %d", first, last)
+			}
+			progress = append(progress, current)
+		}
+	})
+	want := metric(1).String() + " 10:1 20:4 30:5 50:7\n" + metric(2).String() + " 30:6\n"
+	if got := all(t, h); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if !slices.IsSorted(progress) || len(progress) != 12 {
+		t.Errorf("progress %v", progress)
+	}
+	for _, text := range []string{"unknown types", "type=exemplars", "type=histogram_samples", "00000010"} {
+		if !strings.Contains(log.String(), text) {
+			t.Errorf("log does not say %q:\n%s", text, log.String())
+		}
+	}
+	err := testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP prometheus_tsdb_wal_corruptions_total Total number of WAL corruptions.
+# TYPE prometheus_tsdb_wal_corruptions_total counter
+prometheus_tsdb_wal_corruptions_total 1
+# HELP prometheus_tsdb_wal_replay_unknown_refs_total Total number of unknown series references encountered during WAL replay.
+# TYPE prometheus_tsdb_wal_replay_unknown_refs_total counter
+prometheus_tsdb_wal_replay_unknown_refs_total{type="samples"} 1
+prometheus_tsdb_wal_replay_unknown_refs_total{type="tombstones"} 1
+`), "prometheus_tsdb_wal_corruptions_total", "prometheus_tsdb_wal_replay_unknown_refs_total")
+	if err != nil {
+		t.Error(err)
+	}
+	checkCheckpoint(t, h, dir)
+}
+
+// checkCheckpoint shortens the log and looks at what is left: also what the head itself can't hold.
+func checkCheckpoint(t *testing.T, h *Head, dir string) {
+	t.Helper()
+	for range 6 { // Until all of the foreign segments are in the checkpoint.
+		if err := h.Truncate(context.Background(), 30); err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, h, floatEntry(1, h.maxTime.Load()+1))
+	}
+	chain, err := wal.FindChain(wal.OS{}, filepath.Join(dir, "wal"))
+	if err != nil || chain.Checkpoint < 12 {
+		t.Fatalf("checkpoint %d, %v", chain.Checkpoint, err)
+	}
+	counts := map[wal.Type]int{}
+	r := wal.NewReader(wal.OS{}, chain.Segments, func(d *wal.Damage) { t.Error(d) })
+	for r.Next() {
+		counts[wal.TypeOf(r.Record())]++
+		if wal.TypeOf(r.Record()) == wal.TypeMetadata {
+			if md, err := wal.DecodeMetadata(r.Record(), nil); err != nil || len(md) != 1 || md[0].Help != "new" {
+				t.Errorf("metadata %v, %v", md, err)
+			}
+		}
+	}
+	for _, typ := range []wal.Type{wal.TypeExemplars, wal.TypeHistograms, wal.TypeMetadata} {
+		if counts[typ] != 1 {
+			t.Errorf("%d records of type %v in the checkpoint", counts[typ], typ)
+		}
+	}
+	if counts[wal.TypeUnknown] != 0 {
+		t.Error("a record of unknown type is still there")
+	}
+	again := openHead(t, dir, func(o *Options) { o.MinValidTime = 30 })
+	if got, want := all(t, again), dump(t, h, 30, math.MaxInt64); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestReplayCanBeInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	foreignLog(t, filepath.Join(dir, "wal"))
+	ctx, cancel := context.WithCancel(t.Context())
+	o := Options{WAL: wal.Options{Dir: filepath.Join(dir, "wal")}, ChunkRange: hour, MinValidTime: math.MinInt64}
+	o.OnSegment = func(_, _, current int) {
+		if current == 3 {
+			cancel()
+		}
+		if current > 4 {
+			t.Errorf("reads segment %d", current)
+		}
+	}
+	if _, err := Open(ctx, o); err == nil {
+		t.Fatal("no error")
+	}
+}
