@@ -29,9 +29,10 @@ type appender struct {
 	scanner exposition.Scanner
 	labeler labeler
 	batch   []storage.Entry
-	// which are the cache entries of the batch; -1 for others.
+	// which are the cache entries of the batch; -1 for marks of staleness.
 	which    []int
 	outcomes []storage.Outcome
+	vanished []storage.SeriesRef
 
 	// What follows belongs to one scrape.
 	metrics *metrics
@@ -231,8 +232,8 @@ func (a *appender) flush(ctx context.Context) error {
 func (a *appender) again(ctx context.Context, n int) error {
 	e := &a.batch[n]
 	i := a.which[n]
-	if i < 0 || sample.IsStale(e.V) {
-		return nil // A series that is gone needs no mark of its end.
+	if i < 0 {
+		return nil // A series that is forgotten needs no mark of its end.
 	}
 	e.Ref, e.Labels = 0, a.labelsOf(&a.cache.entries[i])
 	if err := a.out.Append(ctx, a.batch[n:n+1], a.outcomes[n:n+1]); err != nil {
@@ -243,15 +244,12 @@ func (a *appender) again(ctx context.Context, n int) error {
 
 // outcome notes the reference of a series and counts a rejection; one that is not about the sample alone is an error.
 func (a *appender) outcome(n int, o *storage.Outcome) error {
-	stale := sample.IsStale(a.batch[n].V)
-	if i := a.which[n]; i >= 0 {
+	i := a.which[n]
+	if i >= 0 {
 		e := &a.cache.entries[i]
 		if e.ref = o.Ref; e.added && o.Err == nil {
 			e.added = false
 			a.added++
-		}
-		if stale && errors.Is(o.Err, storage.ErrUnknownSeries) {
-			e.ref = 0
 		}
 	}
 	switch {
@@ -260,7 +258,7 @@ func (a *appender) outcome(n int, o *storage.Outcome) error {
 		a.metrics.exemplarOutOfOrder.Inc()
 	}
 	switch {
-	case o.Err == nil || stale: // A mark that comes too late is not needed.
+	case o.Err == nil || i < 0: // A mark that comes too late is not needed.
 		return nil
 	case errors.Is(o.Err, storage.ErrOutOfOrder):
 		a.metrics.outOfOrder.Inc()
@@ -276,28 +274,11 @@ func (a *appender) outcome(n int, o *storage.Outcome) error {
 
 // appendVanished marks as stale, at ts, what the last good scrape had and this one lacks; with all, whatever it had.
 func (a *appender) appendVanished(ctx context.Context, all bool, ts int64) error {
-	c := a.cache
-	var err error
-	mark := func(ref storage.SeriesRef, i int) {
-		if err == nil && ref != 0 {
-			err = a.push(ctx, storage.Entry{Ref: ref, T: ts, V: sample.StaleNaN()}, i)
+	a.vanished = a.cache.vanished(all, a.vanished[:0])
+	for _, ref := range a.vanished {
+		if err := a.push(ctx, storage.Entry{Ref: ref, T: ts, V: sample.StaleNaN()}, -1); err != nil {
+			return err
 		}
-	}
-	if len(c.gone) > 0 {
-		if !all {
-			for i := range c.entries {
-				if c.entries[i].cur == c.round {
-					delete(c.gone, c.entries[i].ref)
-				}
-			}
-		}
-		for ref := range c.gone {
-			mark(ref, -1)
-		}
-	}
-	c.vanished(all, func(i int) { mark(c.entries[i].ref, i) })
-	if err != nil {
-		return err
 	}
 	return a.flush(ctx)
 }

@@ -1,6 +1,8 @@
 package scrape
 
 import (
+	"slices"
+
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/narthex-io/narthex/host/scrape/exposition"
@@ -29,7 +31,7 @@ type cache struct {
 	// seen counts the entries of this scrape, again those of them that good saw too.
 	seen, again int
 	// gone are series of a cache that this one replaces, to be marked stale unless they come again.
-	gone map[storage.SeriesRef]struct{}
+	gone []storage.SeriesRef
 }
 
 // cacheEntry is one series. It is kept small, and holds one pointer.
@@ -149,17 +151,49 @@ func (c *cache) tracked(e *cacheEntry) bool {
 	return e.cur == c.good || e.cur == c.round && e.prev == c.good
 }
 
-// vanished calls f with each series of the last good scrape that the current one has not seen; with all, with those it
-// has seen too.
-func (c *cache) vanished(all bool, f func(i int)) {
-	if !all && c.again == c.count {
-		return // Fast path: nothing is missing.
-	}
-	for i := range c.entries {
-		if e := &c.entries[i]; c.tracked(e) && (all || e.cur != c.round) {
-			f(i)
+// vanished appends to dst the series of the last good scrape that the current one has not seen; with all, those it has
+// seen too.
+func (c *cache) vanished(all bool, dst []storage.SeriesRef) []storage.SeriesRef {
+	dst = append(dst, c.gone...)
+	if all || c.again != c.count { // Else, fast path: nothing is missing.
+		for i := range c.entries {
+			if e := &c.entries[i]; e.ref != 0 && c.tracked(e) && (all || e.cur != c.round) {
+				dst = append(dst, e.ref)
+			}
 		}
 	}
+	if len(dst) == 0 {
+		return dst
+	}
+	slices.Sort(dst)
+	dst = slices.Compact(dst)
+	if !all {
+		dst = c.withoutSeen(dst)
+	}
+	return dst
+}
+
+// withoutSeen removes from refs, which are sorted, the series that the current scrape has seen, if under other bytes:
+// with labels in another order, say.
+func (c *cache) withoutSeen(refs []storage.SeriesRef) []storage.SeriesRef {
+	// A filter of bits keeps the search to the few entries that may be among refs.
+	const filterBits = 1 << 12
+	var filter [filterBits / 64]uint64
+	for _, ref := range refs {
+		bit := ref % filterBits
+		filter[bit/64] |= 1 << (bit % 64)
+	}
+	for i := range c.entries {
+		e := &c.entries[i]
+		bit := e.ref % filterBits
+		if e.cur != c.round || filter[bit/64]&(1<<(bit%64)) == 0 {
+			continue
+		}
+		if at, found := slices.BinarySearch(refs, e.ref); found {
+			refs = slices.Delete(refs, at, at+1)
+		}
+	}
+	return refs
 }
 
 // endGood ends a scrape that succeeded.
@@ -213,14 +247,6 @@ func (c *cache) compact() {
 // it does not come again.
 func (c *cache) replace(rules *sampleRules, format exposition.Format) *cache {
 	next := newCache(rules, format)
-	next.gone = c.gone
-	if next.gone == nil {
-		next.gone = map[storage.SeriesRef]struct{}{}
-	}
-	for i := range c.entries {
-		if e := &c.entries[i]; c.tracked(e) && e.ref != 0 {
-			next.gone[e.ref] = struct{}{}
-		}
-	}
+	next.gone = c.vanished(true, nil)
 	return next
 }

@@ -170,6 +170,18 @@ func TestForgottenSeries(t *testing.T) {
 	})
 }
 
+// TestOtherBytesSameSeries checks that a series which comes back under other bytes is not taken to have ended.
+func TestOtherBytesSameSeries(t *testing.T) {
+	inWorld(t, oneTarget, func(w *world) {
+		for _, body := range []string{`a{x="1",y="2"} 1;b 1`, `a{y="2",x="1"} 2;b 2`, `a{x="1",y="2"} 3`} {
+			w.text("h:1", body)
+			w.firstScrapes(1)
+		}
+		w.expect("a", `a{instance="h:1", job="j", x="1", y="2"} 0=1 10=2 20=3`)
+		w.expect("b", `b{instance="h:1", job="j"} 0=1 10=2 20=stale`)
+	})
+}
+
 func TestDuplicates(t *testing.T) {
 	inWorld(t, oneTarget, func(w *world) {
 		w.text("h:1", "a 1;a 2;b 1;b 1")

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/narthex-io/narthex/model/labels"
 )
 
 func TestReload(t *testing.T) {
@@ -122,5 +124,19 @@ func TestOffset(t *testing.T) {
 	}
 	if at(time.Unix(0, 0), 1) == want {
 		t.Error("the seed makes no difference")
+	}
+}
+
+// TestOffsetIsUpstreams checks the seed and the moment against those of Prometheus 3.14 for the same target, external
+// labels and host name: it was seen to scrape 1.137 s into each interval of 2 s.
+func TestOffsetIsUpstreams(t *testing.T) {
+	cfg := parseConfigs(t, "- job_name: j\n  scrape_interval: 2s\n  static_configs: [{targets: ['127.0.0.1:18123']}]\n")[0]
+	tg := makeTargets(cfg, cfg.Discovery.Groups()).active[0]
+	seed := offsetSeed("localhost", labels.FromStrings("a", "b"))
+	if seed != 1005488410276533468 {
+		t.Errorf("seed %d", seed)
+	}
+	if got := tg.offset(time.Unix(0, 0), seed).Truncate(time.Millisecond); got != 1137*time.Millisecond {
+		t.Errorf("%s into the interval", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -31,9 +32,12 @@ const (
 // pluginScheme is the scheme of targets that are exporter plugins.
 const pluginScheme = "plugin"
 
-// unsupportedLabels change how a target is scraped in ways that are not built yet; false asks for nothing.
-var unsupportedLabels = []string{ //nolint:gochecknoglobals // Constant table.
-	"__unix_socket__", "__convert_classic_histograms_to_nhcb__", "__always_scrape_classic_histograms__", "__scrape_native_histograms__",
+const unixSocketLabel = "__unix_socket__"
+
+// histogramLabels switch on what is not built yet. They are there all the same, since the moment of a target's scrapes
+// depends on all of its labels.
+var histogramLabels = []string{ //nolint:gochecknoglobals // Constant table.
+	"__always_scrape_classic_histograms__", "__convert_classic_histograms_to_nhcb__", "__scrape_native_histograms__",
 }
 
 // target is something that can be scraped. It is immutable.
@@ -127,6 +131,9 @@ func makeTarget(cfg *Config, b *labels.Builder, exporter *ExporterConfig) (t *ta
 	setDefault(b, timeoutLabel, cfg.ScrapeTimeout.String())
 	setDefault(b, metricsPathLabel, cfg.MetricsPath)
 	setDefault(b, schemeLabel, cfg.Scheme)
+	for _, name := range histogramLabels {
+		setDefault(b, name, "false")
+	}
 	for name, values := range cfg.Params {
 		if len(values) > 0 {
 			setDefault(b, paramPrefix+name, values[0])
@@ -150,13 +157,27 @@ func makeTarget(cfg *Config, b *labels.Builder, exporter *ExporterConfig) (t *ta
 	if t.interval, t.timeout, err = timing(b); err != nil {
 		return nil, discovered, err
 	}
-	for _, name := range unsupportedLabels {
-		if v := b.Get(name); v != "" && v != "false" {
-			return nil, discovered, errNotYet(name)
-		}
+	if err := unsupported(b); err != nil {
+		return nil, discovered, err
 	}
 	setDefault(b, labels.InstanceName, address)
 	return t.finish(cfg, b)
+}
+
+// unsupported rejects labels that ask for what is not built yet.
+func unsupported(b *labels.Builder) error {
+	if b.Get(unixSocketLabel) != "" {
+		return errNotYet(unixSocketLabel)
+	}
+	for _, name := range histogramLabels {
+		switch on, err := strconv.ParseBool(b.Get(name)); {
+		case err != nil:
+			return fmt.Errorf("%s: %q is neither true nor false", name, b.Get(name))
+		case on:
+			return errNotYet(name)
+		}
+	}
+	return nil
 }
 
 // timing reads the interval and the timeout from the labels.

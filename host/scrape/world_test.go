@@ -114,11 +114,25 @@ func inWorld(t *testing.T, config string, f func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, storagetest.NewStore(), nil)
 		w.configure(config)
+		w.untilPhase()
 		w.run()
 		synctest.Wait()
 		f(w)
 		w.stop()
 	})
+}
+
+// untilPhase waits until the first target will be scraped in 6 s, so that what a test sees does not depend on the hash of
+// the target's labels.
+func (w *world) untilPhase() {
+	var all []*loop
+	w.m.each(func(p *pool) { all = append(all, p.active...) })
+	if len(all) == 0 {
+		return
+	}
+	tg, _ := all[0].current()
+	const interval = 10 * time.Second
+	time.Sleep((tg.offset(time.Now(), w.m.env.seed.Load()) + interval - 6*time.Second) % interval)
 }
 
 func newWorld(t *testing.T, store *storagetest.Store, exporters Exporters) *world {
