@@ -1,0 +1,182 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/narthex-io/narthex/host/plugin/author"
+	"github.com/narthex-io/narthex/sdk"
+)
+
+func pluginCommand(io streams) *cobra.Command {
+	c := &cobra.Command{Use: "plugin", Short: "Write, build, look into and run plugins", Args: noArgs}
+	cache := c.PersistentFlags().String("plugins.cache-directory", "", "directory for compiled plugins; default: narthex in the user's cache directory")
+	c.AddCommand(pluginListCommand(io, cache), pluginInspectCommand(io, cache), pluginNewCommand(io),
+		pluginBuildCommand(io, cache), pluginRunCommand(io))
+	return c
+}
+
+func pluginListCommand(io streams, cache *string) *cobra.Command {
+	var directories []string
+	var asJSON bool
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "List the plugins that a server would find",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			searched := pluginDirectories(directories)
+			infos, err := author.List(cmd.Context(), searched, *cache)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(io, infos)
+			}
+			if len(infos) == 0 {
+				fmt.Fprintf(io.out, "no plugins in %s\n", strings.Join(searched, ", "))
+				return nil
+			}
+			w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "NAME\tVERSION\tKINDS\tKEYS\tRUNS AS\tFILE")
+			for _, p := range infos {
+				kinds := make([]string, len(p.Kinds))
+				for i, k := range p.Kinds {
+					kinds[i] = string(k)
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, strings.Join(kinds, ","), strings.Join(p.Keys, ","), p.Transport, p.Path)
+				if p.LastError != "" {
+					fmt.Fprintf(w, "\t%s\n", p.LastError)
+				}
+			}
+			return w.Flush()
+		},
+	}
+	list.Flags().StringArrayVar(&directories, "plugins.directory", nil, "directory to search first; repeatable")
+	list.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return list
+}
+
+func pluginInspectCommand(io streams, cache *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect FILE",
+		Short: "Show a plugin's manifest, digest, size, imports and what it asks for",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, err := author.Inspect(cmd.Context(), args[0], *cache)
+			if err != nil {
+				return err
+			}
+			return writeJSON(io, found)
+		},
+	}
+}
+
+func pluginNewCommand(io streams) *cobra.Command {
+	var kind, dir string
+	c := &cobra.Command{
+		Use:   "new NAME",
+		Short: "Write a folder with a plugin that builds, passes its test and runs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := author.New(cmd.Context(), args[0], sdk.Kind(kind), dir)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(io.out, "%s: plugin %s\n  %s\n\nNext:\n  cd %s && go test ./...\n  narthex plugin build %s\n",
+				s.Dir, s.Plugin, strings.Join(s.Files, "\n  "), s.Dir, s.Dir)
+			if s.Key != "" {
+				fmt.Fprintf(io.out, "Then put the file into a plugins directory, use %s in a job, and reload.\n", s.Key)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&kind, "kind", string(sdk.KindDiscovery), "discovery or exporter")
+	c.Flags().StringVar(&dir, "dir", "", "folder to write; default: the plugin's name")
+	return c
+}
+
+func pluginBuildCommand(io streams, cache *string) *cobra.Command {
+	var native bool
+	var out string
+	c := &cobra.Command{
+		Use:   "build [DIR]",
+		Short: "Build a plugin to WebAssembly, or to an executable, and check that it loads",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir, target := ".", author.TargetWasm
+			if len(args) == 1 {
+				dir = args[0]
+			}
+			if native {
+				target = author.TargetNative
+			}
+			built, err := author.Build(cmd.Context(), dir, target, out, *cache)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(io.out, "%s: %s, %.1f MB, sha256 %s, in %s\n", built.Path, built.Name, float64(built.SizeBytes)/1e6,
+				built.Digest, built.Took.Round(time.Millisecond))
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&native, "native", false, "build an executable for this machine")
+	c.Flags().StringVarP(&out, "output", "o", "", "file or folder to write; default: the plugin's name in DIR")
+	return c
+}
+
+func pluginRunCommand(io streams) *cobra.Command {
+	var configFile string
+	o := author.RunOptions{}
+	c := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Run a plugin alone and watch what it finds",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if configFile != "" {
+				var err error
+				if o.Config, err = sectionFrom(configFile); err != nil {
+					return err
+				}
+				o.BaseDir = filepath.Dir(configFile)
+			}
+			o.Logger = slog.New(slog.NewTextHandler(io.err, nil))
+			return author.Run(cmd.Context(), args[0], o, io.out)
+		},
+	}
+	c.Flags().StringVar(&configFile, "config", "", "file with the plugin's section, in YAML or JSON")
+	c.Flags().BoolVar(&o.Once, "once", false, "end after the first update or collection")
+	c.Flags().DurationVar(&o.Interval, "interval", 15*time.Second, "how often to ask an exporter")
+	return c
+}
+
+// sectionFrom reads a plugin's section, in YAML or JSON.
+func sectionFrom(file string) (json.RawMessage, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var section map[string]any
+	if err := yaml.Unmarshal(text, &section); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if section == nil {
+		return nil, errors.New(file + ": empty")
+	}
+	return json.Marshal(section)
+}
+
+func writeJSON(io streams, v any) error {
+	enc := json.NewEncoder(io.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
