@@ -156,3 +156,36 @@ func BenchmarkCut(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*targets*width*scrapes), "ns/sample")
 }
+
+// BenchmarkRead selects 1,000 of 10,000 series in the head and reads their 100 samples.
+func BenchmarkRead(b *testing.B) {
+	const targets, width, scrapes = 20, 500, 100
+	db := openDB(b, b.TempDir(), func(o *Options) { o.MinBlockDuration, o.WALSegmentSize = 2*time.Hour, 0 })
+	load := newScrapeLoad(targets, width)
+	for s := range scrapes {
+		load.scrape(b, db, int64(s)*15_000)
+	}
+	m := labels.MustNewMatcher(labels.MatchEqual, "mode", "mode-3")
+	samples := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		q, err := db.Querier(0, scrapes*15_000)
+		if err != nil {
+			b.Fatal(err)
+		}
+		set := q.Select(b.Context(), true, nil, m)
+		var r storage.ColumnReader
+		var c storage.Columns
+		for set.Next() {
+			c.Reset()
+			for r = set.At().Samples(r); r.Read(&c); {
+				continue
+			}
+			samples += c.Len()
+		}
+		if err := q.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(samples), "ns/sample")
+}

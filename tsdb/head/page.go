@@ -178,6 +178,16 @@ func (p *page) visibleUntil(i int, seq uint64) (int64, bool) {
 	return math.MaxInt64, false
 }
 
+// prune keeps the notes short; watched tells that there are snapshots, of which oldest is the first.
+func (p *page) prune(oldest uint64, watched bool) {
+	switch {
+	case !watched:
+		p.undo = nil
+	case len(p.undo) >= 2*pageSize:
+		p.forget(oldest)
+	}
+}
+
 // forget drops what no open snapshot needs: entries up to seq are visible to all of them.
 func (p *page) forget(seq uint64) {
 	if len(p.undo) == 0 || p.undo[0].seq > seq {

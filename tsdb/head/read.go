@@ -207,10 +207,11 @@ func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {
 type columnReader struct {
 	mint, maxt int64
 	full       []byte
-	// open is a copy of the chunk that is being filled, empty if there is none.
-	open    []byte
-	deleted []interval
-	err     error
+	// open is a copy of the chunk that is being filled, with its bounds; empty if there is none.
+	open             []byte
+	openMin, openMax int64
+	deleted          []interval
+	err              error
 }
 
 // openReader makes r read what a snapshot shows of a series.
@@ -233,6 +234,7 @@ func (h *Head) openReader(r *columnReader, id uint32, seq uint64, mint, maxt int
 	r.full = p.full[i]
 	if s := &p.slots[i]; s.xor.Samples() > 0 && s.openMin <= r.maxt && s.xor.LastT() >= mint {
 		r.open = p.openChunk(&h.slab, i, r.open)
+		r.openMin, r.openMax = s.openMin, s.xor.LastT()
 	}
 }
 
@@ -349,10 +351,7 @@ func (r *columnReader) chunks(dst []block.Chunk) ([]block.Chunk, error) {
 		}
 	}
 	if len(r.open) > 0 {
-		c, err := openChunk(r.open)
-		if err == nil {
-			err = add(c)
-		}
+		err := add(fullChunk{minT: r.openMin, maxT: r.openMax, data: r.open})
 		return dst, err
 	}
 	return dst, nil
@@ -360,17 +359,4 @@ func (r *columnReader) chunks(dst []block.Chunk) ([]block.Chunk, error) {
 
 func blockChunk(minT, maxT int64, data []byte) block.Chunk {
 	return block.Chunk{Encoding: chunk.EncXOR, Data: data, MinTime: minT, MaxTime: maxT}
-}
-
-// openChunk finds the bounds of a chunk that is being filled.
-func openChunk(b []byte) (fullChunk, error) {
-	s, err := chunk.ResumeXOR(b)
-	if err != nil {
-		return fullChunk{}, err
-	}
-	var first chunk.Columns
-	if err := chunk.Decode(chunk.EncXOR, b, math.MinInt64, math.MaxInt64, &first); err != nil {
-		return fullChunk{}, err
-	}
-	return fullChunk{minT: first.T[0], maxT: s.LastT(), data: b}, nil
 }
