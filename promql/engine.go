@@ -106,8 +106,7 @@ func (e *Engine) guarded(ctx context.Context, r *request) (res *Result, err erro
 		if p := recover(); p != nil {
 			res, err = nil, &exec.PanicError{Value: p, Stack: debug.Stack()}
 		}
-		var bug *exec.PanicError
-		if errors.As(err, &bug) {
+		if bug, ok := errors.AsType[*exec.PanicError](err); ok {
 			e.logger.Error("query panicked", "query", r.query, "err", bug, "stack", string(bug.Stack))
 		}
 	}()

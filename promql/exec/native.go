@@ -34,7 +34,7 @@ func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
 		switch {
 		case floats && hists:
 			in.notes.warnf(in.at, textMixedForMetric, in.name)
-		case hi-lo < 2 && !(isCounter && in.startsInside(i)):
+		case hi-lo < 2 && (!isCounter || !in.startsInside(i)):
 		case floats:
 			dst.F[i] = in.floatRate(i, isCounter, isRate)
 		default:
@@ -141,7 +141,7 @@ func (in *windowed) noteRateHints(hs []*histogram.FloatHistogram, isCounter bool
 	switch {
 	case isCounter && slices.ContainsFunc(hs, isGauge):
 		in.notes.warnf(in.at, textNotCounter, in.name)
-	case !isCounter && !(isGauge(hs[0]) && isGauge(hs[len(hs)-1])):
+	case !isCounter && (!isGauge(hs[0]) || !isGauge(hs[len(hs)-1])):
 		in.notes.warnf(in.at, textNotGauge, in.name)
 	}
 }
@@ -156,7 +156,7 @@ func (in *windowed) lastTwoHistograms(step int, isRate bool, dst *Row) error {
 	}
 	in.noteRateHints([]*histogram.FloatHistogram{prev, cur}, isRate)
 	sum := nativeOf(cur)
-	if !isRate || !(in.startedAnew(int(hi-1)) || histogramReset(cur, prev)) {
+	if wasReset := in.startedAnew(int(hi-1)) || histogramReset(cur, prev); !isRate || !wasReset {
 		if !in.addTo(&sum, prev, -1, "subtraction") {
 			return nil
 		}

@@ -106,7 +106,6 @@ type worker struct {
 	floats  []float64
 	order   []int32
 	rows    []*Row
-	key     []byte
 }
 
 func newWorker(ctx context.Context) *worker { return &worker{ended: ctx.Err} }

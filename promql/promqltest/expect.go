@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/promql"
@@ -201,12 +202,12 @@ func almostEqual(a, b float64) bool {
 }
 
 func describe(v promql.Vector) string {
-	text := ""
+	var b strings.Builder
 	for _, s := range v {
-		text += fmt.Sprintf("\n  %v %v", s.Labels, s.F)
+		fmt.Fprintf(&b, "\n  %v %v", s.Labels, s.F)
 		if s.H != nil {
-			text += fmt.Sprintf(" %+v", *s.H)
+			fmt.Fprintf(&b, " %+v", *s.H)
 		}
 	}
-	return text
+	return b.String()
 }

@@ -14,7 +14,7 @@ func scriptParserOptions() parser.Options {
 	}
 }
 
-var queryForm = regexp.MustCompile(`\b(start|end|step|range)\s*\(\s*\)`) //nolint:gochecknoglobals // constant
+var queryForm = regexp.MustCompile(`\b(start|end|step|range)\s*\(\s*\)`)
 
 // looksAtQuery reports whether a query depends on the times of the query around it.
 func looksAtQuery(query string) bool { return queryForm.MatchString(query) }

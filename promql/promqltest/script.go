@@ -100,7 +100,7 @@ func (p pattern) matches(s string) bool {
 // Parse parses a script. Errors name the line.
 func Parse(name, text string) (*Script, error) {
 	p := &scriptParser{script: &Script{Name: name}}
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "#") {
 			line = ""
@@ -184,9 +184,9 @@ func (p *scriptParser) load(step string, nhcb bool) error {
 }
 
 var (
-	instantForm = regexp.MustCompile(`^instant\s+(?:at\s+(\S+)\s+)?(.+)$`)                                   //nolint:gochecknoglobals // constant
-	rangeForm   = regexp.MustCompile(`^range\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+?)\s+(.+)$`)           //nolint:gochecknoglobals // constant
-	matrixForm  = regexp.MustCompile(`^expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)$`) //nolint:gochecknoglobals // constant
+	instantForm = regexp.MustCompile(`^instant\s+(?:at\s+(\S+)\s+)?(.+)$`)
+	rangeForm   = regexp.MustCompile(`^range\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+?)\s+(.+)$`)
+	matrixForm  = regexp.MustCompile(`^expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)$`)
 	expectForm  = regexp.MustCompile(`^expect\s+(ordered|fail|warn|no_warn|info|no_info)(?:\s+(regex|msg):\s*(.+))?$`)
 )
 

@@ -16,7 +16,7 @@ type startOffset struct {
 	missing bool
 }
 
-var startForm = regexp.MustCompile(`^(.*[}\w:])@st(?:\s+(.*))?$`) //nolint:gochecknoglobals // constant
+var startForm = regexp.MustCompile(`^(.*[}\w:])@st(?:\s+(.*))?$`)
 
 // isStartLine reports whether a line gives start timestamps, as in m{a="b"}@st -1mx5.
 func isStartLine(line string) bool { return startForm.MatchString(line) }
@@ -28,7 +28,7 @@ func parseStartLine(line string) (labels.Labels, []startOffset, error) {
 		return labels.EmptyLabels(), nil, err
 	}
 	var offsets []startOffset
-	for _, item := range strings.Fields(m[2]) {
+	for item := range strings.FieldsSeq(m[2]) {
 		more, err := parseStartItem(item)
 		if err != nil {
 			return labels.EmptyLabels(), nil, err
@@ -38,7 +38,7 @@ func parseStartLine(line string) (labels.Labels, []startOffset, error) {
 	return ls, offsets, nil
 }
 
-var startItemForm = regexp.MustCompile(`^(?:(_)|([+-]?[\dywdhms.]+?)([+-][\dywdhms.]+?)?)(?:x(\d+))?$`) //nolint:gochecknoglobals // constant
+var startItemForm = regexp.MustCompile(`^(?:(_)|([+-]?[\dywdhms.]+?)([+-][\dywdhms.]+?)?)(?:x(\d+))?$`)
 
 // parseStartItem parses _, _xN, D, DxN or D+DxN. As with values, N counts the repetitions after the first, but for
 // gaps.

@@ -190,7 +190,7 @@ func (k *kit) expect(got []found, want ...found) {
 	}
 }
 
-// floats is an expected series; points are time, value, time, value, …
+// floats is an expected series; points are time and value by turns.
 func floats(ls labels.Labels, points ...float64) found {
 	f := found{ls: ls}
 	for i := 0; i < len(points); i += 2 {
