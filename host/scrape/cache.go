@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"slices"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -30,6 +31,10 @@ type cache struct {
 	first, at uint32
 	// seen counts the entries of this scrape, again those of them that good saw too.
 	seen, again int
+	// text holds the bytes of the latest entries: strings in entries point into it and into full ones before it, so
+	// that a series is no object of its own to the garbage collector. held is the size of all of them.
+	text []byte
+	held int
 	// gone are series of a cache that this one replaces, to be marked stale unless they come again.
 	gone []storage.SeriesRef
 }
@@ -100,11 +105,26 @@ func (c *cache) add(raw []byte, rounding exposition.Rounding, dropped bool) int 
 		c.rehash(2 * len(c.table))
 	}
 	c.entries = append(c.entries, cacheEntry{
-		raw: string(raw), hash: uint32(xxhash.Sum64(raw)), rounding: rounding, dropped: dropped, added: !dropped,
+		raw: c.hold(raw), hash: uint32(xxhash.Sum64(raw)), rounding: rounding, dropped: dropped, added: !dropped,
 	})
 	i := len(c.entries) - 1
 	c.insert(i)
 	return i
+}
+
+// Bounds of the pieces of memory that hold the bytes of entries; they grow with what a cache holds already.
+const minText, maxText = 1 << 10, 64 << 10
+
+// hold returns raw as a string that stays.
+func (c *cache) hold(raw []byte) string {
+	if cap(c.text)-len(c.text) < len(raw) {
+		c.text = make([]byte, 0, max(len(raw), min(max(c.held/4, minText), maxText)))
+		c.held += cap(c.text)
+	}
+	start := len(c.text)
+	c.text = append(c.text, raw...)
+	// Bytes once written to text are never written again.
+	return unsafe.String(unsafe.SliceData(c.text[start:]), len(raw))
 }
 
 func (c *cache) insert(i int) {
@@ -225,8 +245,10 @@ func (c *cache) endBad() (flushed bool) {
 func (c *cache) compact() {
 	kept := make([]cacheEntry, 0, c.count)
 	moved := make([]uint32, len(c.entries)+1) // New index+1 by old index+1.
+	c.text, c.held = nil, 0
 	for i, e := range c.entries {
 		if e.cur == c.good {
+			e.raw = c.hold([]byte(e.raw))
 			kept = append(kept, e)
 			moved[i+1] = uint32(len(kept))
 		}

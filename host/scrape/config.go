@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -171,6 +172,7 @@ func (c *Config) Complete(global Inherited) error {
 		fail("native_histogram_min_bucket_factor", errNotYet("native_histogram_min_bucket_factor"))
 	}
 	fail("static_configs", c.checkStatic())
+	fail("exporters", c.checkExporters())
 	return errors.Join(errs...)
 }
 
@@ -184,6 +186,19 @@ func (c *Config) checkStatic() error {
 			if strings.Contains(target, "/") {
 				path := strictyaml.Index(strictyaml.Join(strictyaml.Index("", i), "targets"), j)
 				return strictyaml.At(path, fmt.Errorf("%q is not a valid hostname", target))
+			}
+		}
+	}
+	return nil
+}
+
+// checkExporters rejects entries that would be the same target.
+func (c *Config) checkExporters() error {
+	for i, e := range c.Exporters {
+		for j, other := range c.Exporters[:i] {
+			if e.Plugin == other.Plugin && maps.Equal(e.Labels, other.Labels) {
+				return strictyaml.At(strictyaml.Index("", i), fmt.Errorf(
+					"has the plugin and the labels of entry %d: give one of them another label, such as __address__", j))
 			}
 		}
 	}

@@ -40,6 +40,7 @@ func TestConfigErrors(t *testing.T) {
 	fails("  basic_auth: {username: a, pass: b}\n", "3: scrape_configs[0].basic_auth.pass: unknown field")
 	fails("  basic_auth: {username: a}\n  bearer_token: x\n", "at most one of basic_auth, oauth2, bearer_token")
 	fails("  exporters: [{config: {}}]\n", "exporters[0].plugin: a plugin's name is needed")
+	fails("  exporters: [{plugin: a}, {plugin: b}, {plugin: a}]\n", "exporters[2]: has the plugin and the labels of entry 0")
 	fails("  exporters: [{plugin: a, extra: 1}]\n", "exporters[0].extra: unknown field")
 }
 

@@ -58,6 +58,9 @@ func (p *pool) forcedError() error {
 	return nil
 }
 
+// maxShownErrors bounds the errors about targets in one line of the log.
+const maxShownErrors = 10
+
 // sync makes the loops those of the targets that groups come to.
 func (p *pool) sync(groups []sdk.Group) {
 	begin := time.Now()
@@ -66,7 +69,7 @@ func (p *pool) sync(groups []sdk.Group) {
 	set := makeTargets(cfg, groups)
 	if len(set.errs) > 0 {
 		p.env.metrics.syncFailed.WithLabelValues(p.name).Add(float64(len(set.errs)))
-		p.env.Log.Error("Targets could not be made.", "job", p.name, "count", len(set.errs), "err", errors.Join(set.errs...))
+		p.env.Log.Error("Targets could not be made.", "job", p.name, "count", len(set.errs), "err", errors.Join(set.errs[:min(len(set.errs), maxShownErrors)]...))
 	}
 	p.limit(cfg, len(set.active))
 	p.replace(set.active)
