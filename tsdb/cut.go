@@ -89,8 +89,9 @@ func (db *DB) cut(ctx context.Context, mint, maxt int64) error {
 	}
 	var cut *block.Block
 	if err == nil {
-		if cut, err = block.Open(filepath.Join(db.opts.Dir, meta.ULID.String())); err != nil {
-			return err
+		dir := filepath.Join(db.opts.Dir, meta.ULID.String())
+		if cut, err = block.Open(dir); err != nil {
+			return errors.Join(err, os.RemoveAll(dir)) // The samples are still in the head: try again later.
 		}
 	}
 	db.adopt(cut, maxt)

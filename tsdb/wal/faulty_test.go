@@ -10,8 +10,8 @@ type faulty struct {
 	OS
 	// room is the number of bytes that can still be written; then the disk is full, after a part was written.
 	room int
-	// noTruncate makes cutting files back fail, noCreate making them.
-	noTruncate, noCreate bool
+	// noTruncate makes cutting files back fail, noCreate making them, noSync flushing them.
+	noTruncate, noCreate, noSync bool
 	// unreadable is the offset of a page that can't be read, if not negative.
 	unreadable int64
 }
@@ -57,6 +57,13 @@ func (f faultyFile) Truncate(size int64) error {
 		return errors.New("input/output error")
 	}
 	return f.File.Truncate(size)
+}
+
+func (f faultyFile) Sync() error {
+	if f.fs.noSync {
+		return errors.New("input/output error")
+	}
+	return f.File.Sync()
 }
 
 func (f faultyFile) ReadAt(b []byte, off int64) (int, error) {

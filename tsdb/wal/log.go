@@ -57,6 +57,12 @@ type Log struct {
 	failed bool  // they can't be removed: go on in a new segment
 	closed bool
 	pages  []byte
+
+	// flushing are the full segments that are being flushed to the disk, beside the appending; flushErrs, under its
+	// own lock, is what failed.
+	flushing  sync.WaitGroup
+	flushMu   sync.Mutex
+	flushErrs []error
 }
 
 // Open begins a new segment behind those that exist. They are not read; see [FindChain] and [NewReader].
@@ -83,6 +89,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{fs: o.FS, dir: o.Dir, segmentSize: o.SegmentSize, comp: comp, index: next - 1}
 	l.metrics = newMetrics(l, o.Registerer)
+	l.metrics.segmentCurrent.Set(float64(max(l.index, 0)))
 	return l, nil
 }
 
@@ -214,15 +221,22 @@ func (l *Log) cut() error {
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return errors.Join(err, file.Close())
 	}
-	if l.file != nil {
-		// The old segment is complete as far as this process is concerned: failing to flush it costs durability
-		// against a crash of the machine, not the batch at hand.
-		_ = l.sync(l.file)
-		_ = l.file.Close()
+	if full := l.file; full != nil {
+		// The batch at hand need not wait for the disk: what it appends to is another file.
+		l.flushing.Go(func() { l.flush(full) })
 	}
 	l.file, l.index, l.size, l.torn, l.failed = file, seg.Index, 0, false, false
 	l.metrics.segmentCurrent.Set(float64(seg.Index))
 	return nil
+}
+
+// flush makes a full segment durable and closes it. An error costs durability against a crash of the machine alone.
+func (l *Log) flush(f File) {
+	if err := errors.Join(l.sync(f), f.Close()); err != nil {
+		l.flushMu.Lock()
+		l.flushErrs = append(l.flushErrs, err)
+		l.flushMu.Unlock()
+	}
 }
 
 func (l *Log) sync(f File) error {
@@ -298,7 +312,8 @@ func (l *Log) Size() (int64, error) {
 	return sum, nil
 }
 
-// Close flushes the log to the disk and ends it. Calls after the first do nothing.
+// Close flushes the log to the disk and ends it. The error is also about segments that could not be flushed before.
+// Calls after the first do nothing.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -307,13 +322,14 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	l.metrics.unregister()
-	if l.file == nil {
-		return nil
+	if l.file != nil {
+		if l.torn {
+			l.mend()
+		}
+		l.flush(l.file)
 	}
-	if l.torn {
-		l.mend()
-	}
-	if err := errors.Join(l.sync(l.file), l.file.Close()); err != nil {
+	l.flushing.Wait()
+	if err := errors.Join(l.flushErrs...); err != nil {
 		return fmt.Errorf("close log %s: %w", filepath.Base(l.dir), err)
 	}
 	return nil

@@ -154,6 +154,25 @@ func TestLogGoesOnInANewSegment(t *testing.T) {
 	}
 }
 
+// TestFailedFlushIsReported: it costs no batch.
+func TestFailedFlushIsReported(t *testing.T) {
+	dir, fs := t.TempDir(), newFaulty()
+	fs.noSync = true
+	l := open(t, dir, fs, None)
+	for i := range 3 {
+		if err := l.Append(fmt.Appendf(nil, "%d", i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.NextSegment(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err == nil || strings.Count(err.Error(), "input/output error") != 4 {
+		t.Fatalf("got %v", err)
+	}
+	expectRecords(t, OS{}, dir, []string{"0", "1", "2"})
+}
+
 func TestFullDiskAtStart(t *testing.T) {
 	dir, fs := t.TempDir(), newFaulty()
 	fs.noCreate = true
