@@ -1,0 +1,66 @@
+//go:build e2e && linux
+
+// Package e2e runs the built binaries (bin/narthex and bin/plugins) as their users do, beside real components: promtool,
+// Prometheus and node_exporter as Debian packages them. `just e2e` builds and runs it.
+//
+// Each file tells one story. Start with harness_test.go, which starts servers and asks them, and fixture_test.go, which
+// serves what they scrape. Nothing here reaches into the server: processes, files, signals and HTTP only.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Where the build put what is tested, and what all tests share.
+var (
+	root    string // the repository
+	narthex string // the server's binary
+	cache   string // compiled plugins, empty at the start of a run
+)
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	if root, err = filepath.Abs(".."); err != nil {
+		return 0, err
+	}
+	narthex = filepath.Join(root, "bin", "narthex")
+	if _, err := os.Stat(narthex); err != nil {
+		return 0, fmt.Errorf("%w: run `just build` first", err)
+	}
+	if cache, err = os.MkdirTemp("", "narthex-e2e-cache-"); err != nil {
+		return 0, err
+	}
+	defer func() {
+		if rmErr := os.RemoveAll(cache); err == nil {
+			err = rmErr
+		}
+	}()
+	return m.Run(), nil
+}
+
+// component returns the path of a program of another project. Without it the test is skipped by name, except on CI,
+// which has to have everything.
+func component(t *testing.T, name, debianPackage string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not installed, and CI must not skip: apt-get install %s", name, debianPackage)
+	}
+	t.Skipf("%s is not installed: apt-get install %s", name, debianPackage)
+	return ""
+}
