@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"iter"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -260,17 +259,22 @@ func appendString(dst []byte, s string) []byte {
 func pack(pairs []Label) Labels {
 	n := 0
 	for _, p := range pairs {
-		n += len(p.Name) + len(p.Value) + 8
+		n += packedSize(p.Name) + packedSize(p.Value)
 	}
 	b := make([]byte, 0, n)
 	for _, p := range pairs {
 		b = appendString(b, p.Name)
 		b = appendString(b, p.Value)
 	}
-	if cap(b)-len(b) > len(b)/4 {
-		b = slices.Clip(slices.Clone(b))
-	}
 	return Labels{data: unsafe.String(unsafe.SliceData(b), len(b))}
+}
+
+// packedSize returns what appendString appends, in bytes.
+func packedSize(s string) int {
+	if len(s) < 255 {
+		return 1 + len(s)
+	}
+	return 4 + len(s)
 }
 
 // IsValidLegacyLabelName reports whether name needs no quotes: [a-zA-Z_][a-zA-Z0-9_]*.
