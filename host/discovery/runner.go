@@ -165,6 +165,6 @@ func (m *Manager) failed(r *runner, err error, pause time.Duration) {
 	m.mu.Unlock()
 	mechanism, _, _ := strings.Cut(r.name, KeySuffix)
 	m.metrics.failures.WithLabelValues(mechanism, job).Inc()
-	m.opts.Log.Warn("Discovery ended and will be started again; its last targets are kept.",
+	m.opts.Log.Warn("discovery ended and will be started again; its last targets are kept",
 		"job", job, "provider", r.name, "pause", pause, "err", err)
 }

@@ -280,7 +280,7 @@ func (l *loop) end(ctx context.Context, at time.Time) {
 		err = out.Commit(ctx)
 	}
 	if err != nil {
-		l.env.Log.Warn("The series of a target that is gone could not be ended.", "job", l.pool.name, "target", t.url, "err", err)
+		l.env.Log.Warn("series of a target that is gone could not be ended", "job", l.pool.name, "target", t.url, "err", err)
 	}
 }
 
@@ -289,7 +289,7 @@ func (l *loop) finish(t *target, err error, start time.Time, duration time.Durat
 	health := HealthGood
 	if err != nil {
 		health = HealthBad
-		l.env.Log.Debug("Scrape failed.", "job", l.pool.name, "target", t.url, "err", err)
+		l.env.Log.Debug("scrape failed", "job", l.pool.name, "target", t.url, "err", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -69,7 +69,7 @@ func (p *pool) sync(groups []sdk.Group) {
 	set := makeTargets(cfg, groups)
 	if len(set.errs) > 0 {
 		p.env.metrics.syncFailed.WithLabelValues(p.name).Add(float64(len(set.errs)))
-		p.env.Log.Error("Targets could not be made.", "job", p.name, "count", len(set.errs), "err", errors.Join(set.errs[:min(len(set.errs), maxShownErrors)]...))
+		p.env.Log.Error("targets could not be made", "job", p.name, "count", len(set.errs), "err", errors.Join(set.errs[:min(len(set.errs), maxShownErrors)]...))
 	}
 	p.limit(cfg, len(set.active))
 	p.replace(set.active)
