@@ -1,15 +1,22 @@
 package scrape
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	httpconfig "github.com/prometheus/common/config"
 
 	"github.com/narthex-io/narthex/host/scrape/exposition"
 	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/sdk"
 	"github.com/narthex-io/narthex/storage"
 )
 
@@ -89,4 +96,52 @@ func benchAppend(b *testing.B, n, churn int) {
 		scrape(i)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/sample")
+}
+
+// BenchmarkScrape is a whole scrape of an unchanged target: request, body, samples, report; only the network and the
+// storage are left out.
+func BenchmarkScrape(b *testing.B) {
+	for _, n := range []int{1_000, 10_000} {
+		b.Run(fmt.Sprintf("series=%d", n), func(b *testing.B) {
+			body := benchBody(n, n, 0)
+			m, err := New(Options{
+				Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: &taking{},
+				NewClient: func(string, httpconfig.HTTPClientConfig) (*http.Client, error) {
+					return &http.Client{Transport: bodyTransport(body)}, nil
+				},
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			cfgs := parseConfigs(b, oneTarget)
+			change, err := m.Prepare(cfgs, labels.EmptyLabels())
+			if err != nil {
+				b.Fatal(err)
+			}
+			change.Apply()
+			m.update(map[string][]sdk.Group{"j": cfgs[0].Discovery.Groups()})
+			l := m.pools["j"].active[0]
+			tg, _ := l.current()
+			b.ReportAllocs()
+			for b.Loop() {
+				l.scrape(b.Context(), tg, time.Now())
+			}
+			if l.status.err != nil {
+				b.Fatal(l.status.err)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/sample")
+		})
+	}
+}
+
+// bodyTransport answers with itself.
+type bodyTransport []byte
+
+func (body bodyTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK,
+		Header:     http.Header{"Content-Type": {"text/plain; version=0.0.4"}},
+		Body:       io.NopCloser(bytes.NewReader(body)),
+		Request:    r,
+	}, nil
 }

@@ -53,7 +53,7 @@ type Change struct {
 	// settings are those of all jobs; jobs whose settings stay are in it with the old ones.
 	settings map[string]*settings
 	seed     uint64
-	// unused are clients that the change made, changed are jobs whose settings it replaces.
+	// clients are those that were made for the change.
 	clients []*http.Client
 }
 
@@ -73,21 +73,33 @@ func (m *Manager) Prepare(cfgs []*Config, external labels.Labels) (*Change, erro
 			errs = append(errs, fmt.Errorf("job %q: given twice", cfg.JobName))
 			continue
 		}
-		s := old[cfg.JobName]
-		if s == nil || !sameConfig(s.cfg, cfg) {
-			var err error
-			if s, err = newSettings(cfg, s, func() (*http.Client, error) { return c.client(cfg) }); err != nil {
-				errs = append(errs, fmt.Errorf("job %q: %w", cfg.JobName, err))
-			}
+		s, err := c.settingsOf(cfg, old[cfg.JobName])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("job %q: %w", cfg.JobName, err))
 		}
 		c.settings[cfg.JobName] = s
 	}
 	if len(errs) > 0 {
 		c.Discard()
-		m.env.metrics.poolsFailed.Add(float64(len(errs)))
 		return nil, errors.Join(errs...)
 	}
 	return c, nil
+}
+
+// settingsOf returns the settings of a job: old, which may be nil, if they still hold.
+func (c *Change) settingsOf(cfg *Config, old *settings) (*settings, error) {
+	if old != nil && sameConfig(old.cfg, cfg) {
+		return old, nil
+	}
+	s, err := newSettings(cfg, old, func() (*http.Client, error) { return c.client(cfg) })
+	switch {
+	case err == nil:
+	case old == nil:
+		c.m.env.metrics.poolsFailed.Inc()
+	default:
+		c.m.env.metrics.reloadsFailed.Inc()
+	}
+	return s, err
 }
 
 func (c *Change) client(cfg *Config) (*http.Client, error) {
