@@ -135,7 +135,9 @@ func (m *Manager) newSlot(p Provider, before *slot) *slot {
 	case before.current == r:
 		s.previous, s.deadline = before.previous, before.deadline
 	default:
-		s.previous, s.deadline = before.serving(), time.Now().Add(m.opts.HandoverTimeout)
+		if serving := before.serving(); serving.updated {
+			s.previous, s.deadline = serving, time.Now().Add(m.opts.HandoverTimeout)
+		}
 	}
 	return s
 }

@@ -244,6 +244,24 @@ func TestHandover(t *testing.T) {
 	})
 }
 
+// TestChangedTwice checks that a provider which is replaced before it sent anything neither serves nor goes on.
+func TestChangedTwice(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		first, second, third := newFake(), newFake(), newFake()
+		b.apply(newJob("j", "1", first))
+		send(first, group("a", "a1"))
+		b.apply(newJob("j", "2", second))
+		b.apply(newJob("j", "3", third))
+		time.Sleep(time.Second)
+		b.expect("0s j[]", "100ms j[a1]")
+		if first.state() != "starts 1 running true" || second.state() != "starts 1 running false" || third.state() != "starts 1 running true" {
+			b.Errorf("first %s, second %s, third %s", first.state(), second.state(), third.state())
+		}
+		send(third, group("c", "c1"))
+		b.expect("1s j[c1]")
+	})
+}
+
 func TestHandoverDeadline(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		old, next := newFake(), newFake()
