@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -102,6 +103,9 @@ func (s *Server) listen(ctx context.Context) error {
 		var lc net.ListenConfig
 		l, err := lc.Listen(ctx, "tcp", address)
 		if err != nil {
+			if errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("%w: stop what listens there, or give another address with --web.listen-address", err)
+			}
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}
 		s.opts.Logger.Info("listening", "address", l.Addr().String())
