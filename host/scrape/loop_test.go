@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/narthex-io/narthex/host/scrape/exposition"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/storage/storagetest"
 )
 
@@ -192,6 +197,53 @@ func TestDuplicates(t *testing.T) {
 			w.Errorf("%v duplicates counted, want 4", got)
 		}
 	})
+}
+
+func TestOutOfOrder(t *testing.T) {
+	inWorld(t, oneTarget, func(w *world) {
+		w.text("h:1", "a 1 1000000;b 1")
+		w.firstScrapes(1)
+		w.text("h:1", "a 2 999999;b 2")
+		w.firstScrapes(1)
+		w.expect("b", `b{instance="h:1", job="j"} 0=1 10=2`)
+		w.expect("up", `up{instance="h:1", job="j"} 0=1 10=1`)
+		if got := w.counter("prometheus_target_scrapes_sample_out_of_order_total"); got != 1 {
+			w.Errorf("%v counted as out of order, want 1", got)
+		}
+	})
+}
+
+// recording keeps the exemplars that it is given.
+type recording struct {
+	taking
+	exemplars []sample.Exemplar
+}
+
+func (r *recording) Appender() storage.Appender { return r }
+
+func (r *recording) Append(ctx context.Context, entries []storage.Entry, outcomes []storage.Outcome) error {
+	for _, e := range entries {
+		r.exemplars = append(r.exemplars, e.Exemplars...)
+	}
+	return r.taking.Append(ctx, entries, outcomes)
+}
+
+func TestExemplars(t *testing.T) {
+	w := newWorld(t, storagetest.NewStore(), nil)
+	out := &recording{}
+	a := newAppender()
+	a.body.bytes = []byte("a_total 1 # {id=\"x\"} 0.5\nb_total 1 3 # {id=\"y\"} 0.25 2\nc_total 1\n# EOF\n")
+	a.start(w.m.env.metrics, out, newCache(&sampleRules{honorTimestamps: true}, exposition.OpenMetrics), &target{}, 0, 5000)
+	if err := a.appendBody(t.Context(), exposition.OpenMetrics, &metadata{}); err != nil {
+		t.Fatal(err)
+	}
+	want := []sample.Exemplar{
+		{Labels: labels.FromStrings("id", "x"), Value: 0.5, T: 5000},
+		{Labels: labels.FromStrings("id", "y"), Value: 0.25, T: 2000, HasT: true},
+	}
+	if !reflect.DeepEqual(out.exemplars, want) {
+		t.Errorf("got %v, want %v", out.exemplars, want)
+	}
 }
 
 func TestOpenMetrics(t *testing.T) {

@@ -28,6 +28,9 @@ func TestTargets(t *testing.T) {
 	makes("  relabel_configs: [{target_label: instance, replacement: mine}, {action: labelmap, regex: __meta_(.+)}]\n",
 		`{instance="mine", job="j", x="m", zone="z"}`, "http://h:1/metrics")
 
+	makes("  relabel_configs: [{target_label: __address__, replacement: h}]\n", // No port is made up.
+		`{instance="h", job="j", zone="z"}`, "http://h/metrics")
+
 	fails := func(relabel, want string) {
 		t.Helper()
 		cfg := parseConfigs(t, "- job_name: j\n"+discovered+"  relabel_configs: ["+relabel+"]\n")[0]
