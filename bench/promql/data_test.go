@@ -11,6 +11,7 @@ import (
 	upstream "github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/promql"
@@ -23,6 +24,8 @@ type series struct {
 	labels []string
 	t      []int64
 	f      []float64
+	// h is empty if there are no histograms; else it has nil for floats.
+	h []*histogram.FloatHistogram
 }
 
 // engines are both engines with the same samples.
@@ -52,6 +55,9 @@ func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
 		entries := make([]storage.Entry, len(s.t))
 		for i := range s.t {
 			entries[i] = storage.Entry{Labels: ls, T: s.t[i], V: s.f[i]}
+			if len(s.h) > 0 && s.h[i] != nil {
+				entries[i].FloatHistogram = s.h[i].Copy()
+			}
 		}
 		outcomes := make([]storage.Outcome, len(entries))
 		if err := app.Append(tb.Context(), entries, outcomes); err != nil {
@@ -136,4 +142,64 @@ func mixture(r *rand.Rand, samples int) []series {
 		data = append(data, s)
 	}
 	return data
+}
+
+// natives returns series of native histograms: counters with resets, gauges, custom buckets, different resolutions
+// and widths of the zero bucket, and some that are floats at times.
+func natives(r *rand.Rand, samples int) []series {
+	var data []series
+	for i := range 10 {
+		s := series{labels: []string{"__name__", "native", "job", fmt.Sprintf("job%d", i%3), "instance", fmt.Sprintf("native%d", i)}}
+		h := &histogram.FloatHistogram{
+			Schema: int32(r.IntN(4) - 1), ZeroThreshold: []float64{0.001, 0.001, 0.1}[r.IntN(3)],
+			PositiveSpans: []histogram.Span{{Offset: int32(r.IntN(3) + 1), Length: 3}, {Offset: 2, Length: 2}}, PositiveBuckets: make([]float64, 5),
+		}
+		switch {
+		case i >= 8:
+			h.Schema, h.ZeroThreshold, h.CustomValues = histogram.CustomBucketsSchema, 0, []float64{0.5, 1, 2, 5}
+			h.PositiveSpans = []histogram.Span{{Length: 5}}
+			if i == 9 {
+				h.CustomValues = []float64{0.5, 1, 3, 5}
+			}
+		case i%2 == 0:
+			h.NegativeSpans, h.NegativeBuckets = []histogram.Span{{Offset: 1, Length: 2}}, make([]float64, 2)
+		}
+		if i == 3 || i == 4 {
+			h.CounterResetHint = histogram.GaugeType
+		}
+		for k := range samples {
+			h = h.Copy()
+			grow(r, h)
+			s.t, s.f, s.h = append(s.t, int64(k)*interval), append(s.f, float64(k)), append(s.h, h)
+			if i == 7 && r.IntN(20) == 0 {
+				s.h[k] = nil
+			}
+		}
+		data = append(data, s)
+	}
+	return data
+}
+
+// grow adds observations, or, rarely, resets the histogram.
+func grow(r *rand.Rand, h *histogram.FloatHistogram) {
+	if r.IntN(40) == 0 {
+		h.Count, h.Sum, h.ZeroCount = 0, 0, 0
+		clear(h.PositiveBuckets)
+		clear(h.NegativeBuckets)
+	}
+	add := func(to *float64) {
+		n := float64(r.IntN(4))
+		*to += n
+		h.Count += n
+		h.Sum += n * r.NormFloat64()
+	}
+	for i := range h.PositiveBuckets {
+		add(&h.PositiveBuckets[i])
+	}
+	for i := range h.NegativeBuckets {
+		add(&h.NegativeBuckets[i])
+	}
+	if h.CustomValues == nil {
+		add(&h.ZeroCount)
+	}
 }

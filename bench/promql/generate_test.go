@@ -111,3 +111,41 @@ func join(r *rand.Rand, depth int) string {
 	}
 	return fmt.Sprintf("(%s %s %s)", l, arithmetic(r), m)
 }
+
+// nativeQuery returns a query over native histograms.
+func nativeQuery(r *rand.Rand) string {
+	v := nativeVector(r, 2)
+	switch r.IntN(8) {
+	case 0:
+		return fmt.Sprintf("histogram_quantile(%s, %s)", scalar(r), v)
+	case 1:
+		return fmt.Sprintf("histogram_fraction(%s, 2, %s)", pick(r, "0", "-1", "0.3"), v)
+	case 2:
+		return fmt.Sprintf("%s(%s)", pick(r, "histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev", "histogram_stdvar"), v)
+	case 3:
+		return fmt.Sprintf("%s(native[%s])", pick(r, "changes", "resets", "count_over_time", "max_over_time", "stddev_over_time"), pick(r, "1m", "5m"))
+	case 4:
+		return fmt.Sprintf("%s(%s)", pick(r, "max", "count", "stddev", "group", "abs"), strings.TrimPrefix(v, "-"))
+	}
+	return v
+}
+
+func nativeVector(r *rand.Rand, depth int) string {
+	name := pick(r, "native", "native", `native{instance=~"native[89]"}`, `native{instance=~"native[0-6]"}`, `native{job="job1"}`)
+	if depth == 0 {
+		return name
+	}
+	switch r.IntN(8) {
+	case 0:
+		return name + modifiers(r)
+	case 1, 2:
+		return fmt.Sprintf("%s(%s[%s])", pick(r, "rate", "increase", "delta", "irate", "idelta", "sum_over_time", "avg_over_time", "last_over_time", "first_over_time"), name, pick(r, "30s", "1m", "5m"))
+	case 3, 4:
+		return fmt.Sprintf("%s%s (%s)", pick(r, "sum", "avg"), pick(r, "", " by (job)", " without (instance)"), nativeVector(r, depth-1))
+	case 5:
+		return fmt.Sprintf("(%s %s %s)", nativeVector(r, depth-1), pick(r, "*", "/", "+", "</", ">/", "=="), scalar(r))
+	case 6:
+		return fmt.Sprintf("(%s %s %s)", nativeVector(r, depth-1), pick(r, "+", "-", "==", "!=", "*", "and", "or"), nativeVector(r, depth-1))
+	}
+	return fmt.Sprintf("-(%s)", nativeVector(r, depth-1))
+}

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	ours "github.com/narthex-io/narthex/model/histogram"
 )
 
 // upstreamStore serves the samples of a data set to upstream's engine, from plain slices.
@@ -18,12 +20,18 @@ type upstreamSeries struct {
 	ls labels.Labels
 	t  []int64
 	f  []float64
+	// h is empty if there are no histograms; else it has nil for floats.
+	h []*histogram.FloatHistogram
 }
 
 func newUpstreamStore(data []series) *upstreamStore {
 	s := &upstreamStore{}
 	for _, d := range data {
-		s.series = append(s.series, &upstreamSeries{ls: labels.FromStrings(d.labels...), t: d.t, f: d.f})
+		u := &upstreamSeries{ls: labels.FromStrings(d.labels...), t: d.t, f: d.f}
+		for _, h := range d.h {
+			u.h = append(u.h, upstreamHistogram(h))
+		}
+		s.series = append(s.series, u)
 	}
 	slices.SortFunc(s.series, func(a, b *upstreamSeries) int { return labels.Compare(a.ls, b.ls) })
 	return s
@@ -51,7 +59,11 @@ func (q *upstreamQuerier) Select(_ context.Context, _ bool, hints *storage.Selec
 		lo, _ := slices.BinarySearch(s.t, mint)
 		hi, _ := slices.BinarySearch(s.t, maxt+1)
 		if lo < hi {
-			set.series = append(set.series, &upstreamSeries{s.ls, s.t[lo:hi], s.f[lo:hi]})
+			part := &upstreamSeries{ls: s.ls, t: s.t[lo:hi], f: s.f[lo:hi]}
+			if len(s.h) > 0 {
+				part.h = s.h[lo:hi]
+			}
+			set.series = append(set.series, part)
 		}
 	}
 	return set
@@ -106,6 +118,9 @@ func (i *sliceIterator) value() chunkenc.ValueType {
 	if i.at >= len(i.s.t) {
 		return chunkenc.ValNone
 	}
+	if len(i.s.h) > 0 && i.s.h[i.at] != nil {
+		return chunkenc.ValFloatHistogram
+	}
 	return chunkenc.ValFloat
 }
 
@@ -130,6 +145,30 @@ func (i *sliceIterator) AtHistogram(*histogram.Histogram) (int64, *histogram.His
 	return 0, nil
 }
 
-func (i *sliceIterator) AtFloatHistogram(*histogram.FloatHistogram) (int64, *histogram.FloatHistogram) {
-	return 0, nil
+func (i *sliceIterator) AtFloatHistogram(to *histogram.FloatHistogram) (int64, *histogram.FloatHistogram) {
+	h := i.s.h[i.at]
+	if to == nil {
+		return i.s.t[i.at], h.Copy()
+	}
+	h.CopyTo(to)
+	return i.s.t[i.at], to
+}
+
+// upstreamHistogram returns the same histogram in upstream's type; nil for nil.
+func upstreamHistogram(h *ours.FloatHistogram) *histogram.FloatHistogram {
+	if h == nil {
+		return nil
+	}
+	spans := func(in []ours.Span) (out []histogram.Span) {
+		for _, s := range in {
+			out = append(out, histogram.Span{Offset: s.Offset, Length: s.Length})
+		}
+		return out
+	}
+	return &histogram.FloatHistogram{
+		CounterResetHint: histogram.CounterResetHint(h.CounterResetHint), Schema: h.Schema,
+		ZeroThreshold: h.ZeroThreshold, ZeroCount: h.ZeroCount, Count: h.Count, Sum: h.Sum,
+		PositiveSpans: spans(h.PositiveSpans), NegativeSpans: spans(h.NegativeSpans),
+		PositiveBuckets: h.PositiveBuckets, NegativeBuckets: h.NegativeBuckets, CustomValues: h.CustomValues,
+	}
 }

@@ -40,9 +40,12 @@ func (a *sumAcc) fold(base int, r *Row, s *Series) {
 			a.hists.add(base+step, h, s)
 			continue
 		}
-		if c := &cells[step]; isAbsent(c.sum) {
-			c.sum = f
-		} else {
+		switch c := &cells[step]; {
+		case isAbsent(c.sum):
+			if !a.hists.broken(base + step) {
+				c.sum = f
+			}
+		default:
 			c.add(f)
 		}
 	}
@@ -77,7 +80,9 @@ func (a *avgAcc) fold(base int, r *Row, s *Series) {
 			a.hists.add(base+step, h, s)
 			continue
 		}
-		cells[step].add(f)
+		if c := &cells[step]; c.count > 0 || !a.hists.broken(base+step) {
+			c.add(f)
+		}
 	}
 }
 

@@ -142,7 +142,7 @@ func (o *overBuckets) row(ctx context.Context, w *worker, i int, dst *Row) error
 		buckets, h = o.bucketsAt(step, members, rows, buckets[:0])
 		switch {
 		case h != nil && len(buckets) > 0:
-			o.q.notes.warn(o.at, forMetric("vector contains a mix of classic and native histograms", metricName(&o.out[i])))
+			o.q.notes.warn(o.at, forMetric("vector contains a mix of classic and native histograms", o.name(i)))
 		case h != nil:
 			dst.F[step] = o.native(step, o.name(i), h)
 		case len(buckets) > 0:
@@ -170,7 +170,11 @@ func (o *overBuckets) bucketsAt(step int, members []bucketSeries, rows []*Row, t
 		case members[k].bad:
 			s := &o.op.series()[members[k].series]
 			text := fmt.Sprintf("bucket label %q is missing or has a malformed value of %q", labels.BucketLabel, s.Labels.Get(labels.BucketLabel))
-			o.q.notes.warn(o.at, forMetric(text, metricName(s)))
+			name := ""
+			if o.q.DelayNameRemoval {
+				name = metricName(s)
+			}
+			o.q.notes.warn(o.at, forMetric(text, name))
 		default:
 			to = append(to, bucket{members[k].upper, r.F[step]})
 		}

@@ -252,6 +252,11 @@ func (q *query) histogramCells(n *plan.Aggregate) *histogramCells {
 	return &histogramCells{q: q, at: spotOf(n, n.ExprPos), average: n.Op == parser.AggAvg, cells: map[int]*histogramSum{}, name: map[int]string{}}
 }
 
+// broken reports whether a cell has no result whatever comes.
+func (c *histogramCells) broken(cell int) bool {
+	return len(c.cells) > 0 && c.cells[cell] != nil && c.cells[cell].broken
+}
+
 func (c *histogramCells) any() bool { return len(c.cells) > 0 }
 
 func (c *histogramCells) add(cell int, h *histogram.FloatHistogram, s *Series) {
@@ -273,16 +278,17 @@ func (c *histogramCells) result(cell int, floats bool, step int, dst *Row) bool 
 	if sum == nil {
 		return false
 	}
-	switch {
-	case floats:
-		c.q.notes.warn(c.at, "encountered a mix of histograms and floats for aggregation")
-		return true
-	case sum.broken:
+	if sum.broken {
 		c.q.notes.warnf(c.at, textMixedSchemas, c.name[cell])
-	default:
-		dst.setH(step, sum.result(c.average))
+	}
+	if floats {
+		c.q.notes.warn(c.at, "encountered a mix of histograms and floats for aggregation")
+	}
+	if floats || sum.broken {
+		return true
 	}
 	sum.note(&c.q.notes, c.at)
+	dst.setH(step, sum.result(c.average))
 	return true
 }
 
@@ -333,7 +339,9 @@ func (q *query) histogramsBinop(n *plan.Binary, l, r value) (value, outcome, err
 		return value{}, impossible, nil //nolint:nilerr // it has become a warning
 	}
 	if collision {
+		// As upstream has it, there is no result then.
 		q.notes.warnf(spotOf(n, n.Pos()), textCollision, operation)
+		return value{}, impossible, nil
 	}
 	if reconciled {
 		q.notes.infof(spotOf(n, n.Pos()), textReconciled, operation)

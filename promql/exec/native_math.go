@@ -281,6 +281,22 @@ func (a *native) buckets() []nativeBucket {
 	return all
 }
 
+// disjoint returns all buckets, ascending, without the parts that the zero bucket covers. A zero bucket that a
+// subtraction made negative does not count.
+func (a *native) disjoint() []nativeBucket {
+	all := a.buckets()
+	all = slices.DeleteFunc(all, func(k nativeBucket) bool { return k.count <= 0 && k.lower == -k.upper })
+	for i := range all {
+		switch k := &all[i]; {
+		case k.lower > 0 && k.lower < a.zeroThreshold:
+			k.lower = a.zeroThreshold
+		case k.upper < 0 && k.upper > -a.zeroThreshold:
+			k.upper = -a.zeroThreshold
+		}
+	}
+	return all
+}
+
 // scaled returns a histogram with everything multiplied.
 func scaled(h *histogram.FloatHistogram, factor float64) *histogram.FloatHistogram {
 	return calculated(h, factor, func(v float64) float64 { return v * factor })

@@ -19,7 +19,7 @@ func nativeQuantile(phi float64, h *histogram.FloatHistogram, name string, at sp
 		return math.NaN()
 	}
 	n := nativeOf(h)
-	all := n.buckets()
+	all := n.disjoint()
 	// The search goes from the nearer end, but NaNs, which count without being in a bucket, are at the far end.
 	forward := math.IsNaN(h.Sum) || phi < 0.5
 	rank := phi * h.Count
@@ -32,10 +32,10 @@ func nativeQuantile(phi float64, h *histogram.FloatHistogram, name string, at sp
 	for next < len(all) {
 		b := all[next]
 		next++
+		k = b
 		if b.count == 0 {
 			continue
 		}
-		k = b
 		if count += b.count; count >= rank {
 			break
 		}
@@ -129,7 +129,7 @@ func nativeFraction(lower, upper float64, h *histogram.FloatHistogram, name stri
 		return 0
 	}
 	n := nativeOf(h)
-	all := n.buckets()
+	all := n.disjoint()
 	total := h.Count
 	if math.IsNaN(h.Sum) {
 		total = 0
@@ -167,7 +167,7 @@ func nativeVariance(h *histogram.FloatHistogram) float64 {
 	mean := h.Sum / h.Count
 	n := nativeOf(h)
 	var sum kahan
-	for _, k := range n.buckets() {
+	for _, k := range n.disjoint() {
 		if k.count == 0 {
 			continue
 		}

@@ -51,6 +51,7 @@ func (r *Row) setH(i int, h *histogram.FloatHistogram) {
 			r.H = make([]*histogram.FloatHistogram, n)
 		} else {
 			r.H = r.H[:n]
+			clear(r.H)
 		}
 	}
 	r.F[i], r.H[i] = 0, h

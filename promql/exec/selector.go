@@ -13,6 +13,7 @@ import (
 // source reads the series of a selector.
 type source struct {
 	q    *query
+	n    *plan.Selector
 	list []storage.Series
 	out  []Series
 }
@@ -26,7 +27,7 @@ func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid)
 		Start: mint, End: maxt, Step: g.Step, Range: n.Range,
 		Func: n.Hints.Func, Grouping: n.Hints.Grouping, By: n.Hints.By,
 	}, n.Matchers...)
-	s := &source{q: q}
+	s := &source{q: q, n: n}
 	for set.Next() {
 		series := set.At()
 		s.list = append(s.list, series)
@@ -62,13 +63,37 @@ func (s *source) read(ctx context.Context, w *worker, i int) error {
 		return storageFailure(ctx, err)
 	}
 	s.q.read.Add(int64(w.cols.Len()))
+	if s.n.TotalsOnly && len(w.cols.H) > 0 {
+		keepTotals(w.cols.H)
+	}
 	return nil
+}
+
+// keepTotals leaves histograms with count and sum, and with what their buckets tell about counter resets.
+func keepTotals(hs []*histogram.FloatHistogram) {
+	var prev *histogram.FloatHistogram
+	for i, h := range hs {
+		if h == nil {
+			continue
+		}
+		totals := &histogram.FloatHistogram{CounterResetHint: h.CounterResetHint, Schema: h.Schema, Count: h.Count, Sum: h.Sum}
+		hs[i] = totals
+		if sample.IsStale(h.Sum) {
+			continue
+		}
+		if prev != nil && h.CounterResetHint == histogram.UnknownCounterReset {
+			totals.CounterResetHint = histogram.NotCounterReset
+			if histogramReset(h, prev) {
+				totals.CounterResetHint = histogram.CounterReset
+			}
+		}
+		prev = h
+	}
 }
 
 // instant yields the latest sample at each step.
 type instant struct {
 	*source
-	n *plan.Selector
 	g plan.Grid
 }
 
@@ -77,7 +102,7 @@ func (q *query) buildSelector(ctx context.Context, n *plan.Selector, g plan.Grid
 	if err != nil {
 		return nil, err
 	}
-	return &instant{s, n, g}, nil
+	return &instant{s, g}, nil
 }
 
 func (s *instant) series() []Series { return s.out }

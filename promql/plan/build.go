@@ -78,7 +78,7 @@ func (b *builder) binary(e *parser.BinaryExpr) (Node, error) {
 func (b *builder) aggregate(e *parser.AggregateExpr) (Node, error) {
 	n := &Aggregate{
 		Op: e.Op, Grouping: slices.Sorted(slices.Values(e.Grouping)), Without: e.Without,
-		ExprPos: e.Expr.PositionRange(), position: position{e.PosRange},
+		position: position{e.PosRange},
 	}
 	var err error
 	if e.Param != nil {
@@ -87,8 +87,11 @@ func (b *builder) aggregate(e *parser.AggregateExpr) (Node, error) {
 			return nil, err
 		}
 	}
-	n.Expr, err = b.lower(e.Expr, Hints{Func: e.Op.String(), Grouping: n.Grouping, By: !e.Without})
-	return n, err
+	if n.Expr, err = b.lower(e.Expr, Hints{Func: e.Op.String(), Grouping: n.Grouping, By: !e.Without}); err != nil {
+		return nil, err
+	}
+	n.ExprPos = n.Expr.Pos()
+	return n, nil
 }
 
 func (b *builder) call(e *parser.Call) (Node, error) {
@@ -105,7 +108,7 @@ func (b *builder) call(e *parser.Call) (Node, error) {
 		if args[i], err = b.lower(arg, Hints{Func: name}); err != nil {
 			return nil, err
 		}
-		argPos[i] = arg.PositionRange()
+		argPos[i] = args[i].Pos()
 		if _, ok := args[i].(*Subquery); ok {
 			argPos[i] = parser.PositionRange{} // As upstream has it: a subquery has no place.
 		}

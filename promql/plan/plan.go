@@ -57,7 +57,9 @@ type Selector struct {
 	// Range is the length of the window in milliseconds.
 	Range int64
 	// Timestamps asks for the times of the samples, in seconds, in place of the values.
-	Timestamps         bool
+	Timestamps bool
+	// TotalsOnly says that nothing but the counts and sums of histograms will be read.
+	TotalsOnly         bool
 	Anchored, Smoothed bool
 	Hints              Hints
 	position
@@ -84,7 +86,7 @@ type Window struct {
 	Func string
 	// Over is a [Selector] with a range or a [Subquery].
 	Over Node
-	// OverPos is where that argument stands, parentheses included; ArgPos where each of the arguments of the call does.
+	// OverPos is where that argument stands, ArgPos where each of the arguments of the call does, without parentheses.
 	OverPos parser.PositionRange
 	ArgPos  []parser.PositionRange
 	// Args are the scalar arguments, in order.
@@ -96,7 +98,7 @@ type Window struct {
 type Call struct {
 	Func string
 	Args []Node
-	// ArgPos are where the arguments stand, parentheses included.
+	// ArgPos are where the arguments stand, without parentheses.
 	ArgPos []parser.PositionRange
 	position
 }
@@ -110,7 +112,7 @@ type Aggregate struct {
 	// Grouping is sorted.
 	Grouping []string
 	Without  bool
-	// ParamPos and ExprPos are where the operands stand, parentheses included.
+	// ParamPos and ExprPos are where the operands stand: that of the parameter with its parentheses, as upstream has it.
 	ParamPos, ExprPos parser.PositionRange
 	position
 }
@@ -219,5 +221,6 @@ func pointers(nodes []Node) []*Node {
 // Optimize rewrites a plan into an equivalent one that costs less.
 func Optimize(n Node) Node {
 	n = foldConstants(n)
+	n = markTotals(n)
 	return hoistStepInvariant(n)
 }
