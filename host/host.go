@@ -71,8 +71,9 @@ type Options struct {
 	Build Build
 	// OnReady, if not nil, is called once, when the server is ready.
 	OnReady func(*url.URL)
-	// Hostname tells this server from its replicas.
-	Hostname string
+	// Hostname is the machine's name, for display; QualifiedHostname, with its domain, tells this server from its
+	// replicas, which scrape at other moments.
+	Hostname, QualifiedHostname string
 	Logger   *slog.Logger
 }
 
@@ -181,7 +182,7 @@ func (h *Host) makeScraping() (err error) {
 		Storage:            &h.storage,
 		Exporters:          &h.exporters,
 		UserAgent:          h.opts.Build.userAgent(),
-		Hostname:           h.opts.Hostname,
+		Hostname:           h.opts.QualifiedHostname,
 		TimestampTolerance: h.opts.TimestampTolerance,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"os/signal"
@@ -36,7 +37,7 @@ func serve(ctx context.Context, io streams, fs *pflag.FlagSet, defaults map[stri
 	if err != nil {
 		return &usageError{err}
 	}
-	opts, err := hostOptions(v, log)
+	opts, err := hostOptions(ctx, v, log)
 	if err != nil {
 		return &usageError{err}
 	}
@@ -117,7 +118,7 @@ func limitResources(ctx context.Context, v *values, log *slog.Logger) {
 	log.Debug("memory limit set", "bytes", limit)
 }
 
-func hostOptions(v *values, log *slog.Logger) (host.Options, error) {
+func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options, error) {
 	var errs []error
 	storage, err := storageOptions(v)
 	errs = append(errs, err)
@@ -162,7 +163,28 @@ func hostOptions(v *values, log *slog.Logger) (host.Options, error) {
 	if opts.Hostname, err = os.Hostname(); err != nil {
 		log.Warn("host name unknown: replicas may scrape at the same moments", "err", err)
 	}
+	opts.QualifiedHostname = qualified(ctx, opts.Hostname)
 	return opts, errors.Join(errs...)
+}
+
+// lookupTimeout bounds the look-up of the machine's own name, which a missing name server can draw out.
+const lookupTimeout = 2 * time.Second
+
+// qualified returns the first name under which the first of the machine's addresses is known that has one, or else the
+// plain host name.
+func qualified(ctx context.Context, hostname string) string {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupIPAddr(ctx, hostname)
+	if err != nil {
+		return hostname
+	}
+	for _, addr := range addrs {
+		if names, err := net.DefaultResolver.LookupAddr(ctx, addr.String()); err == nil && len(names) > 0 {
+			return strings.TrimSuffix(names[0], ".")
+		}
+	}
+	return hostname
 }
 
 // pluginDirectories adds the places where plugins are looked for in any case.
