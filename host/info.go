@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,10 +75,21 @@ func (h *Host) runtimeInfo() api.RuntimeInfo {
 		GoroutineCount:      runtime.NumGoroutine(),
 		GOMAXPROCS:          runtime.GOMAXPROCS(0),
 		GOMEMLIMIT:          debug.SetMemoryLimit(-1),
-		GOGC:                h.opts.Getenv("GOGC"),
+		GOGC:                h.goGC(),
 		GODEBUG:             h.opts.Getenv("GODEBUG"),
 		StorageRetention:    h.retentionText(),
 	}
+}
+
+// goGC returns the growth of the heap, in percent, at which garbage is collected.
+func (h *Host) goGC() string {
+	if n := h.config.Load().Runtime.GoGC; n != 0 {
+		return strconv.Itoa(n)
+	}
+	if text := h.opts.Getenv("GOGC"); text != "" {
+		return text
+	}
+	return strconv.Itoa(defaultGoGC)
 }
 
 // corruptions reads the counter of damaged parts of the write-ahead log.

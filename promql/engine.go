@@ -80,6 +80,9 @@ func (e *Engine) run(ctx context.Context, r *request) (*Result, error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
 	defer cancel()
+	if err := stopped(ctx, "query execution"); err != nil {
+		return nil, err
+	}
 	e.metrics.current.Inc()
 	defer e.metrics.current.Dec()
 	select {

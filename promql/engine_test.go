@@ -231,7 +231,7 @@ func TestResultTypes(t *testing.T) {
 func TestLimitAndStats(t *testing.T) {
 	store := newStore(t, 5)
 	reg := prometheus.NewRegistry()
-	e := newEngine(t, promql.Options{Registerer: reg})
+	e := newEngine(t, promql.Options{Registerer: reg, EnablePerStepStats: true})
 	res, err := e.Instant(t.Context(), store, "rate(x_total[1m])", promql.QueryOptions{Limit: 2, PerStepStats: true}, end)
 	if err != nil {
 		t.Fatal(err)
@@ -242,6 +242,13 @@ func TestLimitAndStats(t *testing.T) {
 	s := res.Stats.Samples
 	if s.TotalQueryable != 20 || s.Read != 20 || s.Peak <= 0 || len(s.PerStep) != 1 || s.PerStep[0].Count != 20 {
 		t.Errorf("stats are %+v", s)
+	}
+	ranged, err := e.Range(t.Context(), store, "x_total", promql.QueryOptions{Limit: 2}, end.Add(-time.Minute), end, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := ranged.Value.(promql.Matrix); len(m) != 2 || labels.Compare(m[0].Labels, m[1].Labels) >= 0 || len(ranged.Stats.Samples.PerStep) != 0 {
+		t.Errorf("got %v and %+v", m, ranged.Stats.Samples)
 	}
 	families, err := reg.Gather()
 	if err != nil || len(families) == 0 {

@@ -90,7 +90,7 @@ func (e *Engine) env(r *request) exec.Env {
 		DelayNameRemoval:  e.opts.EnableDelayedNameRemoval,
 		TypeAndUnitLabels: e.opts.EnableTypeAndUnitLabels,
 		StartTimestamps:   e.opts.EnableStartTimestamps,
-		PerStep:           r.opts.PerStepStats,
+		PerStep:           r.opts.PerStepStats && e.opts.EnablePerStepStats,
 	}
 }
 
@@ -135,6 +135,10 @@ func (e *Engine) result(r *request, out *exec.Result) *Result {
 	}
 	series := out.Series
 	if limit := r.opts.Limit; limit > 0 && len(series) > limit {
+		if r.step > 0 || out.Type == parser.ValueTypeMatrix {
+			// A matrix is shown in the order of its labels, and so the first of that order stay.
+			slices.SortFunc(series, func(a, b exec.ResultSeries) int { return labels.Compare(a.Labels, b.Labels) })
+		}
 		series = series[:limit]
 		res.Warnings = append(res.Warnings, "results truncated due to limit")
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	EnableExperimentalFunctions bool
 	// EnableExtendedRangeSelectors allows anchored and smoothed selectors.
 	EnableExtendedRangeSelectors bool
+	// EnablePerStepStats allows queries to ask for [SampleStats.PerStep].
+	EnablePerStepStats bool
 	// EnableBinopFillModifiers allows fill, fill_left and fill_right.
 	EnableBinopFillModifiers bool
 	// EnableTypeAndUnitLabels reads the labels __type__ and __unit__ as part of a metric's identity.
@@ -46,7 +48,7 @@ type QueryOptions struct {
 	LookbackDelta time.Duration
 	// Limit cuts the result to that many series, with a warning; zero means all.
 	Limit int
-	// PerStepStats asks for [SampleStats.PerStep].
+	// PerStepStats asks for [SampleStats.PerStep], where the engine has that enabled.
 	PerStepStats bool
 }
 

@@ -86,7 +86,7 @@ func settings() []setting {
 		{name: "storage.agent.checkpoint-batch-size", value: "1000", kind: kindInt, part: partAgent, help: "Size of one flushed chunk of log entries."},
 		{name: "storage.agent.no-lockfile", value: "false", kind: kindBool, part: partAgent, help: "Do not lock the agent's directory."},
 		{name: "storage.remote.flush-deadline", value: "1m", kind: kindDuration, part: partRemote, help: "How long to wait for a flush on shutdown or reload."},
-		{name: "storage.remote.read-sample-limit", value: "5e7", kind: kindFloat, part: partRemote, help: "How many samples one remote read may return."},
+		{name: "storage.remote.read-sample-limit", value: "50000000", kind: kindFloat, part: partRemote, help: "How many samples one remote read may return."},
 		{name: "storage.remote.read-concurrent-limit", value: "10", kind: kindInt, part: partRemote, help: "How many remote reads may run at once."},
 		{name: "storage.remote.read-max-bytes-in-frame", value: "1048576", kind: kindInt, part: partRemote, help: "Size of a frame of a streamed remote read."},
 		{name: "web.search.max-limit", value: "10000", kind: kindInt, part: partSearch, help: "Upper bound of the search API's limit parameter."},

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/narthex-io/narthex/host/plugin"
@@ -73,11 +75,10 @@ func New(opts Options) http.Handler {
 	a := &api{opts}
 	mux := http.NewServeMux()
 	get := func(path string, h handler) {
-		mux.Handle("GET "+path, a.endpoint(h))
+		mux.Handle(path, only(a.endpoint(h), http.MethodGet))
 	}
 	getOrPost := func(path string, h handler) {
-		get(path, h)
-		mux.Handle("POST "+path, a.endpoint(h))
+		mux.Handle(path, only(a.endpoint(h), http.MethodGet, http.MethodPost))
 	}
 	getOrPost("/query", a.query)
 	getOrPost("/query_range", a.queryRange)
@@ -95,11 +96,28 @@ func New(opts Options) http.Handler {
 	get("/status/runtimeinfo", a.statusRuntime)
 	get("/status/buildinfo", a.statusBuild)
 	mux.HandleFunc("/", a.missing)
-	mux.HandleFunc("OPTIONS /", func(w http.ResponseWriter, r *http.Request) {
-		a.cors(w, r)
-		w.WriteHeader(http.StatusNoContent)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions {
+			a.cors(w, r)
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		mux.ServeHTTP(w, r)
 	})
-	return mux
+}
+
+// only refuses all methods but those given. HEAD is not GET here, as upstream has it.
+func only(h http.Handler, methods ...string) http.Handler {
+	allowed := append([]string{http.MethodOptions}, methods...)
+	slices.Sort(allowed)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(methods, r.Method) {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // handler answers a request with what goes into "data", or with an error.
@@ -167,6 +185,9 @@ func invalid(parameter string, err error) error {
 	return badData("invalid parameter %q: %w", parameter, err)
 }
 
+// maxFormMemory bounds what a multipart form may hold in memory; the rest of it goes to temporary files.
+const maxFormMemory = 1 << 20
+
 // endpoint wraps a handler with CORS, readiness and the envelope.
 func (a *api) endpoint(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -175,7 +196,7 @@ func (a *api) endpoint(h handler) http.Handler {
 			a.fail(w, &apiError{typeUnavailable, errors.New("the server is not ready yet: the write-ahead log is being read")})
 			return
 		}
-		if err := r.ParseForm(); err != nil {
+		if err := r.ParseMultipartForm(maxFormMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 			a.fail(w, badData("error parsing form values: %w", err))
 			return
 		}

@@ -135,6 +135,10 @@ func TestAnswers(t *testing.T) {
 	check("/metadata?metric=b", "", `{"b":[{"type":"gauge","help":"","unit":""}]}`)
 	check("/metadata?limit=0", "", `{}`)
 	check("/targets/metadata?match_target=%7Bjob%3D%22api%22%7D&metric=b", "", `[{"target":{"job":"api"},"type":"gauge","help":"","unit":""}]`)
+	check("/targets/metadata?limit=1", "", `[{"target":{"job":"node"},"metric":"a_total","type":"counter","help":"h","unit":""}]`)
+	check("/targets/metadata?metric=none", "", `[]`)
+	check("/label/job/values?start=5&end=1", "", `[]`)
+	check("/query?query=1&time=1&stats=some", "", `{"resultType":"scalar","result":[1,"1"],"stats":…`)
 	check("/targets?state=active", "", `{"activeTargets":[{"discoveredLabels":{"__address__":"localhost:9100"},"labels":{"job":"node"},`+
 		`"scrapePool":"node","scrapeUrl":"http://localhost:9100/metrics","globalUrl":"http://mon.example:9100/metrics","lastError":"refused",`+
 		`"lastScrape":"0001-01-01T00:00:00Z","lastScrapeDuration":1.5,"health":"down","scrapeInterval":"15s","scrapeTimeout":"10s"}],`+
@@ -161,7 +165,7 @@ func TestErrors(t *testing.T) {
 	}
 	check("/query?query=", 400, typeBadData, `invalid parameter "query": unknown position: parse error: no expression found in input`)
 	check("/query?query=sum(", 400, typeBadData, `invalid parameter "query": 1:5: parse error: `)
-	check("/query?query=up&time=x", 400, typeBadData, `invalid parameter "time": cannot parse "x" to a valid timestamp`)
+	check("/query?query=up&time=x", 400, typeBadData, `invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp`)
 	check("/query?query=up&timeout=x", 400, typeBadData, `invalid parameter "timeout"`)
 	check("/query?query=up&limit=-1", 400, typeBadData, "limit must be non-negative")
 	check("/query?query=label_replace(up,%22a%22,%22b%22,%22c%22,%22(%22)", 422, typeExecution, "regular expression")
@@ -172,7 +176,10 @@ func TestErrors(t *testing.T) {
 	check("/series", 400, typeBadData, "no match[] parameter provided")
 	check("/series?match[]=%7B%7D", 400, typeBadData, `invalid parameter "match[]"`)
 	check("/series?match[]=up&start=5&end=1", 400, typeBadData, "end timestamp must not be before start time")
-	check("/targets/metadata?metric=none", 404, typeNotFound, "specified metadata not found")
+	check("/series?match[]=up&start=x", 400, typeBadData, "invalid time value for 'start'")
+	check("/labels?start=x", 400, typeBadData, `invalid parameter "start": invalid time value for 'start'`)
+	check("/labels?match[]=%7B%7D", 400, typeBadData, "match[] must contain at least one non-empty matcher")
+	check("/query_range?query=1&start="+minTime.Format(time.RFC3339)+"&end=1&step=1e9", 400, typeBadData, "exceeded maximum resolution")
 	check("/metadata?limit=x", 400, typeBadData, "limit must be a number")
 	check("/rules", 404, typeNotFound, "no endpoint GET /rules in this version")
 }
@@ -201,5 +208,33 @@ func TestCORS(t *testing.T) {
 	newAPI(t).ServeHTTP(w, r)
 	if w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "https://grafana.example" {
 		t.Errorf("got %d %v", w.Code, w.Header())
+	}
+}
+
+func TestMethods(t *testing.T) {
+	h := newAPI(t)
+	check := func(method, path string, status int, allow string) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, nil))
+		if w.Code != status || w.Header().Get("Allow") != allow {
+			t.Errorf("%s %s: got %d, allow %q", method, path, w.Code, w.Header().Get("Allow"))
+		}
+	}
+	check(http.MethodPut, "/query?query=1", 405, "GET, OPTIONS, POST")
+	check(http.MethodHead, "/labels", 405, "GET, OPTIONS, POST")
+	check(http.MethodPost, "/label/job/values", 405, "GET, OPTIONS")
+	check(http.MethodPost, "/nothing", 404, "")
+	check(http.MethodOptions, "/nothing", 204, "")
+}
+
+func TestMultipartForm(t *testing.T) {
+	body := "--x\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\n1+1\r\n--x--\r\n"
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/query", strings.NewReader(body))
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	w := httptest.NewRecorder()
+	newAPI(t).ServeHTTP(w, r)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"2"`) {
+		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
@@ -16,36 +17,55 @@ import (
 
 const truncated = "results truncated due to limit"
 
-// withQuerier answers a question about labels from a snapshot.
-func (a *api) withQuerier(r *http.Request, ask func(ctx context.Context, q storage.Querier, sets [][]*labels.Matcher, limit int) (*answer, error)) (ans *answer, err error) {
-	limit, err := limitParam(r)
-	if err != nil {
-		return nil, err
+// question is a question about labels, read from a request.
+type question struct {
+	start, end time.Time
+	sets       [][]*labels.Matcher
+	limit      int
+}
+
+// ask reads the parameters that all questions about labels share.
+func (a *api) ask(r *http.Request, times, matchers blame) (q question, err error) {
+	if q.limit, err = limitParam(r); err != nil {
+		return q, err
 	}
-	start, end, err := rangeParams(r)
-	if err != nil {
-		return nil, err
+	if q.start, q.end, err = rangeParams(r, times); err != nil {
+		return q, err
 	}
-	sets, err := a.matcherParams(r)
-	if err != nil {
-		return nil, err
-	}
-	q, err := a.Storage.Querier(start, end)
+	q.sets, err = a.matcherParams(r, matchers)
+	return q, err
+}
+
+// backwards reports whether the range ends before it starts.
+func (q *question) backwards() bool { return q.end.Before(q.start) }
+
+func errBackwards() error { return badData("end timestamp must not be before start time") }
+
+// withQuerier answers a question from a snapshot.
+func (a *api) withQuerier(q question, answered func(storage.Querier) (*answer, error)) (ans *answer, err error) {
+	querier, err := a.Storage.Querier(q.start.UnixMilli(), q.end.UnixMilli())
 	if err != nil {
 		return nil, &apiError{typeInternal, err}
 	}
 	defer func() {
-		if closeErr := q.Close(); err == nil && closeErr != nil {
+		if closeErr := querier.Close(); err == nil && closeErr != nil {
 			ans, err = nil, &apiError{typeInternal, closeErr}
 		}
 	}()
-	return ask(r.Context(), q, sets, limit)
+	return answered(querier)
 }
 
 func (a *api) labelNames(r *http.Request) (*answer, error) {
-	return a.withQuerier(r, func(ctx context.Context, q storage.Querier, sets [][]*labels.Matcher, limit int) (*answer, error) {
-		return union(sets, limit, func(ms []*labels.Matcher) ([]string, storage.Warnings, error) {
-			return q.LabelNames(ctx, storage.LabelHints{Limit: hint(limit)}, ms...)
+	q, err := a.ask(r, invalid, byText)
+	if err != nil {
+		return nil, err
+	}
+	if q.backwards() {
+		return nil, errBackwards()
+	}
+	return a.withQuerier(q, func(querier storage.Querier) (*answer, error) {
+		return q.union(func(ms []*labels.Matcher) ([]string, storage.Warnings, error) {
+			return querier.LabelNames(r.Context(), storage.LabelHints{Limit: hint(q.limit)}, ms...)
 		})
 	})
 }
@@ -58,9 +78,16 @@ func (a *api) labelValues(r *http.Request) (*answer, error) {
 	if name == "" || !utf8.ValidString(name) {
 		return nil, badData("invalid label name: %q", name)
 	}
-	return a.withQuerier(r, func(ctx context.Context, q storage.Querier, sets [][]*labels.Matcher, limit int) (*answer, error) {
-		return union(sets, limit, func(ms []*labels.Matcher) ([]string, storage.Warnings, error) {
-			return q.LabelValues(ctx, name, storage.LabelHints{Limit: hint(limit)}, ms...)
+	q, err := a.ask(r, invalid, byText)
+	if err != nil {
+		return nil, err
+	}
+	if q.backwards() {
+		return &answer{data: []string{}}, nil
+	}
+	return a.withQuerier(q, func(querier storage.Querier) (*answer, error) {
+		return q.union(func(ms []*labels.Matcher) ([]string, storage.Warnings, error) {
+			return querier.LabelValues(r.Context(), name, storage.LabelHints{Limit: hint(q.limit)}, ms...)
 		})
 	})
 }
@@ -74,7 +101,8 @@ func hint(limit int) int {
 }
 
 // union merges the answers for each set of matchers; no set at all asks once, for everything.
-func union(sets [][]*labels.Matcher, limit int, ask func(ms []*labels.Matcher) ([]string, storage.Warnings, error)) (*answer, error) {
+func (q *question) union(ask func(ms []*labels.Matcher) ([]string, storage.Warnings, error)) (*answer, error) {
+	sets, limit := q.sets, q.limit
 	if len(sets) == 0 {
 		sets = [][]*labels.Matcher{nil}
 	}
@@ -112,11 +140,19 @@ func (a *api) series(r *http.Request) (*answer, error) {
 	if len(r.Form["match[]"]) == 0 {
 		return nil, badData("no match[] parameter provided")
 	}
-	return a.withQuerier(r, func(ctx context.Context, q storage.Querier, sets [][]*labels.Matcher, limit int) (*answer, error) {
+	q, err := a.ask(r, byText, invalid)
+	if err != nil {
+		return nil, err
+	}
+	if q.backwards() {
+		return nil, errBackwards()
+	}
+	sets, limit := q.sets, q.limit
+	return a.withQuerier(q, func(querier storage.Querier) (*answer, error) {
 		ans := &answer{}
 		var all []labels.Labels
 		for _, ms := range sets {
-			set := q.Select(ctx, true, &storage.SelectHints{
+			set := querier.Select(r.Context(), true, &storage.SelectHints{
 				Start: minTime.UnixMilli(), End: maxTime.UnixMilli(), Limit: hint(limit), SeriesOnly: true,
 			}, ms...)
 			for set.Next() && (limit == 0 || len(all) <= limit) {

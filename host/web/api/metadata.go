@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -71,7 +70,7 @@ type targetMetadata struct {
 	metricMetadata
 }
 
-// targetMetadata answers what each target says about its metrics.
+// targetMetadata answers what each target says about its metrics. The limit ends it after a whole target.
 func (a *api) targetMetadata(r *http.Request) (*answer, error) {
 	limit, err := countParam(r, "limit")
 	if err != nil {
@@ -86,13 +85,13 @@ func (a *api) targetMetadata(r *http.Request) (*answer, error) {
 	only := r.FormValue("metric")
 	all := []targetMetadata{}
 	for _, target := range a.Scrape.Metadata() {
+		if limit >= 0 && len(all) >= limit {
+			break
+		}
 		if !labels.MatchesLabels(target.Labels, matchers...) {
 			continue
 		}
 		for _, m := range target.Metrics {
-			if limit >= 0 && len(all) >= limit {
-				break
-			}
 			switch only {
 			case "":
 				all = append(all, targetMetadata{target.Labels, m.Metric, entryOf(m)})
@@ -100,9 +99,6 @@ func (a *api) targetMetadata(r *http.Request) (*answer, error) {
 				all = append(all, targetMetadata{target.Labels, "", entryOf(m)})
 			}
 		}
-	}
-	if len(all) == 0 {
-		return nil, &apiError{typeNotFound, errors.New("specified metadata not found")}
 	}
 	return &answer{data: all}, nil
 }

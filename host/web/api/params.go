@@ -53,33 +53,32 @@ func parseDuration(s string) (time.Duration, error) {
 	return 0, fmt.Errorf("cannot parse %q to a valid duration", s)
 }
 
+// blame says how an error about a parameter names it. Upstream is not consistent in that, and clients show the text.
+type blame func(parameter string, err error) error
+
+// byText leaves the naming of the parameter to the error's own text.
+func byText(_ string, err error) error { return &apiError{typeBadData, err} }
+
 // timeParam returns the time in a parameter, or fallback if it is missing.
-func timeParam(r *http.Request, name string, fallback time.Time) (time.Time, error) {
+func timeParam(r *http.Request, name string, fallback time.Time, by blame) (time.Time, error) {
 	text := r.FormValue(name)
 	if text == "" {
 		return fallback, nil
 	}
 	t, err := parseTime(text)
 	if err != nil {
-		return time.Time{}, badData("invalid time value for '%s': %w", name, err)
+		return time.Time{}, by(name, fmt.Errorf("invalid time value for '%s': %w", name, err))
 	}
 	return t, nil
 }
 
-// rangeParams returns the range of a question about labels, in milliseconds; it is all time without parameters.
-func rangeParams(r *http.Request) (start, end int64, err error) {
-	from, err := timeParam(r, "start", minTime)
-	if err != nil {
-		return 0, 0, err
+// rangeParams returns the range of a question about labels; it is all time without parameters.
+func rangeParams(r *http.Request, by blame) (start, end time.Time, err error) {
+	if start, err = timeParam(r, "start", minTime, by); err != nil {
+		return start, end, err
 	}
-	to, err := timeParam(r, "end", maxTime)
-	if err != nil {
-		return 0, 0, err
-	}
-	if to.Before(from) {
-		return 0, 0, badData("end timestamp must not be before start time")
-	}
-	return from.UnixMilli(), to.UnixMilli(), nil
+	end, err = timeParam(r, "end", maxTime, by)
+	return start, end, err
 }
 
 // limitParam returns the number of answers wanted; zero means all.
@@ -99,15 +98,15 @@ func limitParam(r *http.Request) (int, error) {
 }
 
 // matcherParams returns the selectors in match[], of which a series must satisfy one.
-func (a *api) matcherParams(r *http.Request) ([][]*labels.Matcher, error) {
+func (a *api) matcherParams(r *http.Request, by blame) ([][]*labels.Matcher, error) {
 	var sets [][]*labels.Matcher
 	for _, text := range r.Form["match[]"] {
 		ms, err := a.Parser.ParseMetricSelector(text)
 		if err != nil {
-			return nil, invalid("match[]", err)
+			return nil, by("match[]", err)
 		}
 		if !slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return !m.Matches("") }) {
-			return nil, invalid("match[]", errors.New("match[] must contain at least one non-empty matcher"))
+			return nil, by("match[]", errors.New("match[] must contain at least one non-empty matcher"))
 		}
 		sets = append(sets, ms)
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -14,13 +15,9 @@ import (
 const maxPoints = 11_000
 
 func (a *api) query(r *http.Request) (*answer, error) {
-	now := a.Now()
-	ts := now
-	if text := r.FormValue("time"); text != "" {
-		var err error
-		if ts, err = parseTime(text); err != nil {
-			return nil, invalid("time", err)
-		}
+	ts, err := timeParam(r, "time", a.Now(), invalid)
+	if err != nil {
+		return nil, err
 	}
 	opts, cancelled, err := a.queryOptions(r)
 	if err != nil {
@@ -51,7 +48,7 @@ func (a *api) queryRange(r *http.Request) (*answer, error) {
 	if step <= 0 {
 		return nil, invalid("step", errors.New("zero or negative query resolution step widths are not accepted. Try a positive integer"))
 	}
-	if end.Sub(start)/step > maxPoints {
+	if steps := (float64(end.UnixMilli()) - float64(start.UnixMilli())) / (step.Seconds() * 1e3); steps >= maxPoints+1 {
 		return nil, badData("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")
 	}
 	opts, cancelled, err := a.queryOptions(r)
@@ -93,8 +90,11 @@ func queryAnswer(r *http.Request, res *promql.Result, err error) (*answer, error
 	if err != nil {
 		return nil, queryError(err)
 	}
-	stats := r.FormValue("stats")
-	return &answer{warnings: res.Warnings, infos: res.Infos, write: func(e *encoder) {
+	stats, warnings := r.FormValue("stats"), res.Warnings
+	if stats != "" && stats != "true" && stats != "all" {
+		warnings = append(warnings, fmt.Sprintf(`value %q for parameter "stats" is deprecated and will be rejected in the next major release, use "true" or "all"`, stats))
+	}
+	return &answer{warnings: warnings, infos: res.Infos, write: func(e *encoder) {
 		e.value(res.Value)
 		if stats != "" {
 			e.raw(`,"stats":`)

@@ -52,10 +52,10 @@ func (a *api) targets(r *http.Request) (*answer, error) {
 	}
 	if state == "" || state == "any" || state == "dropped" {
 		for name, dropped := range a.Scrape.Dropped() {
+			data.DroppedTargetCounts[name] = dropped.Count
 			if pool != "" && pool != name {
 				continue
 			}
-			data.DroppedTargetCounts[name] = dropped.Count
 			for _, ls := range dropped.Discovered {
 				data.DroppedTargets = append(data.DroppedTargets, droppedTarget{ls, name})
 			}
