@@ -19,8 +19,9 @@ type Stats struct {
 
 // Timings are the wall-clock times of the parts of a query.
 type Timings struct {
-	// ExecQueue is the wait for a free place; QueryPreparation is planning and selecting series; InnerEval is the
-	// evaluation proper; ResultSort makes the result; EvalTotal is all of these but the wait, ExecTotal everything.
+	// ExecQueue is the wait for a free place; QueryPreparation is planning, selecting series, and evaluating the
+	// operators that need all of their input before they yield anything, such as aggregations; InnerEval is the rest of
+	// the evaluation; ResultSort makes the result; EvalTotal is all of these but the wait, ExecTotal everything.
 	ExecQueue, QueryPreparation, InnerEval, ResultSort, EvalTotal, ExecTotal time.Duration
 }
 

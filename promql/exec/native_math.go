@@ -332,11 +332,15 @@ func compacted(h *histogram.FloatHistogram) *histogram.FloatHistogram {
 	return n.histogram()
 }
 
-// sameHistogram reports whether two histograms hold the same, whatever is known about resets.
+// sameHistogram reports whether two histograms hold the same, bit for bit and empty buckets included, whatever is known
+// about resets and however the buckets are grouped into spans.
 func sameHistogram(a, b *histogram.FloatHistogram) bool {
-	x, y := compacted(a), compacted(b)
-	x.CounterResetHint, y.CounterResetHint = 0, 0
-	return x.Equal(y)
+	same := func(x, y float64) bool { return math.Float64bits(x) == math.Float64bits(y) }
+	return a.Schema == b.Schema && same(a.Count, b.Count) && same(a.Sum, b.Sum) && same(a.ZeroCount, b.ZeroCount) &&
+		a.ZeroThreshold == b.ZeroThreshold && slices.Equal(a.CustomValues, b.CustomValues) &&
+		slices.EqualFunc(a.PositiveBuckets, b.PositiveBuckets, same) && slices.EqualFunc(a.NegativeBuckets, b.NegativeBuckets, same) &&
+		slices.Equal(sideOf(a.PositiveSpans, a.PositiveBuckets).index, sideOf(b.PositiveSpans, b.PositiveBuckets).index) &&
+		slices.Equal(sideOf(a.NegativeSpans, a.NegativeBuckets).index, sideOf(b.NegativeSpans, b.NegativeBuckets).index)
 }
 
 // histogramReset reports whether a counter starts anew between two samples.

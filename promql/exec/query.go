@@ -28,10 +28,6 @@ type Env struct {
 	Querier storage.Querier
 	// Grid is the steps of the query.
 	Grid plan.Grid
-	// Range is set for range queries, whatever the number of their steps.
-	Range bool
-	// Start, End and Step are those of the query, in milliseconds.
-	Start, End, Step int64
 	// Lookback is how old a sample may be, in milliseconds.
 	Lookback int64
 	// MaxSamples bounds the samples in memory.
