@@ -2,7 +2,6 @@ package labels
 
 import (
 	"encoding/json"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -105,82 +104,5 @@ func TestJSON(t *testing.T) {
 	var ls Labels
 	if err := json.Unmarshal(b, &ls); err != nil || ls.Get("a") != `x"y` {
 		t.Fatalf("got %s, %v", ls, err)
-	}
-}
-
-func TestMatchers(t *testing.T) {
-	check := func(mt MatchType, expr, value string, want bool) {
-		t.Helper()
-		m := MustNewMatcher(mt, "n", expr)
-		if got := m.Matches(value); got != want {
-			t.Errorf("%s on %q: got %v", m, value, got)
-		}
-		if m.Inverse().Matches(value) == want {
-			t.Errorf("the inverse of %s on %q agrees with it", m, value)
-		}
-	}
-	check(MatchEqual, "a", "a", true)
-	check(MatchNotEqual, "a", "", true)
-	check(MatchRegexp, "a|b", "b", true)
-	check(MatchRegexp, "a|b", "ab", false)
-	check(MatchRegexp, "", "", true)
-	check(MatchRegexp, ".*", "", true)
-	check(MatchRegexp, ".+", "", false)
-	check(MatchRegexp, ".+", "a\nb", true)
-	check(MatchRegexp, "foo.*", "foobar", true)
-	check(MatchRegexp, "foo.*", "barfoo", false)
-	check(MatchRegexp, "(?i)abc", "ABC", true)
-	check(MatchRegexp, "x(1[0-2]|2)y?", "x12y", true)
-	check(MatchRegexp, "x(1[0-2]|2)y?", "x13", false)
-	check(MatchNotRegexp, "a.c", "abc", false)
-	if _, err := NewMatcher(MatchRegexp, "n", "a("); err == nil {
-		t.Error("an unbalanced parenthesis is accepted")
-	}
-}
-
-func TestSetMatchesAndPrefix(t *testing.T) {
-	check := func(expr, set, prefix string) {
-		t.Helper()
-		m := MustNewMatcher(MatchRegexp, "n", expr)
-		if got := strings.Join(m.SetMatches(), ","); got != set {
-			t.Errorf("%s: set is %q, want %q", expr, got, set)
-		}
-		if got := m.Prefix(); got != prefix {
-			t.Errorf("%s: prefix is %q, want %q", expr, got, prefix)
-		}
-	}
-	check("foo|bar", "bar,foo", "")
-	check("api-(a|b)", "api-a,api-b", "api-")
-	check("(?i)foo", "", "")
-	check("web.*", "", "web")
-	check("a[0-9]{8}", "", "a")
-}
-
-// FuzzRegexMatcher: the short cuts give the same answers as the plain expression.
-func FuzzRegexMatcher(f *testing.F) {
-	f.Add("foo|bar", "foo")
-	f.Add("a(b|c)?d[0-9]", "acd7")
-	f.Add("(?i)x.*|y+", "Xyz")
-	f.Add("^a$|b", "a")
-	f.Fuzz(func(t *testing.T, expr, value string) {
-		m, err := NewMatcher(MatchRegexp, "n", expr)
-		if err != nil {
-			return
-		}
-		plain, err := regexp.Compile("^(?s:" + expr + ")$")
-		if err != nil {
-			t.Fatalf("%q was accepted but does not compile: %v", expr, err)
-		}
-		if got, want := m.Matches(value), plain.MatchString(value); got != want {
-			t.Fatalf("%q on %q: got %v, want %v", expr, value, got, want)
-		}
-	})
-}
-
-func BenchmarkGet(b *testing.B) {
-	ls := FromStrings("__name__", "node_cpu_seconds_total", "cpu", "3", "instance", "localhost:9100", "job", "node", "mode", "idle")
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = ls.Get("mode")
 	}
 }

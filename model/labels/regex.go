@@ -1,0 +1,152 @@
+package labels
+
+import (
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"slices"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// regexMatcher matches a whole value. Running a regular expression costs some fifty times what comparing strings does,
+// so the expression is expanded (expand.go) to the alternatives that it consists of, each literal text with gaps:
+//
+//	foo|ba[rz]           the set {bar, baz, foo}
+//	^foo.*$, foo.+       text, gap of any runes
+//	.*(foo|bar).*        gap, text, gap; twice
+//	a(b|c).*d            ab, gap, d; ac, gap, d
+//	5.., host-[0-9]+     text, gap of so many runes of a class
+//	(?i)foo|bar          the set {BAR, FOO}, against which values are held with their case folded
+//	foo([a-z]+-)*\bbar   foo, gap, bar: necessary, but not sufficient
+//
+// What the last kind lets through is decided by the expression itself. Invalid UTF-8 counts as package regexp counts
+// it: each stray byte is one U+FFFD.
+type regexMatcher struct {
+	set literalSet
+	// patterns are the alternatives that have gaps.
+	patterns []pattern
+	prefix   string
+	// fold says that set and patterns are in folded case.
+	fold bool
+	// re is nil if no pattern needs it.
+	re *regexp.Regexp
+}
+
+func newRegexMatcher(expr string) (*regexMatcher, error) {
+	anchored := "^(?s:" + expr + ")$"
+	_, err := syntax.Parse(anchored, syntax.Perl)
+	// The expression as the user wrote it, which also must not leave the group that it is wrapped in.
+	parsed, own := syntax.Parse(expr, syntax.Perl|syntax.DotNL)
+	if own != nil {
+		err = own
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w", err)
+	}
+	x := expand(parsed, len(expr))
+	m := &regexMatcher{set: newLiteralSet(x.literals), patterns: x.patterns, fold: x.fold}
+	if !m.fold {
+		m.prefix = commonPrefix(m.set.sorted, m.patterns)
+	}
+	if slices.ContainsFunc(m.patterns, func(p pattern) bool { return !p.exact }) {
+		if m.re, err = regexp.Compile(anchored); err != nil {
+			return nil, fmt.Errorf("%w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *regexMatcher) match(s string) bool {
+	if !m.fold {
+		return m.matchFolded(s, s)
+	}
+	var buf [128]byte
+	folded := appendFolded(buf[:0], s)
+	return m.matchFolded(unsafe.String(unsafe.SliceData(folded), len(folded)), s)
+}
+
+// matchFolded matches s, of which folded is the form that set and patterns are in.
+func (m *regexMatcher) matchFolded(folded, s string) bool {
+	if m.set.has(folded) {
+		return true
+	}
+	undecided := false
+	for i := range m.patterns {
+		if p := &m.patterns[i]; p.match(folded) {
+			if p.exact {
+				return true
+			}
+			undecided = true
+		}
+	}
+	return undecided && m.re.MatchString(s)
+}
+
+func (m *regexMatcher) setMatches() []string {
+	if m.fold || len(m.patterns) > 0 {
+		return nil
+	}
+	return m.set.sorted
+}
+
+// commonPrefix returns what all literals, which are sorted, and all patterns start with, in whole runes.
+func commonPrefix(literals []string, patterns []pattern) string {
+	var prefix string
+	switch {
+	case len(literals) > 0:
+		prefix = sharedPrefix(literals[0], literals[len(literals)-1])
+	case len(patterns) > 0:
+		prefix = patterns[0].parts[0]
+	}
+	for i := range patterns {
+		prefix = sharedPrefix(prefix, patterns[i].parts[0])
+	}
+	for !utf8.ValidString(prefix) {
+		prefix = prefix[:len(prefix)-1]
+	}
+	return prefix
+}
+
+func sharedPrefix(a, b string) string {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return a[:n]
+}
+
+// maxScanned is how many literals are compared one by one. Comparing mostly ends at the length.
+const maxScanned = 8
+
+// literalSet is a set of strings.
+type literalSet struct {
+	sorted []string
+	index  map[string]struct{}
+}
+
+func newLiteralSet(literals []string) literalSet {
+	slices.SortFunc(literals, strings.Compare)
+	s := literalSet{sorted: slices.Compact(literals)}
+	if len(s.sorted) > maxScanned {
+		s.index = make(map[string]struct{}, len(s.sorted))
+		for _, l := range s.sorted {
+			s.index[l] = struct{}{}
+		}
+	}
+	return s
+}
+
+func (s *literalSet) has(v string) bool {
+	if s.index != nil {
+		_, ok := s.index[v]
+		return ok
+	}
+	for _, l := range s.sorted {
+		if l == v {
+			return true
+		}
+	}
+	return false
+}
