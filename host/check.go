@@ -9,6 +9,7 @@ import (
 
 	"github.com/narthex-io/narthex/host/config"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/scrape"
 )
 
 // CheckOptions say with what a configuration is checked.
@@ -44,5 +45,24 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (jobs int,
 		return 0, err
 	}
 	change.Discard()
+	if err := checkJobs(cfg); err != nil {
+		return 0, err
+	}
 	return len(cfg.ScrapeConfigs), nil
+}
+
+// checkJobs has the scrape manager prepare the jobs, which reads the files with certificates and keys.
+func checkJobs(cfg *config.Config) error {
+	manager, err := scrape.New(scrape.Options{
+		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: &gate{}, Exporters: &exporters{},
+	})
+	if err != nil {
+		return err
+	}
+	change, err := manager.Prepare(cfg.ScrapeConfigs, cfg.Global.Labels())
+	if err != nil {
+		return positioned(cfg, err)
+	}
+	change.Discard()
+	return nil
 }

@@ -74,7 +74,7 @@ type Options struct {
 	// Hostname is the machine's name, for display; QualifiedHostname, with its domain, tells this server from its
 	// replicas, which scrape at other moments.
 	Hostname, QualifiedHostname string
-	Logger   *slog.Logger
+	Logger                      *slog.Logger
 }
 
 // Build describes the binary.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/tsdb"
 )
 
@@ -63,7 +64,7 @@ func (h *Host) reload(ctx context.Context) error {
 	if err != nil {
 		discovered.Discard()
 		plugins.Discard()
-		return err
+		return positioned(cfg, err)
 	}
 	exporting := needs.exporters(cfg, plugins)
 	// From here on nothing can fail.
@@ -78,6 +79,27 @@ func (h *Host) reload(ctx context.Context) error {
 	}
 	h.applyRuntime(cfg)
 	return nil
+}
+
+// positioned says of each job that cannot be used where it stands in the files.
+func positioned(cfg *config.Config, err error) error {
+	var out config.Errors
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	for _, e := range joined.Unwrap() {
+		bad, ok := errors.AsType[*scrape.JobError](e)
+		i := -1
+		if ok {
+			i = slices.IndexFunc(cfg.ScrapeConfigs, func(c *scrape.Config) bool { return c.JobName == bad.Job })
+		}
+		if i >= 0 {
+			e = fmt.Errorf("%s: %w", cfg.Origins[i].Position(""), bad.Err)
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // defaultGoGC is the growth of the heap, in percent, at which garbage is collected.

@@ -57,8 +57,20 @@ type Change struct {
 	clients []*http.Client
 }
 
+// JobError means that a job's config cannot be used.
+type JobError struct {
+	Job string
+	Err error
+}
+
+// Error names the job and the reason.
+func (e *JobError) Error() string { return fmt.Sprintf("job %q: %v", e.Job, e.Err) }
+
+// Unwrap returns the reason.
+func (e *JobError) Unwrap() error { return e.Err }
+
 // Prepare makes what a new set of complete configs needs and changes nothing. external are the labels that tell this
-// server from its replicas. Only one change may be open at a time.
+// server from its replicas. Only one change may be open at a time. The error joins a [JobError] for each bad job.
 func (m *Manager) Prepare(cfgs []*Config, external labels.Labels) (*Change, error) {
 	c := &Change{m: m, settings: map[string]*settings{}, seed: offsetSeed(m.env.Hostname, external)}
 	m.mu.Lock()
@@ -75,7 +87,7 @@ func (m *Manager) Prepare(cfgs []*Config, external labels.Labels) (*Change, erro
 		}
 		s, err := c.settingsOf(cfg, old[cfg.JobName])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("job %q: %w", cfg.JobName, err))
+			errs = append(errs, &JobError{Job: cfg.JobName, Err: err})
 		}
 		c.settings[cfg.JobName] = s
 	}
