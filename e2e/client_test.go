@@ -93,12 +93,18 @@ func (c client) ask(method, path string, form url.Values) (status int, e envelop
 // get calls an endpoint that has to succeed and decodes its data.
 func (c client) get(path string, form url.Values, data any) {
 	c.t.Helper()
-	status, e := c.ask(http.MethodGet, path, form)
+	c.decode(http.MethodGet, path, form, data)
+}
+
+// decode is get by any method.
+func (c client) decode(method, path string, form url.Values, data any) {
+	c.t.Helper()
+	status, e := c.ask(method, path, form)
 	if status != http.StatusOK || e.Status != "success" {
-		c.t.Fatalf("GET %s %v answers %d %s %s", path, form, status, e.ErrorType, e.Error)
+		c.t.Fatalf("%s %s %v answers %d %s %s", method, path, form, status, e.ErrorType, e.Error)
 	}
 	if err := json.Unmarshal(e.Data, data); err != nil {
-		c.t.Fatalf("GET %s %v: %v: %s", path, form, err, e.Data)
+		c.t.Fatalf("%s %s %v: %v: %s", method, path, form, err, e.Data)
 	}
 }
 

@@ -47,11 +47,7 @@ func TestDemo(t *testing.T) {
 	demo.kill()
 	demo = startDemo(t, dir, address)
 	wantKept(t, before, demo.everything(now))
-	demo.signal(syscall.SIGINT)
-	<-demo.done
-	if !demo.cmd.ProcessState.Success() {
-		t.Errorf("after an interrupt the demo ended with %v", demo.cmd.ProcessState)
-	}
+	demo.stopBy(syscall.SIGINT) // Ctrl-C
 }
 
 func startDemo(t *testing.T, dir, address string) *server {

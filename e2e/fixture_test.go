@@ -56,8 +56,8 @@ func (r *recorder) awaitMore(t *testing.T, n int) {
 	})
 }
 
-// wantCadence checks that there was a scrape in each interval since the first one: none was missed, and none came twice
-// as late as it should.
+// wantCadence checks that no scrape was missed since the first one. A gap of nearly two intervals is a missed scrape; a
+// busy machine may delay one a little.
 func (r *recorder) wantCadence(t *testing.T, interval time.Duration) {
 	t.Helper()
 	r.awaitMore(t, 2)
@@ -67,7 +67,7 @@ func (r *recorder) wantCadence(t *testing.T, interval time.Duration) {
 	for i := 1; i < len(r.times); i++ {
 		gap := r.times[i].Sub(r.times[i-1])
 		widest = max(widest, gap)
-		if gap > 2*interval {
+		if gap > interval*7/4 {
 			t.Errorf("no scrape for %v, after %v: the interval is %v", gap, r.times[i-1].Sub(r.times[0]), interval)
 		}
 	}

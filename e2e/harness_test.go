@@ -127,8 +127,14 @@ func (p *process) signal(sig syscall.Signal) {
 // stop asks the process to end and checks that it does so in an orderly way, and its children with it.
 func (p *process) stop() {
 	p.t.Helper()
+	p.stopBy(syscall.SIGTERM)
+}
+
+// stopBy is stop with a signal of choice.
+func (p *process) stopBy(sig syscall.Signal) {
+	p.t.Helper()
 	family := children(p.t, p.cmd.Process.Pid)
-	p.signal(syscall.SIGTERM)
+	p.signal(sig)
 	select {
 	case <-p.done:
 	case <-time.After(stopTimeout):
@@ -294,10 +300,21 @@ func freePort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// awaitBlocks waits until the server has at least n blocks.
+func (s *server) awaitBlocks(n int) {
+	s.t.Helper()
+	eventually(s.t, 75*time.Second, "blocks are cut", func() error { // The server looks once a minute.
+		if got, _ := s.metric("prometheus_tsdb_blocks_loaded", ""); got < float64(n) {
+			return fmt.Errorf("there are %v", got)
+		}
+		return nil
+	})
 }

@@ -18,9 +18,9 @@ import (
 func TestHotSwap(t *testing.T) {
 	t.Setenv("GOPROXY", "off") // What the module cache has must do.
 	control, first, second := newRecorder(t), newRecorder(t), newRecorder(t)
-	const interval = 200 * time.Millisecond
+	const interval = 400 * time.Millisecond
 	work, plugins := t.TempDir(), t.TempDir()
-	config := "scrape_configs:\n" + staticJob("control", "200ms", control.address)
+	config := "scrape_configs:\n" + staticJob("control", "400ms", control.address)
 	s := start(t, options{config: config, plugins: plugins})
 
 	// narthex plugin new, build, list, inspect, run
@@ -55,7 +55,7 @@ func TestHotSwap(t *testing.T) {
 
 	// Live after one reload, under its own key.
 	control.awaitMore(t, 2)
-	s.wantReload(config + fmt.Sprintf("  - job_name: apps\n    scrape_interval: 200ms\n    scrape_timeout: 200ms\n"+
+	s.wantReload(config + fmt.Sprintf("  - job_name: apps\n    scrape_interval: 400ms\n    scrape_timeout: 400ms\n"+
 		"    acme_sd_configs: [{servers: ['%s']}]\n", first.address))
 	s.awaitInstances(5*time.Second, "apps", first.address)
 	first.awaitMore(t, 2)
@@ -75,6 +75,9 @@ func TestHotSwap(t *testing.T) {
 	second.awaitMore(t, 2)
 	if p := s.plugin("sd-acme"); p.State != "ready" || p.Transport != "wasm" || p.LastError != "" {
 		t.Errorf("the plugin is listed as %+v", p)
+	}
+	if got := s.query(`min_over_time(up[5m]) == 0`); len(got) > 0 {
+		t.Errorf("scrapes failed: %v", got)
 	}
 	control.wantCadence(t, interval)
 	first.wantCadence(t, interval)

@@ -35,8 +35,8 @@ var badConfigs = []struct{ mistake, more, path, reason string }{
 // misses no scrape.
 func TestReload(t *testing.T) {
 	steady := newRecorder(t)
-	const interval = 200 * time.Millisecond
-	good := "scrape_configs:\n" + staticJob("steady", "200ms", steady.address)
+	const interval = 400 * time.Millisecond
+	good := "scrape_configs:\n" + staticJob("steady", "400ms", steady.address)
 	s := start(t, options{config: good})
 	steady.awaitMore(t, 2)
 	inForce := s.configInForce()
@@ -73,8 +73,8 @@ func TestReload(t *testing.T) {
 	}
 	s.awaitReloadState(1)
 	steady.wantCadence(t, interval)
-	if got := s.query(`count_over_time(up{job="steady"}[5m]) - sum_over_time(up{job="steady"}[5m])`); len(got) != 1 || got[0].Value.v != 0 {
-		t.Errorf("scrapes that failed: %v", got)
+	if got := s.query(`min_over_time(up[5m]) == 0`); len(got) > 0 {
+		t.Errorf("scrapes failed: %v", got)
 	}
 }
 
