@@ -8,8 +8,11 @@ import (
 // Builder changes a set step by step. Reset it to use it again; it is not for use by several goroutines.
 type Builder struct {
 	base Labels
-	set  []Label
-	del  []string
+	// set and del have no name in common.
+	set []Label
+	del []string
+	// scratch is the memory of Range while it does not run.
+	scratch []Label
 }
 
 // NewBuilder returns a builder that starts from base.
@@ -74,37 +77,73 @@ func (b *Builder) Get(name string) string {
 	return b.base.Get(name)
 }
 
-// Range calls f for each pair as the set stood when Range was called, in no particular order. f may change b.
+// Range calls f for each pair as the set stood when Range was called, in order of their names. f may change b.
 func (b *Builder) Range(f func(name, value string)) {
-	if len(b.set) == 0 && len(b.del) == 0 { // Fast path: base does not change, whatever f does.
-		for name, value := range b.base.All() {
-			f(name, value)
-		}
-		return
-	}
-	for _, l := range b.pairs() {
+	pairs := b.scratch[:0]
+	b.scratch = nil // f may call Range.
+	b.merge(func(name, value, _ string) { pairs = append(pairs, Label{name, value}) })
+	for _, l := range pairs {
 		f(l.Name, l.Value)
 	}
+	b.scratch = pairs
 }
 
-// Labels returns the set. The builder can go on being used.
+// Labels returns the set, which is the one that the builder started from if nothing is different. The builder can go
+// on being used.
 func (b *Builder) Labels() Labels {
 	if len(b.set) == 0 && len(b.del) == 0 {
 		return b.base
 	}
-	pairs := b.pairs()
-	slices.SortFunc(pairs, byName)
-	return pack(pairs)
+	size, same := 0, true
+	b.merge(func(name, value, packed string) {
+		if packed == "" {
+			size += packedSize(name) + packedSize(value)
+			same = same && b.base.Get(name) == value
+		}
+		size += len(packed)
+	})
+	if same && size == len(b.base.data) {
+		return b.base
+	}
+	data := make([]byte, 0, size)
+	b.merge(func(name, value, packed string) {
+		if packed == "" {
+			data = appendString(appendString(data, name), value)
+		}
+		data = append(data, packed...)
+	})
+	return labelsOf(data)
 }
 
-func (b *Builder) pairs() []Label {
-	pairs := make([]Label, 0, len(b.set)+16)
-	for name, value := range b.base.All() {
-		if !slices.Contains(b.del, name) && !slices.ContainsFunc(b.set, func(l Label) bool { return l.Name == name }) {
-			pairs = append(pairs, Label{name, value})
+// merge calls f for each pair, in order of their names. Those of the base come with their place in it.
+func (b *Builder) merge(f func(name, value, packed string)) {
+	slices.SortFunc(b.set, byName)
+	slices.Sort(b.del)
+	set, del, data := b.set, b.del, b.base.data
+	for i := 0; i < len(data); {
+		start := i
+		var name, value string
+		name, i = stringAt(data, i)
+		value, i = stringAt(data, i)
+		for len(set) > 0 && set[0].Name < name {
+			f(set[0].Name, set[0].Value, "")
+			set = set[1:]
+		}
+		for len(del) > 0 && del[0] < name {
+			del = del[1:]
+		}
+		switch {
+		case len(set) > 0 && set[0].Name == name:
+			f(name, set[0].Value, "")
+			set = set[1:]
+		case len(del) > 0 && del[0] == name:
+		default:
+			f(name, value, data[start:i])
 		}
 	}
-	return append(pairs, b.set...)
+	for _, l := range set {
+		f(l.Name, l.Value, "")
+	}
 }
 
 // ScratchBuilder makes sets from pairs that are at hand anyway, such as those of a parsed line, and reuses its memory.

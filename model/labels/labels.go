@@ -164,35 +164,51 @@ func (ls Labels) AppendKeyWithout(dst []byte, names []string) []byte {
 }
 
 // KeepSorted returns the subset of the given names, which must be sorted.
-func (ls Labels) KeepSorted(names []string) Labels {
-	return Labels{data: string(ls.appendFiltered(nil, names, true))}
-}
+func (ls Labels) KeepSorted(names []string) Labels { return ls.filtered(names, true) }
 
 // DropSorted returns the set without the given names, which must be sorted, and without the metric name.
-func (ls Labels) DropSorted(names []string) Labels {
-	return Labels{data: string(ls.appendFiltered(nil, names, false))}
-}
+func (ls Labels) DropSorted(names []string) Labels { return ls.filtered(names, false) }
 
 // DropMetricName returns the set without the metric name.
-func (ls Labels) DropMetricName() Labels { return ls.DropSorted(nil) }
+func (ls Labels) DropMetricName() Labels { return ls.filtered(nil, false) }
+
+// filtered returns a part of ls in the same memory, if what is kept lies together and is most of it.
+func (ls Labels) filtered(names []string, keep bool) Labels {
+	start, end, size := 0, 0, 0
+	ls.filter(names, keep, func(from, to int) {
+		if size == 0 {
+			start = from
+		}
+		end = to
+		size += to - from
+	})
+	if size == end-start && 2*size >= len(ls.data) {
+		return Labels{data: ls.data[start:end]}
+	}
+	return labelsOf(ls.appendFiltered(make([]byte, 0, size), names, keep))
+}
 
 func (ls Labels) appendFiltered(dst []byte, names []string, keep bool) []byte {
-	j := 0
+	ls.filter(names, keep, func(from, to int) { dst = append(dst, ls.data[from:to]...) })
+	return dst
+}
+
+// filter calls f with the place of each pair that is listed, or else of each that is not and isn't the metric name.
+func (ls Labels) filter(names []string, keep bool, f func(from, to int)) {
 	for i := 0; i < len(ls.data); {
 		start := i
 		var name string
 		name, i = stringAt(ls.data, i)
 		size, at := sizeAt(ls.data, i)
 		i = at + size
-		for j < len(names) && names[j] < name {
-			j++
+		for len(names) > 0 && names[0] < name {
+			names = names[1:]
 		}
-		listed := j < len(names) && names[j] == name
+		listed := len(names) > 0 && names[0] == name
 		if listed == keep && (keep || name != MetricName) {
-			dst = append(dst, ls.data[start:i]...)
+			f(start, i)
 		}
 	}
-	return dst
 }
 
 // String formats the set as {name="value", …}, quoting names outside the legacy character set.
@@ -255,26 +271,29 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// pack builds a set from pairs that are sorted by name, without duplicates and without empty values.
-func pack(pairs []Label) Labels {
-	n := 0
-	for _, p := range pairs {
-		n += packedSize(p.Name) + packedSize(p.Value)
-	}
-	b := make([]byte, 0, n)
-	for _, p := range pairs {
-		b = appendString(b, p.Name)
-		b = appendString(b, p.Value)
-	}
-	return Labels{data: unsafe.String(unsafe.SliceData(b), len(b))}
-}
-
-// packedSize returns what appendString appends, in bytes.
 func packedSize(s string) int {
 	if len(s) < 255 {
 		return 1 + len(s)
 	}
 	return 4 + len(s)
+}
+
+// pack builds a set from pairs that are sorted by name, without duplicates and without empty values.
+func pack(pairs []Label) Labels {
+	size := 0
+	for _, p := range pairs {
+		size += packedSize(p.Name) + packedSize(p.Value)
+	}
+	data := make([]byte, 0, size)
+	for _, p := range pairs {
+		data = appendString(appendString(data, p.Name), p.Value)
+	}
+	return labelsOf(data)
+}
+
+// labelsOf takes over data.
+func labelsOf(data []byte) Labels {
+	return Labels{data: unsafe.String(unsafe.SliceData(data), len(data))}
 }
 
 // IsValidLegacyLabelName reports whether name needs no quotes: [a-zA-Z_][a-zA-Z0-9_]*.
