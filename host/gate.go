@@ -3,7 +3,9 @@ package host
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb"
@@ -15,9 +17,12 @@ var errNotOpen = errors.New("the storage is not open")
 // gate is the storage as the other parts see it: it can be there or not. Queries that are under way hold the gate, so
 // that the storage is closed after they have ended.
 type gate struct {
+	// log, if set, is told when storing begins to fail and when it works again; once, since every scrape would say so.
+	log     *slog.Logger
 	mu      sync.RWMutex
 	db      *tsdb.DB
 	readers sync.WaitGroup
+	failing atomic.Bool
 }
 
 var (
@@ -49,9 +54,28 @@ func (g *gate) get() *tsdb.DB {
 // Appender starts a batch, which fails while the storage is not open.
 func (g *gate) Appender() storage.Appender {
 	if db := g.get(); db != nil {
-		return db.Appender()
+		return &watchedAppender{Appender: db.Appender(), gate: g}
 	}
 	return noAppender{}
+}
+
+// watchedAppender tells the gate how committing went.
+type watchedAppender struct {
+	storage.Appender
+	gate *gate
+}
+
+// Commit commits the batch.
+func (a *watchedAppender) Commit(ctx context.Context) error {
+	err := a.Appender.Commit(ctx)
+	g := a.gate
+	switch {
+	case err != nil && !g.failing.Swap(true) && g.log != nil:
+		g.log.Error("samples are not stored; scrapes go on and fail until this is mended", "err", err)
+	case err == nil && g.failing.Load() && g.failing.Swap(false) && g.log != nil:
+		g.log.Info("samples are stored again")
+	}
+	return err
 }
 
 // Querier returns a snapshot of the storage, if it is open.

@@ -117,6 +117,7 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 		opts.Getenv = func(string) string { return "" }
 	}
 	h := &Host{opts: opts, log: opts.Logger, started: time.Now(), quit: make(chan struct{})}
+	h.storage.log = h.log.With("component", "tsdb")
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.cleanups.run(h.log))

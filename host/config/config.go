@@ -65,7 +65,7 @@ func (g *Global) Labels() labels.Labels { return labels.FromMap(g.ExternalLabels
 // Runtime is the section runtime.
 type Runtime struct {
 	// GoGC is the growth of the heap, in percent, at which garbage is collected. Zero means 75, unless the
-	// environment variable GOGC says otherwise.
+	// environment variable GOGC says otherwise. A negative value turns the collector off.
 	GoGC int `yaml:"gogc,omitempty"`
 }
 
@@ -143,9 +143,6 @@ func (c *Config) String() string {
 // complete fills in defaults and checks the file's own sections; scrape configs come later.
 func (c *Config) complete(expand func(string) string) error {
 	errs := []error{strictyaml.At("global", c.Global.complete(expand)), c.missing.check()}
-	if c.Runtime.GoGC < 0 {
-		errs = append(errs, strictyaml.At("runtime.gogc", errors.New("must not be negative")))
-	}
 	c.Plugins.SetDirectory(c.Dir)
 	return errors.Join(append(errs,
 		strictyaml.At("storage", c.Storage.check()),

@@ -158,10 +158,10 @@ func (c *Config) Complete(global Inherited) error {
 	if c.FallbackScrapeProtocol != "" {
 		fail("fallback_scrape_protocol", c.FallbackScrapeProtocol.check())
 	}
-	if c.Scheme != "http" && c.Scheme != "https" {
+	if s := strings.ToLower(c.Scheme); s != "http" && s != "https" {
 		fail("scheme", fmt.Errorf("%q is neither http nor https", c.Scheme))
 	}
-	errs = append(errs, c.HTTPClient.Validate())
+	errs = append(errs, checkHTTP(&c.HTTPClient))
 	legacy := c.MetricNameValidationScheme == LegacyNames
 	fail("relabel_configs", relabel.ValidateAll(c.RelabelConfigs, legacy))
 	fail("metric_relabel_configs", relabel.ValidateAll(c.MetricRelabelConfigs, legacy))
@@ -176,20 +176,45 @@ func (c *Config) Complete(global Inherited) error {
 	return errors.Join(errs...)
 }
 
+// checkHTTP checks the fields of the HTTP client. The library's errors name a field in their text alone.
+func checkHTTP(c *httpconfig.HTTPClientConfig) error {
+	err := c.Validate()
+	if err == nil {
+		return nil
+	}
+	field, at := "", len(err.Error())
+	for _, name := range []string{
+		"basic_auth", "authorization", "oauth2", "bearer_token", "tls_config", "no_proxy", "proxy_url",
+		"proxy_from_environment", "proxy_connect_header",
+	} {
+		if i := strings.Index(err.Error(), name); i >= 0 && i < at {
+			field, at = name, i
+		}
+	}
+	if strings.HasPrefix(err.Error(), "setting header") {
+		field = "http_headers"
+	}
+	return strictyaml.At(field, err)
+}
+
 // checkStatic rejects URLs where hosts are needed, unless relabelling may still repair them.
 func (c *Config) checkStatic() error {
 	if len(c.RelabelConfigs) > 0 {
 		return nil
 	}
+	var errs []error
 	for i, s := range c.Discovery.Static {
 		for j, target := range s.Targets {
-			if strings.Contains(target, "/") {
-				path := strictyaml.Index(strictyaml.Join(strictyaml.Index("", i), "targets"), j)
-				return strictyaml.At(path, fmt.Errorf("%q is not a valid hostname", target))
+			path := strictyaml.Index(strictyaml.Join(strictyaml.Index("", i), "targets"), j)
+			switch {
+			case target == "":
+				errs = append(errs, strictyaml.At(path, errors.New("the address is empty")))
+			case strings.Contains(target, "/"):
+				errs = append(errs, strictyaml.At(path, fmt.Errorf("%q is not a valid hostname: write host:port, and the rest into scheme and metrics_path", target)))
 			}
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // checkExporters rejects entries that would be the same target.
