@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,8 +16,10 @@ import (
 	"time"
 )
 
-// badConfigs are mistakes, each with the field that the answer has to name and a word of the reason.
-var badConfigs = []struct{ mistake, more, path, reason string }{
+// badConfig is a mistake at the end of a configuration, with the field that a report has to name and a word of the reason.
+type badConfig struct{ mistake, more, path, reason string }
+
+var badConfigs = []badConfig{
 	{"unknown field", "  - {job_name: b, scrape_intervall: 5s}\n", "scrape_configs[1].scrape_intervall", "scrape_intervall"},
 	{"wrong type", "  - {job_name: b, honor_labels: [1, 2]}\n", "scrape_configs[1].honor_labels", "bool"},
 	{"duplicate job", "  - {job_name: steady}\n", "scrape_configs[1].job_name", `"steady"`},
@@ -29,6 +32,34 @@ var badConfigs = []struct{ mistake, more, path, reason string }{
 	{"section that an exporter refuses", "  - job_name: b\n    exporters: [{plugin: exporter-node, config: {collectors: [horoscope]}}]\n", "scrape_configs[1].exporters[0]", "horoscope"},
 	{"part that is not there yet", "rule_files: [rules.yml]\n", "rule_files", "not supported by this version"},
 	{"YAML that is none", "  - {job_name: b\n", "", ""},
+}
+
+// wantReported checks that a report is one line with file, line, field and reason.
+func (bad badConfig) wantReported(t *testing.T, report string) {
+	t.Helper()
+	want := regexp.MustCompile(`^narthex\.yml:\d+: ` + regexp.QuoteMeta(bad.path) + `[^\n]*$`)
+	if !want.MatchString(report) || !strings.Contains(report, bad.reason) {
+		t.Errorf("%s is reported as\n%s\nwant file, line, %q and %q, on one line", bad.mistake, report, bad.path, bad.reason)
+	}
+}
+
+// TestCheckConfig: what a reload would refuse, `narthex check config` finds beforehand, in the same words.
+func TestCheckConfig(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	good := "scrape_configs:\n" + staticJob("steady", "400ms", "localhost:1")
+	write(t, filepath.Join(dir, "narthex.yml"), good)
+	if out := wantCommand(t, dir, narthex, "check", "config", "narthex.yml"); out != "narthex.yml: valid, 1 scrape configs\n" {
+		t.Errorf("it prints %s", out)
+	}
+	for _, bad := range badConfigs {
+		write(t, filepath.Join(dir, "narthex.yml"), good+bad.more)
+		_, stderr, code := command(t, dir, "", narthex, "check", "config", "narthex.yml")
+		if code != 2 {
+			t.Errorf("%s: exit code %d", bad.mistake, code)
+		}
+		bad.wantReported(t, strings.TrimPrefix(strings.TrimSpace(stderr), "narthex: "))
+	}
 }
 
 // TestReload: a bad configuration changes nothing at all, a good one changes what it says, and a job that is in both
@@ -47,10 +78,7 @@ func TestReload(t *testing.T) {
 			s.awaitReloadState(1)
 			write(t, s.config, good+bad.more)
 			answer := reload()
-			want := regexp.MustCompile(`^narthex\.yml:\d+: ` + regexp.QuoteMeta(bad.path) + `[^\n]*$`)
-			if !want.MatchString(answer) || !strings.Contains(answer, bad.reason) {
-				t.Errorf("%s is reported as\n%s\nwant file, line, %q and %q, on one line", bad.mistake, answer, bad.path, bad.reason)
-			}
+			bad.wantReported(t, answer)
 			s.wantUnchanged(bad.mistake, inForce)
 		}
 	}
