@@ -17,13 +17,17 @@ func vector(r *rand.Rand, depth int) string {
 	}
 	switch r.IntN(14) {
 	case 0:
+		if r.IntN(4) == 0 {
+			// Not with @ and offset together: upstream then asks the storage for another time than it looks at.
+			return fmt.Sprintf("timestamp(%s)", selector(r))
+		}
 		return selector(r) + modifiers(r)
 	case 1, 2, 3:
 		return overTime(r, depth)
 	case 4, 5, 6:
 		return aggregation(r, depth)
 	case 7:
-		return fmt.Sprintf("%s(%s)", pick(r, "abs", "ceil", "floor", "exp", "ln", "sqrt", "sgn", "-", "timestamp", "minute", "day_of_year", "absent", "sort", "cos"), vector(r, depth-1))
+		return fmt.Sprintf("%s(%s)", pick(r, "abs", "ceil", "floor", "exp", "ln", "sqrt", "sgn", "-", "minute", "day_of_year", "absent", "sort", "cos"), vector(r, depth-1))
 	case 8:
 		return strings.Replace(pick(r, "clamp(%s, -1, 50)", "clamp_max(%s, 3)", "clamp_min(%s, scalar(sum(temperature)))", "round(%s, 5)", "round(%s)"), "%s", vector(r, depth-1), 1)
 	case 9:
