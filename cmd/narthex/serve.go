@@ -192,7 +192,15 @@ func pluginDirectories(given []string) []string {
 	if exe, err := os.Executable(); err == nil {
 		given = append(given, filepath.Join(filepath.Dir(exe), "plugins"))
 	}
-	return append(given, "plugins")
+	dirs := make([]string, 0, len(given)+1)
+	seen := map[string]bool{}
+	for _, dir := range append(given, "plugins") {
+		if abs, err := filepath.Abs(dir); err == nil && !seen[abs] {
+			seen[abs] = true
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 // Bounds of --storage.tsdb.wal-segment-size, as upstream's.

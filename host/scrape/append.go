@@ -17,6 +17,10 @@ var errSampleLimit = errors.New("sample limit exceeded")
 // batchSize is how many entries go to the storage in one call.
 const batchSize = 256
 
+// maxAhead is how far a sample may be ahead of its scrape. The storage takes nothing that is much older than its latest
+// sample, so one target with a wrong clock would shut out all others.
+const maxAhead = 10 * time.Minute
+
 // counts are what a scrape reports about its body.
 type counts struct {
 	// scraped are the samples exposed, kept those left after relabelling, added those that started a series.
@@ -143,6 +147,10 @@ func (a *appender) appendSample(ctx context.Context) error {
 			a.metrics.duplicate.Inc()
 			return nil
 		}
+	}
+	if explicit && ts > a.ts+maxAhead.Milliseconds() {
+		a.metrics.outOfBounds.Inc()
+		return nil
 	}
 	if a.limit > 0 && a.kept > a.limit {
 		return nil // The rest is read to be counted.

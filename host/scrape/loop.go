@@ -96,6 +96,7 @@ func (l *loop) run(ctx context.Context) {
 		case <-timer.C:
 			t, _ = l.current()
 			l.scrape(ctx, t, next)
+			next = next.Add(interval)
 		case <-l.wake:
 			current, retired := l.current()
 			if retired {
@@ -103,13 +104,17 @@ func (l *loop) run(ctx context.Context) {
 					return
 				}
 				current, _ = l.current()
+				for now := time.Now(); !next.After(now); {
+					next = next.Add(interval)
+				}
 			}
 			if current.interval != interval {
 				interval, next = current.interval, l.firstScrape(current)
 			}
 		}
-		for now := time.Now(); !next.After(now); {
-			next = next.Add(interval)
+		// A moment that has just passed is made up for at once, those before it are lost.
+		if late := time.Since(next); late >= interval {
+			next = next.Add(late.Truncate(interval))
 		}
 		timer.Reset(time.Until(next))
 	}

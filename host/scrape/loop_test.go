@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -213,6 +214,23 @@ func TestOutOfOrder(t *testing.T) {
 	})
 }
 
+// TestAheadOfTime makes sure that one target with a wrong clock does not shut out the samples of all others.
+func TestAheadOfTime(t *testing.T) {
+	inWorld(t, oneTarget, func(w *world) {
+		now := time.Now()
+		w.text("h:1", fmt.Sprintf("a 1 %d;b 1 %d", now.Add(time.Hour).UnixMilli(), now.Add(time.Minute).UnixMilli()))
+		w.firstScrapes(1)
+		w.expect("a")
+		if lines := w.dump(func(name string) bool { return name == "b" }); len(lines) != 1 {
+			w.Errorf("a sample a minute ahead is not stored: %v", lines)
+		}
+		w.expect("up", `up{instance="h:1", job="j"} 0=1`)
+		if got := w.counter("prometheus_target_scrapes_sample_out_of_bounds_total"); got != 1 {
+			w.Errorf("%v counted as out of bounds, want 1", got)
+		}
+	})
+}
+
 // recording keeps the exemplars that it is given.
 type recording struct {
 	taking
@@ -304,6 +322,22 @@ func TestSlowTarget(t *testing.T) {
 		w.expect("scrape_duration", `scrape_duration_seconds{instance="h:1", job="j"} 0=2 10=2`)
 		if got := w.onlyTarget().LastError; !strings.HasPrefix(got, "no complete answer within the scrape timeout of 2s: Get ") {
 			w.Errorf("last error %q", got)
+		}
+	})
+}
+
+// TestTargetSlowerThanInterval makes sure that a scrape that ends just after the next moment does not lose that one.
+func TestTargetSlowerThanInterval(t *testing.T) {
+	inWorld(t, oneTarget+"  scrape_timeout: 10s\n", func(w *world) {
+		w.serve("h:1", func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			time.Sleep(time.Millisecond)
+			return nil, r.Context().Err()
+		})
+		w.firstScrapes(4)
+		w.wait(time.Second)
+		if times := w.targets.times("h:1"); len(times) != 4 || times[3] != 30.003 {
+			w.Errorf("scraped at %v", times)
 		}
 	})
 }

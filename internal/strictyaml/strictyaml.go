@@ -108,7 +108,7 @@ func Parse(text []byte) (*Document, error) {
 }
 
 // Decode fills into, a pointer to a struct, whose fields keep what the document does not mention. An unknown field, a
-// field given twice or a value of the wrong type is an [Error].
+// field given twice or a value of the wrong type is an [Error]; several are joined.
 func (d *Document) Decode(into any) error {
 	return Decode(d.root, into)
 }
@@ -224,8 +224,8 @@ func decodeItself(node *yaml.Node, v reflect.Value, path string) error {
 	if err == nil {
 		return nil
 	}
-	if own, ok := errors.AsType[*Error](err); ok {
-		return At(path, own)
+	if _, ok := errors.AsType[*Error](err); ok {
+		return At(path, err)
 	}
 	line := node.Line
 	var mismatch *yaml.TypeError
@@ -235,7 +235,9 @@ func decodeItself(node *yaml.Node, v reflect.Value, path string) error {
 			line = node.Line
 		}
 		err = errors.New(text)
-		if node.Kind == yaml.ScalarNode {
+		if node.Kind == yaml.ScalarNode && v.Kind() == reflect.Struct {
+			err = errors.New("a mapping is needed here, not a single value")
+		} else if node.Kind == yaml.ScalarNode {
 			err = fmt.Errorf("%q is not a %s", node.Value, typeName(v))
 		} else if node.Kind != 0 && v.Kind() != reflect.Struct {
 			err = fmt.Errorf("a %s is needed here, not a %s", typeName(v), kindName(node))
@@ -245,6 +247,9 @@ func decodeItself(node *yaml.Node, v reflect.Value, path string) error {
 }
 
 func typeName(v reflect.Value) string {
+	if v.Type().Name() == "Duration" {
+		return "duration, such as 30s,"
+	}
 	switch v.Kind() {
 	case reflect.Bool:
 		return "boolean: write true or false"
@@ -275,13 +280,12 @@ func decodeSlice(node *yaml.Node, v reflect.Value, path string, checkOnly bool) 
 		return &Error{Line: node.Line, Path: path, Err: fmt.Errorf("a list is needed here, not a %s", kindName(node))}
 	}
 	list := reflect.MakeSlice(v.Type(), len(node.Content), len(node.Content))
+	var errs []error
 	for i, item := range node.Content {
-		if err := decode(item, list.Index(i), Index(path, i), checkOnly); err != nil {
-			return err
-		}
+		errs = append(errs, decode(item, list.Index(i), Index(path, i), checkOnly))
 	}
 	v.Set(list)
-	return nil
+	return errors.Join(errs...)
 }
 
 func decodeMap(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error {
@@ -289,23 +293,24 @@ func decodeMap(node *yaml.Node, v reflect.Value, path string, checkOnly bool) er
 		return &Error{Line: node.Line, Path: path, Err: fmt.Errorf("a mapping is needed here, not a %s", kindName(node))}
 	}
 	m := reflect.MakeMapWithSize(v.Type(), len(node.Content)/2)
+	var errs []error
 	for i := 0; i < len(node.Content); i += 2 {
 		name := node.Content[i]
 		key := reflect.New(v.Type().Key()).Elem()
 		if err := decode(name, key, path, checkOnly); err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		if m.MapIndex(key).IsValid() {
-			return &Error{Line: name.Line, Path: Join(path, name.Value), Err: errors.New("given twice")}
+			errs = append(errs, &Error{Line: name.Line, Path: Join(path, name.Value), Err: errors.New("given twice")})
+			continue
 		}
 		value := reflect.New(v.Type().Elem()).Elem()
-		if err := decode(node.Content[i+1], value, Join(path, name.Value), checkOnly); err != nil {
-			return err
-		}
+		errs = append(errs, decode(node.Content[i+1], value, Join(path, name.Value), checkOnly))
 		m.SetMapIndex(key, value)
 	}
 	v.Set(m)
-	return nil
+	return errors.Join(errs...)
 }
 
 func decodeStruct(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error {
@@ -314,39 +319,35 @@ func decodeStruct(node *yaml.Node, v reflect.Value, path string, checkOnly bool)
 	}
 	fields, rest := fieldsOf(v)
 	seen := map[string]bool{}
+	var errs []error
 	for i := 0; i < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
 		at := Join(path, name.Value)
 		if name.Tag == "!!merge" {
-			if err := decode2(resolve(value), v, path, checkOnly); err != nil {
-				return err
-			}
+			errs = append(errs, decode2(resolve(value), v, path, checkOnly))
 			continue
 		}
 		if seen[name.Value] {
-			return &Error{Line: name.Line, Path: at, Err: errors.New("given twice")}
+			errs = append(errs, &Error{Line: name.Line, Path: at, Err: errors.New("given twice")})
+			continue
 		}
 		seen[name.Value] = true
 		field, ok := fields[name.Value]
 		switch {
 		case ok:
-			if err := decode(value, field, at, checkOnly); err != nil {
-				return err
-			}
+			errs = append(errs, decode(value, field, at, checkOnly))
 		case rest.IsValid():
 			if rest.IsNil() {
 				rest.Set(reflect.MakeMap(rest.Type()))
 			}
 			item := reflect.New(rest.Type().Elem()).Elem()
-			if err := decode(value, item, at, checkOnly); err != nil {
-				return err
-			}
+			errs = append(errs, decode(value, item, at, checkOnly))
 			rest.SetMapIndex(reflect.ValueOf(name.Value), item)
 		default:
-			return &Error{Line: name.Line, Path: at, Err: unknownField(name.Value, fields)}
+			errs = append(errs, &Error{Line: name.Line, Path: at, Err: unknownField(name.Value, fields)})
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // fieldsOf returns the fields of a struct by their names in YAML, those of inlined structs included, and the inlined

@@ -75,6 +75,11 @@ func (c *Config) UnmarshalYAML(node *yaml.Node) error {
 	if err := strictyaml.Decode(node, (*plain)(c)); err != nil {
 		return err
 	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == "action" && node.Content[i+1].Tag == "!!null" {
+			return strictyaml.At("action", errors.New("action is empty: leave the field out for replace"))
+		}
+	}
 	return c.Validate(false)
 }
 
