@@ -8,7 +8,7 @@ import (
 // Builder changes a set step by step. Reset it to use it again; it is not for use by several goroutines.
 type Builder struct {
 	base Labels
-	// set and del have no name in common.
+	// set and del have no name in common. del may hold one several times.
 	set []Label
 	del []string
 	// scratch is the memory of Range while it does not run.
@@ -30,9 +30,7 @@ func (b *Builder) Set(name, value string) *Builder {
 	if value == "" {
 		return b.Del(name)
 	}
-	if i := slices.Index(b.del, name); i >= 0 {
-		b.del = slices.Delete(b.del, i, i+1)
-	}
+	b.del = slices.DeleteFunc(b.del, func(s string) bool { return s == name })
 	for i := range b.set {
 		if b.set[i].Name == name {
 			b.set[i].Value = value
@@ -47,9 +45,7 @@ func (b *Builder) Set(name, value string) *Builder {
 func (b *Builder) Del(names ...string) *Builder {
 	for _, name := range names {
 		b.set = slices.DeleteFunc(b.set, func(l Label) bool { return l.Name == name })
-		if !slices.Contains(b.del, name) {
-			b.del = append(b.del, name)
-		}
+		b.del = append(b.del, name)
 	}
 	return b
 }

@@ -53,8 +53,7 @@ func expand(re *syntax.Regexp, size int) *expansion {
 			return x
 		}
 	}
-	anything := newPattern([]string{"", ""}, []gap{{max: unbounded}}, false)
-	return &expansion{patterns: []pattern{anything}}
+	return &expansion{patterns: []pattern{{last: gap{max: unbounded}}}}
 }
 
 // contains reports whether a part of the expression is what is looked for.
@@ -137,7 +136,7 @@ func (x *expansion) walk(p path, next *todo) {
 func (x *expansion) literal(p *path, re *syntax.Regexp, next *todo) *todo {
 	folded := re.Flags&syntax.FoldCase != 0
 	switch {
-	case slices.ContainsFunc(re.Rune, notText), folded && !x.fold && x.attempt > expandAll:
+	case slices.ContainsFunc(re.Rune, notText), folded && !x.fold && x.attempt >= keepClasses:
 		p.addUnknown(len(re.Rune), len(re.Rune))
 	case folded && !x.fold:
 		x.spend(len(re.Rune))
@@ -222,8 +221,9 @@ func (x *expansion) class(p *path, re *syntax.Regexp, next *todo) {
 
 // expandable reports whether up to times runes of a class are few enough strings to be listed.
 func (x *expansion) expandable(re *syntax.Regexp, times int) bool {
+	x.spend(len(re.Rune) / 16)
 	size := classSize(re.Rune)
-	if x.attempt > expandAll || re.Op != syntax.OpCharClass || times == unbounded || size == 0 || size > maxLiterals {
+	if x.attempt >= keepClasses || re.Op != syntax.OpCharClass || times == unbounded || size == 0 || size > maxLiterals {
 		return false
 	}
 	n := 1
@@ -232,6 +232,7 @@ func (x *expansion) expandable(re *syntax.Regexp, times int) bool {
 			return false
 		}
 	}
+	x.spend(size / 4)
 	for r := range runesOf(re.Rune) {
 		if notText(r) {
 			return false

@@ -172,43 +172,34 @@ func (ls Labels) DropSorted(names []string) Labels { return ls.filtered(names, f
 // DropMetricName returns the set without the metric name.
 func (ls Labels) DropMetricName() Labels { return ls.filtered(nil, false) }
 
-// filtered returns a part of ls in the same memory, if what is kept lies together and is most of it.
+// filtered returns the end of ls itself, without copying it, if that is what is kept, as it is without a metric name.
 func (ls Labels) filtered(names []string, keep bool) Labels {
-	start, end, size := 0, 0, 0
-	ls.filter(names, keep, func(from, to int) {
-		if size == 0 {
-			start = from
-		}
-		end = to
-		size += to - from
-	})
-	if size == end-start && 2*size >= len(ls.data) {
-		return Labels{data: ls.data[start:end]}
+	var buf [256]byte
+	kept := ls.appendFiltered(buf[:0], names, keep)
+	rest := ls.data[len(ls.data)-len(kept):]
+	if 2*len(rest) >= len(ls.data) && rest == string(kept) {
+		return Labels{data: rest}
 	}
-	return labelsOf(ls.appendFiltered(make([]byte, 0, size), names, keep))
+	return Labels{data: string(kept)}
 }
 
 func (ls Labels) appendFiltered(dst []byte, names []string, keep bool) []byte {
-	ls.filter(names, keep, func(from, to int) { dst = append(dst, ls.data[from:to]...) })
-	return dst
-}
-
-// filter calls f with the place of each pair that is listed, or else of each that is not and isn't the metric name.
-func (ls Labels) filter(names []string, keep bool, f func(from, to int)) {
+	j := 0
 	for i := 0; i < len(ls.data); {
 		start := i
 		var name string
 		name, i = stringAt(ls.data, i)
 		size, at := sizeAt(ls.data, i)
 		i = at + size
-		for len(names) > 0 && names[0] < name {
-			names = names[1:]
+		for j < len(names) && names[j] < name {
+			j++
 		}
-		listed := len(names) > 0 && names[0] == name
+		listed := j < len(names) && names[j] == name
 		if listed == keep && (keep || name != MetricName) {
-			f(start, i)
+			dst = append(dst, ls.data[start:i]...)
 		}
 	}
+	return dst
 }
 
 // String formats the set as {name="value", …}, quoting names outside the legacy character set.

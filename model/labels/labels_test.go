@@ -2,6 +2,8 @@ package labels
 
 import (
 	"encoding/json"
+	"maps"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -83,6 +85,78 @@ func TestBuilder(t *testing.T) {
 	check(FromStrings("c", "3"))
 	b.Reset(FromStrings("x", "y"))
 	check(FromStrings("x", "y"))
+}
+
+// TestBuilderIsAMap: whatever is done to a builder, its set is that of a map to which the same is done.
+func TestBuilderIsAMap(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	name := func() string { return string(rune('a' + rnd.IntN(8))) }
+	b := NewBuilder(EmptyLabels())
+	for range 500 {
+		m := map[string]string{}
+		for range rnd.IntN(6) {
+			m[name()] = strings.Repeat("v", 1+rnd.IntN(300))
+		}
+		base := FromMap(m)
+		b.Reset(base)
+		for range rnd.IntN(8) {
+			n := name()
+			switch rnd.IntN(4) {
+			case 0:
+				b.Del(n)
+				delete(m, n)
+			case 1:
+				b.Range(func(name, value string) {
+					if m[name] != value {
+						t.Fatalf("Range gives %s=%q, want %q", name, value, m[name])
+					}
+					if name == n {
+						b.Del(n).Set("z", "")
+					}
+				})
+				delete(m, n)
+			default:
+				m[n] = string(rune('0' + rnd.IntN(3)))
+				b.Set(n, m[n])
+			}
+			if b.Get(n) != m[n] {
+				t.Fatalf("Get(%s) = %q, want %q", n, b.Get(n), m[n])
+			}
+		}
+		got := b.Labels()
+		if !Equal(got, FromMap(m)) || !maps.Equal(got.Map(), m) {
+			t.Fatalf("from %s: got %s, want %v", base, got, m)
+		}
+	}
+}
+
+func TestUnchangedSetsAreNotCopied(t *testing.T) {
+	ls := FromStrings("__name__", "up", "instance", "a:80", "job", "node")
+	b := NewBuilder(ls)
+	names := []string{"__name__", "instance", "job", "zone"}
+	for what, f := range map[string]func() Labels{
+		"Builder.Set":    func() Labels { b.Reset(ls); return b.Set("job", "node").Labels() },
+		"Builder.Del":    func() Labels { b.Reset(ls); return b.Del("zone").Labels() },
+		"KeepSorted":     func() Labels { return ls.KeepSorted(names) },
+		"DropMetricName": func() Labels { return ls.DropMetricName() },
+	} {
+		want := ls
+		if what == "DropMetricName" {
+			want = FromStrings("instance", "a:80", "job", "node")
+		}
+		if got := f(); !Equal(got, want) {
+			t.Errorf("%s: got %s, want %s", what, got, want)
+		}
+		if n := testing.AllocsPerRun(10, func() { f() }); n != 0 {
+			t.Errorf("%s allocates %v times", what, n)
+		}
+	}
+	if got, want := ls.DropSorted([]string{"job"}), FromStrings("instance", "a:80"); !Equal(got, want) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := ls.KeepSorted(nil); !Equal(got, EmptyLabels()) {
+		t.Errorf("got %s of nothing", got)
+	}
 }
 
 func TestScratchBuilderFindsDuplicates(t *testing.T) {

@@ -67,15 +67,14 @@ func (p *path) addAssertion(op syntax.Op) {
 
 // pattern returns the path as a pattern. Text alone gets a gap for nothing.
 func (p *path) pattern() pattern {
-	gaps, at := p.gaps, p.at
-	if len(gaps) == 0 {
-		gaps, at = []gap{{}}, []int{len(p.text)}
+	text := string(p.text)
+	if len(p.gaps) == 0 {
+		return newPattern(text, nil, gap{}, "", !p.inexact)
 	}
-	var parts []string
-	from := 0
-	for _, to := range append(slices.Clone(at), len(p.text)) {
-		parts = append(parts, string(p.text[from:to]))
-		from = to
+	last := len(p.gaps) - 1
+	var parts []part
+	for i, g := range p.gaps[:last] {
+		parts = append(parts, part{g, text[p.at[i]:p.at[i+1]]})
 	}
-	return newPattern(parts, slices.Clone(gaps), !p.inexact)
+	return newPattern(text[:p.at[0]], parts, p.gaps[last], text[p.at[last]:], !p.inexact)
 }

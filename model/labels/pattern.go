@@ -5,69 +5,82 @@ import (
 	"unicode/utf8"
 )
 
-// pattern is literal text with gaps: parts[0] gaps[0] parts[1] … gaps[n-1] parts[n], with at least one gap. The first
-// and the last part may be empty. Parts are valid UTF-8, so comparing bytes is comparing runes.
+// pattern is literal text with gaps: head, then each of the parts after its gap, then the last gap and tail. Head and
+// tail may be empty. Text is valid UTF-8, so comparing bytes is comparing runes.
 //
-// Matching never goes back. The first and the last part have their places at the ends. From the left, a gap is tight
-// if its end can only be in one place: it has a fixed length, or its class excludes what follows. After the tight gaps,
-// a part is taken where it is found first, which is right as long as only free gaps follow.
+// Matching never goes back. Head and tail have their places at the ends. From the left, a gap is tight if its end can
+// only be in one place: it has a fixed length, or its class excludes what follows. After the tight gaps, a part is
+// taken where it is found first, which is right as long as only free gaps follow.
 type pattern struct {
-	parts []string
-	gaps  []gap
-	// tight is the number of leading gaps that are tight. The last gap is none of them: it is what remains.
+	head, tail string
+	parts      []part
+	last       gap
+	// tight is the number of leading parts whose gaps are tight.
 	tight int
 	// exact says that a match is a match of the expression; else it only may be one.
 	exact bool
 }
 
+type part struct {
+	gap  gap
+	text string
+}
+
 // newPattern takes over its arguments. Gaps that are neither tight nor free are widened, which makes it inexact.
-func newPattern(parts []string, gaps []gap, exact bool) pattern {
-	p := pattern{parts: parts, gaps: gaps, exact: exact}
-	last := len(gaps) - 1
-	for p.tight < last && gaps[p.tight].endsAt(parts[p.tight+1]) {
+func newPattern(head string, parts []part, last gap, tail string, exact bool) pattern {
+	p := pattern{head: head, parts: parts, last: last, tail: tail, exact: exact}
+	for p.tight < len(parts) && parts[p.tight].gap.endsAt(parts[p.tight].text) {
 		p.tight++
 	}
-	if p.tight == last {
-		return p
-	}
-	for i := p.tight; i <= last; i++ {
-		if !gaps[i].free() {
-			gaps[i] = gap{min: gaps[i].min, max: unbounded}
-			p.exact = false
+	if p.tight < len(parts) {
+		for i := p.tight; i < len(parts); i++ {
+			p.free(&parts[i].gap)
 		}
+		p.free(&p.last)
 	}
 	return p
 }
 
+func (p *pattern) free(g *gap) {
+	if !g.free() {
+		*g = gap{min: g.min, max: unbounded}
+		p.exact = false
+	}
+}
+
 func (p *pattern) match(s string) bool {
-	last := len(p.gaps) - 1
-	head, tail := p.parts[0], p.parts[last+1]
-	if len(s) < len(head)+len(tail) || !strings.HasPrefix(s, head) || !strings.HasSuffix(s, tail) {
+	if len(s) < len(p.head)+len(p.tail) || !strings.HasPrefix(s, p.head) || !strings.HasSuffix(s, p.tail) {
 		return false
 	}
-	s = s[len(head) : len(s)-len(tail)]
-	for i := range last {
-		g, part := &p.gaps[i], p.parts[i+1]
-		at := 0
-		if i < p.tight {
-			at = g.run(s)
-			if at < 0 || !strings.HasPrefix(s[at:], part) {
-				return false
-			}
-		} else {
-			skipped := g.skip(s)
-			if skipped < 0 {
-				return false
-			}
-			found := strings.Index(s[skipped:], part)
-			if found < 0 {
-				return false
-			}
-			at = skipped + found
+	s = s[len(p.head) : len(s)-len(p.tail)]
+	for i := range p.parts {
+		end := p.parts[i].end(s, i < p.tight)
+		if end < 0 {
+			return false
 		}
-		s = s[at+len(part):]
+		s = s[end:]
 	}
-	return p.gaps[last].matches(s)
+	return p.last.matches(s)
+}
+
+// end returns where the text ends in s, or -1 if it isn't there after the gap.
+func (p *part) end(s string, tight bool) int {
+	if tight {
+		at := p.gap.run(s)
+		if at < 0 || !strings.HasPrefix(s[at:], p.text) {
+			return -1
+		}
+		return at + len(p.text)
+	}
+	at := p.gap.skip(s)
+	if at < 0 {
+		return -1
+	}
+	found := strings.Index(s[at:], p.text)
+	if found < 0 {
+		return -1
+	}
+	return at + found + len(p.text)
 }
 
 const unbounded = -1
@@ -100,29 +113,34 @@ func (g *gap) matches(s string) bool {
 
 // run returns the length of the longest start of s that fits into the gap, or -1 if none does.
 func (g *gap) run(s string) int {
-	i := 0
-	for n := 0; n != g.max; n++ {
-		if i == len(s) || g.class != nil && !g.class.starts(s[i:]) {
-			if n < g.min {
-				return -1
+	n, i := 0, 0
+	for i < len(s) && n != g.max {
+		size := 1
+		if c := s[i]; c < utf8.RuneSelf {
+			if g.class != nil && !g.class.ascii[c] {
+				break
 			}
-			break
+		} else {
+			var r rune
+			r, size = utf8.DecodeRuneInString(s[i:])
+			if g.class != nil && !g.class.has(r) {
+				break
+			}
 		}
-		i += runeLen(s[i:])
+		n++
+		i += size
+	}
+	if n < g.min {
+		return -1
 	}
 	return i
 }
 
 // skip returns the length of the least that the gap takes of s, or -1 if s is too short. The gap is free.
 func (g *gap) skip(s string) int {
+	if g.min == 0 {
+		return 0
+	}
 	least := gap{min: g.min, max: g.min}
 	return least.run(s)
-}
-
-func runeLen(s string) int {
-	if s[0] < utf8.RuneSelf {
-		return 1
-	}
-	_, n := utf8.DecodeRuneInString(s)
-	return n
 }

@@ -125,6 +125,8 @@ func TestReductionIsBounded(t *testing.T) {
 		strings.Repeat("(a|bc){0,1000}", 20),
 		"(?i)" + strings.Repeat("[^k]kelvin", 2000),
 		strings.Repeat("[Kk]elvin", 2000),
+		"(?i)" + strings.Repeat(`(k|[\x{100}-\x{1ff}])`, 400),
+		strings.Repeat(`(\pL|[0-9]|x)`, 100),
 		strings.Repeat("(", 400) + "a|b" + strings.Repeat(")?", 400),
 		strings.Repeat(".*[^a]", 5000),
 		strings.Repeat("aaaaaaaa|", 5000) + ".*",

@@ -25,14 +25,6 @@ func newRuneClass(ranges []rune) *runeClass {
 	return c
 }
 
-func (c *runeClass) starts(s string) bool {
-	if b := s[0]; b < utf8.RuneSelf {
-		return c.ascii[b]
-	}
-	r, _ := utf8.DecodeRuneInString(s)
-	return c.has(r)
-}
-
 func (c *runeClass) has(r rune) bool {
 	if r < utf8.RuneSelf {
 		return c.ascii[r]
@@ -120,8 +112,10 @@ func closedUnderFolding(ranges []rune) bool {
 		return false
 	}
 	for r := range runesOf(ranges) {
-		if slices.ContainsFunc(eachCase(r), func(f rune) bool { return !inRanges(ranges, f) }) {
-			return false
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			if !inRanges(ranges, f) {
+				return false
+			}
 		}
 	}
 	return true
