@@ -16,11 +16,10 @@ const (
 	maxSteps = 4096
 )
 
-// Each attempt to expand an expression leaves more of it in one piece.
+// Each attempt to expand an expression leaves more of it in one piece; the first leaves nothing.
 const (
-	expandAll = iota
 	// keepClasses makes classes of runes gaps.
-	keepClasses
+	keepClasses = iota + 1
 	// keepChoices makes everything that has several alternatives an unknown.
 	keepChoices
 	attempts
