@@ -75,6 +75,12 @@ func (b *Builder) Get(name string) string {
 
 // Range calls f for each pair as the set stood when Range was called, in order of their names. f may change b.
 func (b *Builder) Range(f func(name, value string)) {
+	if len(b.set) == 0 && len(b.del) == 0 { // Fast path: base does not change, whatever f does.
+		for name, value := range b.base.All() {
+			f(name, value)
+		}
+		return
+	}
 	pairs := b.scratch[:0]
 	b.scratch = nil // f may call Range.
 	b.merge(func(name, value, _ string) { pairs = append(pairs, Label{name, value}) })

@@ -262,6 +262,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
+// packedSize returns what appendString appends, in bytes.
 func packedSize(s string) int {
 	if len(s) < 255 {
 		return 1 + len(s)

@@ -137,6 +137,7 @@ func TestUnchangedSetsAreNotCopied(t *testing.T) {
 	for what, f := range map[string]func() Labels{
 		"Builder.Set":    func() Labels { b.Reset(ls); return b.Set("job", "node").Labels() },
 		"Builder.Del":    func() Labels { b.Reset(ls); return b.Del("zone").Labels() },
+		"Builder.Range":  func() Labels { NewBuilder(ls).Range(func(string, string) {}); return ls },
 		"KeepSorted":     func() Labels { return ls.KeepSorted(names) },
 		"DropMetricName": func() Labels { return ls.DropMetricName() },
 	} {
