@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	httpconfig "github.com/prometheus/common/config"
+
 	"github.com/narthex-io/narthex/host/config"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/tsdb"
@@ -95,7 +97,11 @@ func positioned(cfg *config.Config, err error) error {
 			i = slices.IndexFunc(cfg.ScrapeConfigs, func(c *scrape.Config) bool { return c.JobName == bad.Job })
 		}
 		if i >= 0 {
-			e = fmt.Errorf("%s: %w", cfg.Origins[i].Position(""), bad.Err)
+			field := ""
+			if cfg.ScrapeConfigs[i].HTTPClient.TLSConfig != (httpconfig.TLSConfig{}) {
+				field = "tls_config" // The client's other fields have been checked with the file.
+			}
+			e = fmt.Errorf("%s: %w", cfg.Origins[i].Position(field), bad.Err)
 		}
 		out = append(out, e)
 	}
@@ -135,10 +141,7 @@ func (h *Host) retention(cfg *config.Config) tsdb.Retention {
 // runReloads applies the configuration for the first time, lets the world know when the server is ready, and then
 // answers requests for a reload until ctx is done.
 func (h *Host) runReloads(ctx context.Context, configured chan<- struct{}, opened <-chan struct{}) error {
-	switch err := h.Reload(ctx); {
-	case ctx.Err() != nil:
-		return nil
-	case err != nil:
+	if err := h.Reload(ctx); err != nil && ctx.Err() == nil {
 		return &ConfigError{err}
 	}
 	close(configured)

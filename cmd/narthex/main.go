@@ -19,7 +19,7 @@ import (
 // Set by the linker.
 var (
 	version  = "0.0.0-dev"
-	revision = "unknown"
+	revision = "unknown" //nolint:gochecknoglobals // the linker sets it
 )
 
 // Exit codes, as upstream's.

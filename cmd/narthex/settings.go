@@ -100,8 +100,7 @@ func (s setting) check(text string) error {
 	case kindString, kindList:
 	}
 	if err != nil {
-		var num *strconv.NumError
-		if errors.As(err, &num) {
+		if num, ok := errors.AsType[*strconv.NumError](err); ok {
 			err = num.Err
 		}
 		return fmt.Errorf("%q is not of type %s: %w", text, (&flagValue{setting: s}).Type(), err)
