@@ -3,7 +3,9 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -64,5 +66,24 @@ func checkJobs(cfg *config.Config) error {
 		return positioned(cfg, err)
 	}
 	change.Discard()
+	return checkCredentials(cfg)
+}
+
+// checkCredentials looks for the files with tokens. A server starts without them, since they may come later, but whoever
+// asks for a check wants to know.
+func checkCredentials(cfg *config.Config) error {
+	var missing config.Errors
+	for i, job := range cfg.ScrapeConfigs {
+		auth := job.HTTPClient.Authorization
+		if auth == nil || auth.CredentialsFile == "" {
+			continue
+		}
+		if _, err := os.Stat(auth.CredentialsFile); err != nil {
+			missing = append(missing, fmt.Errorf("%s: file with credentials: %w", cfg.Origins[i].Position("authorization"), err))
+		}
+	}
+	if len(missing) > 0 {
+		return missing
+	}
 	return nil
 }

@@ -89,6 +89,9 @@ func (a *appender) appendBody(ctx context.Context, format exposition.Format, met
 	a.cache.begin()
 	a.scanner.Reset(a.body.bytes, format)
 	meta.begin()
+	if len(a.body.bytes) == 0 {
+		return a.finishBody(ctx, meta) // Nothing is a valid answer in each format, as upstream has it.
+	}
 	for {
 		kind, err := a.scanner.Next(a.cache.guess())
 		if err != nil {
@@ -162,6 +165,8 @@ func (a *appender) appendSample(ctx context.Context) error {
 	if a.scanner.HasExemplar() {
 		exemplar, ok, err := a.scanner.Exemplar()
 		if err != nil {
+			a.scraped--
+			a.kept--
 			return err
 		}
 		if ok {
@@ -177,6 +182,7 @@ func (a *appender) appendSample(ctx context.Context) error {
 // newSeries parses the labels of the scanner's series and applies the rules.
 func (a *appender) newSeries(ls *labels.Labels) (keep bool, err error) {
 	if a.labeler.pairs, err = a.scanner.Labels(a.labeler.pairs[:0]); err != nil {
+		a.scraped-- // What cannot be read is no sample.
 		return false, err
 	}
 	*ls, keep, err = a.labeler.sample(a.cache.rules, a.target.labels)

@@ -132,6 +132,24 @@ func TestGoodAnswers(t *testing.T) {
 	up("limits just kept", "  sample_limit: 1\n  body_size_limit: 5B\n  label_limit: 3\n", func() *http.Response { return answer("text/plain", "a 1\n") })
 }
 
+// TestWhatIsCounted checks the count of samples of bodies that end where they cannot be read any more.
+func TestWhatIsCounted(t *testing.T) {
+	counted := func(contentType, body string, up, scraped int) {
+		t.Helper()
+		inWorld(t, oneTarget, func(w *world) {
+			w.serve("h:1", func(*http.Request) (*http.Response, error) { return answer(contentType, body), nil })
+			w.firstScrapes(1)
+			w.expect("up", fmt.Sprintf(`up{instance="h:1", job="j"} 0=%d`, up))
+			w.expect("scrape_samples_scraped", fmt.Sprintf(`scrape_samples_scraped{instance="h:1", job="j"} 0=%d`, scraped))
+		})
+	}
+	counted("text/plain", "", 1, 0)
+	counted("application/openmetrics-text", "", 1, 0)
+	counted("text/plain", "a 1\nb{1x=\"1\"} 2\n", 0, 1)
+	counted("text/plain", "a 1\nb{x=\"1\",x=\"2\"} 2\n", 0, 2)
+	counted("application/openmetrics-text", "# TYPE a counter\na_total 1 # {x=\"y\" 1\n# EOF\n", 0, 0)
+}
+
 func TestSampleLimitCountsAll(t *testing.T) {
 	inWorld(t, oneTarget+"  sample_limit: 2\n  extra_scrape_metrics: true\n", func(w *world) {
 		w.text("h:1", "a 1;b 2;c 3;d 4")

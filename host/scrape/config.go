@@ -347,13 +347,16 @@ func (g *Inherited) check() error {
 	} else if g.MetricNameEscapingScheme == escapeNothing && g.MetricNameValidationScheme == LegacyNames {
 		fail("metric_name_escaping_scheme", errors.New("allow-utf-8 asks for names that the legacy validation scheme rejects"))
 	}
-	for field, v := range map[string]*bool{
-		"scrape_native_histograms":           g.ScrapeNativeHistograms,
-		"always_scrape_classic_histograms":   g.AlwaysScrapeClassicHistograms,
-		"convert_classic_histograms_to_nhcb": g.ConvertClassicHistogramsToNHCB,
+	for _, f := range []struct {
+		name string
+		v    *bool
+	}{
+		{"scrape_native_histograms", g.ScrapeNativeHistograms},
+		{"always_scrape_classic_histograms", g.AlwaysScrapeClassicHistograms},
+		{"convert_classic_histograms_to_nhcb", g.ConvertClassicHistogramsToNHCB},
 	} {
-		if v != nil && *v {
-			fail(field, errNotYet(field))
+		if f.v != nil && *f.v {
+			fail(f.name, errNotYet(f.name))
 		}
 	}
 	if g.ScrapeFailureLogFile != "" {
