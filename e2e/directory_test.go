@@ -24,7 +24,7 @@ func TestSameDirectory(t *testing.T) {
 
 	// Ours fills it, and cuts blocks when it starts again: more than half is in blocks then, the rest in the log.
 	s := start(t, options{dir: dir, config: h.job("/")})
-	h.await(s.client)
+	h.tell(s.client, "/")
 	want := answers(s.client, h)
 	s.stop()
 	s = start(t, options{dir: dir, config: idle, args: span})

@@ -52,7 +52,7 @@ func testDiscoveryDies(t *testing.T, transport, mood string) {
 	s := start(t, options{
 		dir:     dir,
 		plugins: buildFlaky(t, transport),
-		config: fmt.Sprintf("scrape_configs:\n  - job_name: flaky\n    scrape_interval: 100ms\n    scrape_timeout: 100ms\n"+
+		config: fmt.Sprintf("scrape_configs:\n  - job_name: flaky\n    scrape_interval: 500ms\n    scrape_timeout: 500ms\n"+
 			"    flaky_sd_configs: [{targets: ['%s'], mood: mood}]\n", target.address),
 	})
 	s.awaitInstances(5*time.Second, "flaky", target.address)
@@ -74,7 +74,7 @@ func testDiscoveryDies(t *testing.T, transport, mood string) {
 	if log := s.output(); !strings.Contains(log, `msg="plugin ended, restarting it"`) {
 		t.Error("the log does not say that the plugin ended")
 	}
-	target.awaitMore(t, 5)
+	target.awaitMore(t, 2)
 	s.awaitInstances(0, "flaky", target.address)
 
 	write(t, filepath.Join(dir, "mood"), "fine")
@@ -85,7 +85,7 @@ func testDiscoveryDies(t *testing.T, transport, mood string) {
 		return nil
 	})
 	s.awaitInstances(0, "flaky", target.address)
-	target.awaitMore(t, 5)
+	target.awaitMore(t, 2)
 	if got := s.query(`min_over_time(up{job="flaky"}[5m])`); len(got) != 1 || got[0].Value.v != 1 {
 		t.Errorf("up was %v", got)
 	}
@@ -114,7 +114,7 @@ func buildFlaky(t *testing.T, transport string) (plugins string) {
 func TestExporterKilled(t *testing.T) {
 	t.Parallel()
 	other := newRecorder(t)
-	s := start(t, options{config: "scrape_configs:\n" + staticJob("other", "100ms", other.address) +
+	s := start(t, options{config: "scrape_configs:\n" + staticJob("other", "500ms", other.address) +
 		"  - job_name: node\n    scrape_interval: 50ms\n    scrape_timeout: 50ms\n    exporters: [{plugin: exporter-node}]\n"})
 	s.await(5*time.Second, `up{job="node"} == 1`)
 	first, err := childNamed(t, s.cmd.Process.Pid, "exporter-node")

@@ -16,7 +16,7 @@ func TestGrafana(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t)
 	s := start(t, options{config: h.job("/")})
-	h.await(s.client)
+	h.tell(s.client, "/")
 	begin, end := seconds(h.start), seconds(h.end())
 
 	// Save and test: the health check, then what kind of server it is.

@@ -148,8 +148,8 @@ func TestLikePrometheus(t *testing.T) {
 	h := newHistory(t)
 	theirs := startPrometheus(t, h.job("/prometheus"), t.TempDir())
 	ours := start(t, options{config: h.job("/narthex")})
-	h.await(theirs.client)
-	h.await(ours.client)
+	h.tell(theirs.client, "/prometheus")
+	h.tell(ours.client, "/narthex")
 	check := func(path string, form url.Values) {
 		t.Helper()
 		if err := differ(ours.client, theirs.client, request{path, form}, true); err != nil {
