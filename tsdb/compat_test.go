@@ -128,7 +128,7 @@ func upstreamCopy(t *testing.T) (dir string) {
 func openUpstream(t *testing.T, dir string, log *logText) *DB {
 	t.Helper()
 	return openDB(t, dir, func(o *Options) {
-		o.MinBlockDuration = time.Minute
+		o.MinBlockDuration, o.MaxBlockDuration = time.Minute, time.Minute
 		o.Logger = slog.New(slog.NewTextHandler(log, nil))
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/head"
 )
@@ -17,7 +18,7 @@ import (
 // maintenanceInterval is how often the background looks whether something is to be done.
 const maintenanceInterval = time.Minute
 
-// Run cuts blocks from the head, reloads blocks and applies the retention, at once and then once a minute, until ctx
+// Run cuts blocks from the head, reloads blocks, applies the retention and merges blocks, at once and then once a minute, until ctx
 // ends. It returns nil then. What fails is logged and tried again.
 func (db *DB) Run(ctx context.Context) error {
 	tick := time.NewTicker(maintenanceInterval)
@@ -36,13 +37,22 @@ func (db *DB) Run(ctx context.Context) error {
 
 // maintain does what is due.
 func (db *DB) maintain(ctx context.Context) error {
-	db.maintaining.Lock()
-	defer db.maintaining.Unlock()
-	if db.closed.Load() {
+	give, err := db.maintenance(ctx)
+	if errors.Is(err, ErrClosed) {
 		return nil
 	}
-	err := db.cutBlocks(ctx)
-	return errors.Join(err, db.reload())
+	if err != nil {
+		return err
+	}
+	defer give()
+	err = errors.Join(db.cutBlocks(ctx), db.reload())
+	return errors.Join(err, db.compactBlocks(ctx))
+}
+
+// cutIsDue reports whether the head spans more than one and a half times the range of a block.
+func (db *DB) cutIsDue() bool {
+	s := db.head.Stats()
+	return s.Samples && s.MaxTime-s.MinTime > db.opts.MinBlockDuration.Milliseconds()/2*3
 }
 
 // cutBlocks cuts blocks as long as the head spans more than one and a half times the range of a block.
@@ -55,10 +65,10 @@ func (db *DB) cutBlocks(ctx context.Context) error {
 		}
 	}
 	for ctx.Err() == nil {
-		s := db.head.Stats()
-		if !s.Samples || s.MaxTime-s.MinTime <= width/2*3 {
+		if !db.cutIsDue() {
 			return nil
 		}
+		s := db.head.Stats()
 		db.metrics.compactionsTriggered.Inc()
 		start := time.Now()
 		if err := db.cut(ctx, s.MinTime, head.RangeEnd(s.MinTime, width)); err != nil {
@@ -82,7 +92,7 @@ func (db *DB) readHeadFrom() int64 {
 func (db *DB) cut(ctx context.Context, mint, maxt int64) error {
 	db.head.Freeze(maxt)
 	db.metrics.populating.Set(1)
-	meta, err := db.writeBlock(ctx, mint, maxt)
+	meta, err := db.writeBlockTo(ctx, db.opts.Dir, mint, maxt)
 	db.metrics.populating.Set(0)
 	if err != nil && !errors.Is(err, block.ErrEmpty) {
 		return err
@@ -136,12 +146,17 @@ func (db *DB) adopt(cut *block.Block, maxt int64) {
 	db.headFrom = maxt
 }
 
-func (db *DB) writeBlock(ctx context.Context, mint, maxt int64) (block.Meta, error) {
-	w, err := block.NewWriter(block.WriterOptions{Dir: db.opts.Dir, MinTime: mint, MaxTime: maxt})
+// writeBlockTo writes the samples in [mint, maxt) of the head as a block in dir.
+func (db *DB) writeBlockTo(ctx context.Context, dir string, mint, maxt int64) (block.Meta, error) {
+	w, err := block.NewWriter(block.WriterOptions{Dir: dir, MinTime: mint, MaxTime: maxt, SegmentBytes: db.opts.ChunkSegmentBytes})
 	if err != nil {
 		return block.Meta{}, err
 	}
-	if err := db.head.Series(ctx, mint, maxt, w.Add); err != nil {
+	add := func(ls labels.Labels, chunks []block.Chunk) error {
+		db.metrics.observeChunks(chunks)
+		return w.Add(ls, chunks)
+	}
+	if err := db.head.Series(ctx, mint, maxt, add); err != nil {
 		return block.Meta{}, errors.Join(err, w.Abort())
 	}
 	meta, err := w.Finish()

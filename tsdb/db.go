@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/head"
@@ -31,10 +33,12 @@ type DB struct {
 	head    *head.Head
 	closed  atomic.Bool
 
-	// maintaining serializes what changes the set of blocks.
-	maintaining sync.Mutex
-	// quarantined are the blocks that can't be opened, with the reason; maintaining guards it.
+	// maintaining serializes what changes the set of blocks, or deletes from them.
+	maintaining turn
+	// quarantined are the blocks that can't be opened, with the reason, and retries those whose merge failed; maintaining
+	// guards both.
 	quarantined map[string]string
+	retries     map[ulid.ULID]retry
 
 	// mu guards the set of blocks and the time from which on samples are read from the head: they change together.
 	mu       sync.RWMutex
@@ -55,7 +59,10 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storage options: %w", err)
 	}
-	db := &DB{opts: opts, logger: opts.Logger, lock: &directoryLock{}, quarantined: map[string]string{}, headFrom: math.MinInt64}
+	db := &DB{
+		opts: opts, logger: opts.Logger, lock: &directoryLock{}, headFrom: math.MinInt64,
+		maintaining: newTurn(), quarantined: map[string]string{}, retries: map[ulid.ULID]retry{},
+	}
 	db.metrics = newMetrics(db)
 	if err := db.open(ctx); err != nil {
 		return nil, fmt.Errorf("open storage %s: %w", opts.Dir, errors.Join(err, db.release()))
@@ -192,8 +199,8 @@ func (db *DB) Close() error {
 	if db.closed.Swap(true) {
 		return nil
 	}
-	db.maintaining.Lock()
-	defer db.maintaining.Unlock()
+	db.maintaining <- struct{}{}
+	defer db.maintaining.give()
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.metrics.unregister()

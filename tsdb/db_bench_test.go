@@ -144,7 +144,7 @@ func BenchmarkCut(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		meta, err := db.writeBlock(b.Context(), 0, 7_200_000)
+		meta, err := db.writeBlockTo(b.Context(), dir, 0, 7_200_000)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -31,12 +31,15 @@ func TestMain(m *testing.M) {
 
 const minute = 60_000
 
-// openDB opens a storage with blocks of ten minutes.
+// openDB opens a storage with blocks of ten minutes, which are not merged into larger ones unless change says so.
 func openDB(tb testing.TB, dir string, change ...func(*Options)) *DB {
 	tb.Helper()
 	o := Options{Dir: dir, MinBlockDuration: 10 * time.Minute, WALSegmentSize: 64 << 10}
 	for _, f := range change {
 		f(&o)
+	}
+	if o.MaxBlockDuration == 0 {
+		o.MaxBlockDuration = o.MinBlockDuration
 	}
 	db, err := Open(context.Background(), o)
 	if err != nil {
@@ -169,7 +172,7 @@ func TestCrashBetweenCutAndTruncation(t *testing.T) {
 	db := openDB(t, dir)
 	fill(t, db, 0, 20*minute, 3)
 	want := all(t, db)
-	if _, err := db.writeBlock(t.Context(), 0, 10*minute); err != nil {
+	if _, err := db.writeBlockTo(t.Context(), dir, 0, 10*minute); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -2,6 +2,9 @@ package tsdb
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/narthex-io/narthex/tsdb/block"
+	"github.com/narthex-io/narthex/tsdb/chunk"
 )
 
 // metrics have the names of upstream's.
@@ -12,7 +15,9 @@ type metrics struct {
 	reloads, reloadsFailed                               prometheus.Counter
 	timeRetentions, sizeRetentions                       prometheus.Counter
 	compactions, compactionsFailed, compactionsTriggered prometheus.Counter
-	compactionDuration                                   prometheus.Histogram
+	verticalCompactions                                  prometheus.Counter
+	compactionDuration, tombstoneCleanup                 prometheus.Histogram
+	chunkBytes, chunkSamples, chunkRange                 prometheus.Histogram
 	populating                                           prometheus.Gauge
 }
 
@@ -33,14 +38,21 @@ func newMetrics(db *DB) *metrics {
 	m.compactions = counter("compactions_total", "Total number of compactions that were executed for the partition.")
 	m.compactionsFailed = counter("compactions_failed_total", "Total number of compactions that failed for the partition.")
 	m.compactionsTriggered = counter("compactions_triggered_total", "Total number of triggered compactions for the partition.")
-	m.compactionDuration = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "prometheus_tsdb_compaction_duration_seconds", Help: "Duration of compaction runs",
-		Buckets: prometheus.ExponentialBuckets(1, 2, 14),
-	})
+	m.verticalCompactions = counter("vertical_compactions_total", "Total number of compactions done on overlapping blocks.")
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "prometheus_tsdb_" + name, Help: help, Buckets: buckets})
+		m.collectors = append(m.collectors, h)
+		return h
+	}
+	m.compactionDuration = histogram("compaction_duration_seconds", "Duration of compaction runs", prometheus.ExponentialBuckets(1, 2, 14))
+	m.tombstoneCleanup = histogram("tombstone_cleanup_seconds", "The time taken to recompact blocks to remove tombstones.", prometheus.DefBuckets)
+	m.chunkBytes = histogram("compaction_chunk_size_bytes", "Final size of chunks on their first compaction", prometheus.ExponentialBuckets(32, 1.5, 12))
+	m.chunkSamples = histogram("compaction_chunk_samples", "Final number of samples on their first compaction", prometheus.ExponentialBuckets(4, 1.5, 12))
+	m.chunkRange = histogram("compaction_chunk_range_seconds", "Final time range of chunks on their first compaction", prometheus.ExponentialBuckets(100, 4, 10))
 	m.populating = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "prometheus_tsdb_compaction_populating_block", Help: "Set to 1 when a block is currently being written to the disk.",
 	})
-	m.collectors = append(m.collectors, m.compactionDuration, m.populating)
+	m.collectors = append(m.collectors, m.populating)
 	gauge("blocks_loaded", "Number of currently loaded data blocks", func() float64 { return float64(len(db.currentBlocks())) })
 	gauge("storage_blocks_bytes", "The number of bytes that are currently used for local storage by all blocks.", func() float64 {
 		var sum int64
@@ -72,6 +84,17 @@ func newMetrics(db *DB) *metrics {
 		return 0
 	})
 	return m
+}
+
+// observeChunks notes the chunks of a series that come from the head into a block.
+func (m *metrics) observeChunks(chunks []block.Chunk) {
+	for _, c := range chunks {
+		m.chunkBytes.Observe(float64(len(c.Data)))
+		m.chunkRange.Observe(float64(c.MaxTime-c.MinTime) / 1000)
+		if n, err := chunk.Samples(c.Encoding, c.Data); err == nil {
+			m.chunkSamples.Observe(float64(n))
+		}
+	}
 }
 
 func (m *metrics) register(reg prometheus.Registerer) {

@@ -44,9 +44,18 @@ const (
 type Options struct {
 	// Dir is the data directory. It is made when missing.
 	Dir string
-	// MinBlockDuration is the range of a block that is cut from the head, and MaxBlockDuration the largest that
-	// merging may lead to. Zero means the default.
-	MinBlockDuration, MaxBlockDuration time.Duration
+	// MinBlockDuration is the range of a block that is cut from the head; zero means the default.
+	MinBlockDuration time.Duration
+	// MaxBlockDuration is the largest range that merging may lead to; zero means a tenth of the retention, at most
+	// [DefaultMaxBlockDuration] and at least MinBlockDuration. Overlapping blocks are merged whatever their range.
+	MaxBlockDuration time.Duration
+	// KeepOverlaps leaves merging blocks that overlap to somebody else.
+	KeepOverlaps bool
+	// DelayCompactFile, if not empty, names a JSON file with the blocks that somebody uploaded, such as Thanos's
+	// thanos.shipper.json: blocks cut from the head are not merged before they are in it.
+	DelayCompactFile string
+	// ChunkSegmentBytes bounds a file of chunks in a block, at most 4 GiB; zero means 512 MiB.
+	ChunkSegmentBytes int64
 	// Retention says which blocks are deleted. [DB.SetRetention] changes it later.
 	Retention Retention
 	// WALCompression is snappy if empty. WALSegmentSize is in bytes, a multiple of 32 KiB; zero means the default.
@@ -87,7 +96,11 @@ func (p *ReplayProgress) set(first, last, current int) {
 	p.current.Store(int64(current))
 }
 
-const walPageSize = 32 << 10
+const (
+	walPageSize = 32 << 10
+	// maxChunkSegment is where the offsets of chunks end.
+	maxChunkSegment = 1<<32 - 1
+)
 
 // validated returns a copy with the defaults filled in, or all that is wrong.
 func (o Options) validated() (Options, error) {
@@ -98,13 +111,10 @@ func (o Options) validated() (Options, error) {
 	if o.MinBlockDuration == 0 {
 		o.MinBlockDuration = DefaultMinBlockDuration
 	}
-	if o.MaxBlockDuration == 0 {
-		o.MaxBlockDuration = max(DefaultMaxBlockDuration, o.MinBlockDuration)
-	}
 	if o.MinBlockDuration < time.Second {
 		errs = append(errs, fmt.Errorf("min block duration %v is below one second", o.MinBlockDuration))
 	}
-	if o.MaxBlockDuration < o.MinBlockDuration {
+	if o.MaxBlockDuration != 0 && o.MaxBlockDuration < o.MinBlockDuration {
 		errs = append(errs, fmt.Errorf("max block duration %v is below the min block duration %v", o.MaxBlockDuration, o.MinBlockDuration))
 	}
 	switch o.WALCompression {
@@ -119,6 +129,9 @@ func (o Options) validated() (Options, error) {
 	}
 	if o.WALSegmentSize < walPageSize || o.WALSegmentSize%walPageSize != 0 {
 		errs = append(errs, fmt.Errorf("WAL segment size %d is not a multiple of %d", o.WALSegmentSize, walPageSize))
+	}
+	if o.ChunkSegmentBytes < 0 || o.ChunkSegmentBytes > maxChunkSegment {
+		errs = append(errs, fmt.Errorf("chunk segment size %d is not between 0 and %d", o.ChunkSegmentBytes, int64(maxChunkSegment)))
 	}
 	if o.Retention.Time < 0 || o.Retention.SizeBytes < 0 {
 		errs = append(errs, errors.New("retention is negative"))

@@ -32,7 +32,7 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 			return false
 		}
 		if len(r.deleted) > 0 {
-			dropDeleted(dst, before, r.deleted)
+			DropDeleted(dst, before, r.deleted)
 		}
 		if dst.Len() > before {
 			return true
@@ -53,8 +53,8 @@ func (r *columnReader) decode(ref uint64, dst *storage.Columns) error {
 	return nil
 }
 
-// dropDeleted removes the samples from position from on that lie in one of the intervals.
-func dropDeleted(c *storage.Columns, from int, deleted []Interval) {
+// DropDeleted removes the samples from position from on that lie in one of the intervals, which are sorted.
+func DropDeleted(c *storage.Columns, from int, deleted []Interval) {
 	out := from
 	for i := from; i < c.Len(); i++ {
 		for len(deleted) > 0 && deleted[0].MaxTime < c.T[i] {

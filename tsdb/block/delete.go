@@ -20,6 +20,9 @@ func (b *Block) Delete(ctx context.Context, mint, maxt int64, matchers ...*label
 	if b.closed {
 		return fmt.Errorf("delete from block %s: %w", b.dir, ErrClosed)
 	}
+	if len(ids) == 0 {
+		return nil
+	}
 	next := b.tombstones.Clone()
 	var chunks []index.ChunkMeta
 	for _, id := range ids {

@@ -2,6 +2,7 @@ package block
 
 import (
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -28,6 +29,8 @@ type WriterOptions struct {
 	MinTime, MaxTime int64
 	// Compaction goes into the description. A level of zero means a block of level 1 that is its own source.
 	Compaction Compaction
+	// Extra are further keys of the description.
+	Extra map[string]json.RawMessage
 	// SegmentBytes is the size that a chunk segment does not exceed; zero means 512 MiB.
 	SegmentBytes int64
 }
@@ -75,7 +78,7 @@ func NewWriter(opts WriterOptions) (*Writer, error) {
 	}
 	w := &Writer{
 		opts: opts,
-		meta: Meta{ULID: opts.ULID, MinTime: opts.MinTime, MaxTime: opts.MaxTime, Compaction: opts.Compaction, Version: metaVersion},
+		meta: Meta{ULID: opts.ULID, MinTime: opts.MinTime, MaxTime: opts.MaxTime, Compaction: opts.Compaction, Extra: opts.Extra, Version: metaVersion},
 		tmp:  filepath.Join(opts.Dir, opts.ULID.String()+TmpForCreation),
 	}
 	w.chunks = segmentWriter{dir: filepath.Join(w.tmp, chunksDir), limit: opts.SegmentBytes}

@@ -3,7 +3,6 @@ package head
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"sync/atomic"
 
@@ -302,7 +301,7 @@ func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Label
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		h.openReader(&r, id, math.MaxUint64, mint, maxt-1)
+		h.openReader(&r, id, q.seq, mint, maxt-1)
 		if chunks, err = r.chunks(chunks[:0]); err != nil {
 			return fmt.Errorf("series %s: %w", h.index.labels(id), err)
 		}
