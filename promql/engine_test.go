@@ -261,7 +261,6 @@ func TestLimitAndStats(t *testing.T) {
 func TestUnknownPartsAreClearErrors(t *testing.T) {
 	e := newEngine(t, promql.Options{EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: true})
 	for query, want := range map[string]string{
-		"info(x_total)":              "function info is not supported yet",
 		"rate(x_total[5m] anchored)": "an extended range selector is not supported yet",
 	} {
 		if _, err := ask(t.Context(), e, newStore(t, 1), query); err == nil || err.Error() != want {

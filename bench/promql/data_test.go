@@ -144,6 +144,41 @@ func mixture(r *rand.Rand, samples int) []series {
 	return data
 }
 
+// infos returns info series of what mixture returns: some change a label, with a stale marker or without, and some are
+// of another name.
+func infos(r *rand.Rand, samples int) []series {
+	var data []series
+	for i := range 12 {
+		changes := r.IntN(samples)
+		for version := range 2 {
+			s := series{labels: []string{
+				"__name__", "target_info", "job", fmt.Sprintf("job%d", i%5), "instance", fmt.Sprintf("host%d", i), "version", fmt.Sprintf("v%d", version),
+			}}
+			for k := range samples {
+				t := int64(k)*interval + int64(version)
+				switch {
+				case (k >= changes) == (version == 1):
+					s.t, s.f = append(s.t, t), append(s.f, 1)
+				case k == changes && i%2 == 0:
+					s.t, s.f = append(s.t, t), append(s.f, sample.StaleNaN())
+				}
+			}
+			data = append(data, s)
+		}
+	}
+	for i := range 6 {
+		s := series{labels: []string{"__name__", "build_info", "instance", fmt.Sprintf("host%d", i), "zone", "z", "branch", fmt.Sprintf("b%d", i%2)}}
+		if i%3 > 0 {
+			s.labels = append(s.labels, "job", fmt.Sprintf("job%d", i%5))
+		}
+		for k := range samples {
+			s.t, s.f = append(s.t, int64(k)*interval), append(s.f, 1)
+		}
+		data = append(data, s)
+	}
+	return data
+}
+
 // natives returns series of native histograms: counters with resets, gauges, custom buckets, different resolutions
 // and widths of the zero bucket, and some that are floats at times.
 func natives(r *rand.Rand, samples int) []series {

@@ -33,7 +33,7 @@ func TestDifferential(t *testing.T) {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	failures := 0
 	for _, delayNames := range []bool{false, true} {
-		e := newEngines(t, append(mixture(r, 240), natives(r, 240)...), delayNames)
+		e := newEngines(t, slices.Concat(mixture(r, 240), infos(r, 240), natives(r, 240)), delayNames)
 		for range n / 2 {
 			query := randomQuery(r)
 			if r.IntN(3) == 0 {

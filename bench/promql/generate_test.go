@@ -15,7 +15,7 @@ func vector(r *rand.Rand, depth int) string {
 	if depth == 0 {
 		return selector(r) + modifiers(r)
 	}
-	switch r.IntN(14) {
+	switch r.IntN(15) {
 	case 0:
 		if r.IntN(4) == 0 {
 			// Not with @ and offset together: upstream then asks the storage for another time than it looks at.
@@ -39,6 +39,9 @@ func vector(r *rand.Rand, depth int) string {
 		return fmt.Sprintf("(%s %s %s)", vector(r, depth-1), arithmetic(r), scalar(r))
 	case 12:
 		return fmt.Sprintf("(%s %s %s)", scalar(r), arithmetic(r), vector(r, depth-1))
+	case 13:
+		return fmt.Sprintf("info(%s%s)", vector(r, depth-1), pick(r, "", "", `, {version=~".+"}`, `, {version="v1", zone=~".*"}`,
+			`, {__name__="build_info"}`, `, {__name__=~"(build|target)_info"}`, `, {__name__!="target_info"}`, `, {__name__=~".+_info", branch="b1"}`))
 	default:
 		return join(r, depth)
 	}

@@ -34,6 +34,34 @@ func (q *query) materialize(ctx context.Context, op operator, g plan.Grid) (*fix
 	return f, err
 }
 
+// keep returns op with some of its rows in memory.
+func (q *query) keep(ctx context.Context, op operator, which []int32, g plan.Grid) (operator, error) {
+	if len(which) == 0 {
+		return op, nil
+	}
+	kept := &kept{operator: op, rows: map[int32]*Row{}}
+	err := q.each(ctx, &subset{op, which}, g, func(i int, r *Row) error {
+		row := r.clone()
+		kept.rows[which[i]] = &row
+		return q.hold(r.count())
+	})
+	return kept, err
+}
+
+// kept is an operator of which some rows are in memory.
+type kept struct {
+	operator
+	rows map[int32]*Row
+}
+
+func (k *kept) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if r, found := k.rows[int32(i)]; found {
+		dst.copyFrom(r)
+		return nil
+	}
+	return k.operator.row(ctx, w, i, dst)
+}
+
 // invariant repeats the value of the first step.
 type invariant struct {
 	operator

@@ -90,10 +90,10 @@ func (o *join) settle(ctx context.Context) error {
 		}
 	}
 	var err error
-	if o.one, err = o.keep(ctx, o.one, again); err != nil {
+	if o.one, err = o.q.keep(ctx, o.one, again, o.g); err != nil {
 		return err
 	}
-	if o.many, err = o.keep(ctx, o.many, crowd); err != nil {
+	if o.many, err = o.q.keep(ctx, o.many, crowd, o.g); err != nil {
 		return err
 	}
 	return o.checkAll(ctx)
@@ -142,34 +142,6 @@ func (o *join) checkAll(ctx context.Context) error {
 		return first.err
 	}
 	return nil
-}
-
-// keep returns op with some of its rows in memory.
-func (o *join) keep(ctx context.Context, op operator, which []int32) (operator, error) {
-	if len(which) == 0 {
-		return op, nil
-	}
-	kept := &kept{operator: op, rows: map[int32]*Row{}}
-	err := o.q.each(ctx, &subset{op, which}, o.g, func(i int, r *Row) error {
-		row := r.clone()
-		kept.rows[which[i]] = &row
-		return o.q.hold(r.count())
-	})
-	return kept, err
-}
-
-// kept is an operator of which some rows are in memory.
-type kept struct {
-	operator
-	rows map[int32]*Row
-}
-
-func (k *kept) row(ctx context.Context, w *worker, i int, dst *Row) error {
-	if r, found := k.rows[int32(i)]; found {
-		dst.copyFrom(r)
-		return nil
-	}
-	return k.operator.row(ctx, w, i, dst)
 }
 
 // presence tells which of the members of a group has a value at each step: -1 for none. It calls twice for each

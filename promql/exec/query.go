@@ -138,6 +138,8 @@ func (q *query) build(ctx context.Context, n plan.Node, g plan.Grid) (operator, 
 		return q.buildWindow(ctx, n, g)
 	case *plan.Call:
 		return q.buildCall(ctx, n, g)
+	case *plan.Info:
+		return q.buildInfo(ctx, n, g)
 	case *plan.Aggregate:
 		return q.buildAggregate(ctx, n, g)
 	case *plan.Binary:

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/narthex-io/narthex/model/histogram"
@@ -95,6 +96,8 @@ func keepTotals(hs []*histogram.FloatHistogram) {
 type instant struct {
 	*source
 	g plan.Grid
+	// floatsOnly says that a histogram is an error.
+	floatsOnly bool
 }
 
 func (q *query) buildSelector(ctx context.Context, n *plan.Selector, g plan.Grid) (operator, error) {
@@ -102,7 +105,7 @@ func (q *query) buildSelector(ctx context.Context, n *plan.Selector, g plan.Grid
 	if err != nil {
 		return nil, err
 	}
-	return &instant{s, g}, nil
+	return &instant{source: s, g: g}, nil
 }
 
 func (s *instant) series() []Series { return s.out }
@@ -127,6 +130,8 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 		switch {
 		case h == nil && sample.IsStale(c.F[last]), h != nil && sample.IsStale(h.Sum):
 			continue
+		case h != nil && s.floatsOnly:
+			return fmt.Errorf("this should be an info metric, with float samples: %s", s.out[i].Labels)
 		case s.n.Timestamps:
 			dst.F[step] = float64(c.T[last]) / 1000
 		case h != nil:

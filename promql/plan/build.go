@@ -100,6 +100,9 @@ func (b *builder) call(e *parser.Call) (Node, error) {
 	if v, ok := b.constant(name); ok {
 		return &Number{V: v, position: pos}, nil
 	}
+	if name == "info" {
+		return b.info(e)
+	}
 	args := make([]Node, len(e.Args))
 	argPos := make([]parser.PositionRange, len(e.Args))
 	over := -1

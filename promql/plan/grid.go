@@ -49,7 +49,8 @@ func (n *Selector) Bounds(g Grid, lookback int64) (mint, maxt int64) {
 	return n.Reference(g.Start) - length + 1, n.Reference(g.End())
 }
 
-// EachSelector calls f for each selector of a plan that is evaluated on g, with the grid of the selector.
+// EachSelector calls f for each selector of a plan that is evaluated on g, with the grid of the selector. The info
+// series of an [Info] are selected like by a selector without matchers.
 func EachSelector(n Node, g Grid, f func(*Selector, Grid)) {
 	switch n := n.(type) {
 	case *Selector:
@@ -58,6 +59,9 @@ func EachSelector(n Node, g Grid, f func(*Selector, Grid)) {
 		EachSelector(n.Expr, n.Inner(g), f)
 	case *StepInvariant:
 		EachSelector(n.Expr, g.First(), f)
+	case *Info:
+		f(&Selector{Shift: n.Shift}, g)
+		EachSelector(n.Expr, g, f)
 	default:
 		for _, c := range n.children() {
 			EachSelector(*c, g, f)

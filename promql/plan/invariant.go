@@ -56,9 +56,11 @@ func wrap(n Node) Node {
 	return &StepInvariant{Expr: n}
 }
 
-// dependsOnTime reports whether upstream takes a function for one that looks at the time of evaluation.
+// dependsOnTime reports whether a node itself looks at the time of evaluation, as upstream has it.
 func dependsOnTime(n Node) bool {
 	switch n := n.(type) {
+	case *Info:
+		return n.At == nil
 	case *Window:
 		return n.Func == "predict_linear"
 	case *Call:
