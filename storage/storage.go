@@ -46,7 +46,8 @@ type Entry struct {
 	Labels labels.Labels
 	// T is the sample's time; ST, if not zero, the time at which its counting started.
 	T, ST int64
-	// V is the value, unless one of the histograms is set.
+	// V is the value, unless one of the histograms is set. The stale marker behind a histogram is kept as a histogram
+	// with that sum.
 	V              float64
 	Histogram      *histogram.Histogram
 	FloatHistogram *histogram.FloatHistogram

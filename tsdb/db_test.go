@@ -427,6 +427,7 @@ prometheus_tsdb_blocks_loaded 1
 # HELP prometheus_tsdb_head_samples_appended_total Total number of appended samples.
 # TYPE prometheus_tsdb_head_samples_appended_total counter
 prometheus_tsdb_head_samples_appended_total{type="float"} 240
+prometheus_tsdb_head_samples_appended_total{type="histogram"} 0
 # HELP prometheus_tsdb_head_series Total number of series in the head block.
 # TYPE prometheus_tsdb_head_series gauge
 prometheus_tsdb_head_series 2

@@ -121,6 +121,19 @@ func absolute(deltas []int64) []float64 {
 }
 
 // Equal reports whether both histograms are the same bit for bit, hints and layout of spans included.
+func (h *Histogram) Equal(o *Histogram) bool {
+	if h == nil || o == nil {
+		return h == o
+	}
+	return h.CounterResetHint == o.CounterResetHint && h.Schema == o.Schema &&
+		sameFloat(h.ZeroThreshold, o.ZeroThreshold) && h.ZeroCount == o.ZeroCount &&
+		h.Count == o.Count && sameFloat(h.Sum, o.Sum) &&
+		slices.Equal(h.PositiveSpans, o.PositiveSpans) && slices.Equal(h.NegativeSpans, o.NegativeSpans) &&
+		slices.Equal(h.PositiveBuckets, o.PositiveBuckets) && slices.Equal(h.NegativeBuckets, o.NegativeBuckets) &&
+		slices.EqualFunc(h.CustomValues, o.CustomValues, sameFloat)
+}
+
+// Equal reports whether both histograms are the same bit for bit, hints and layout of spans included.
 func (h *FloatHistogram) Equal(o *FloatHistogram) bool {
 	if h == nil || o == nil {
 		return h == o

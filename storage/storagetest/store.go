@@ -9,10 +9,11 @@ import (
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
 )
 
-// Store is a storage in memory. It rejects samples out of order and forgets nothing. The zero value is not usable:
+// Store is a storage in memory. It rejects samples out of order, takes histograms as they are and forgets nothing. The zero value is not usable:
 // call [NewStore].
 type Store struct {
 	mu sync.Mutex
@@ -140,6 +141,9 @@ func (a *appender) stage(e *storage.Entry) (out storage.Outcome) {
 	last, ok := a.last[sr]
 	if n := sr.cols.Len(); !ok && n > 0 {
 		last, ok = newest(sr), true
+	}
+	if s.h == nil && last.h != nil && sample.IsStale(s.f) {
+		s.f, s.h = 0, &histogram.FloatHistogram{Sum: s.f}
 	}
 	if out.Err = order(last, ok, s); out.Err != nil || ok && last.t == s.t {
 		return out

@@ -40,6 +40,9 @@ func Run(t *testing.T, newStorage func(t *testing.T) Storage) {
 		{"columns over many chunks", columnsOverManyChunks},
 		{"special values", specialValues},
 		{"histograms", histograms},
+		{"histograms are floats or integers", histogramsOfBothKinds},
+		{"histograms are rejected", histogramsAreRejected},
+		{"stale histograms", staleHistograms},
 		{"readers run beside a writer", readersRunBesideAWriter},
 	}
 	for _, c := range cases {

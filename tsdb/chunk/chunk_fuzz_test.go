@@ -22,6 +22,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil || len(c.T) != n || len(c.F) != n {
 			t.Fatalf("%d samples of %d, %v", len(c.T), n, err)
 		}
+		checkFilter(t, Encoding(enc), data, &c)
 		for _, h := range c.H {
 			if h == nil {
 				t.Fatal("a sample of a histogram chunk is none")
@@ -45,6 +46,35 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkFilter drops every third sample of a chunk and compares what is left.
+func checkFilter(t *testing.T, enc Encoding, data []byte, c *Columns) {
+	t.Helper()
+	if enc != EncXOR && enc != EncHistogram && enc != EncFloatHistogram || len(c.T) == 0 {
+		return
+	}
+	n := 0
+	f, err := Filter(enc, data, func(int64) bool { n++; return n%3 != 1 })
+	if err != nil || f.Samples != len(c.T)-(len(c.T)+2)/3 {
+		t.Fatalf("%d samples of %d are left, %v", f.Samples, len(c.T), err)
+	}
+	var part Columns
+	if f.Samples > 0 {
+		err = Decode(enc, f.Data, math.MinInt64, math.MaxInt64, &part)
+	}
+	if err != nil || len(part.T) != f.Samples {
+		t.Fatalf("read %d of %d samples, %v", len(part.T), f.Samples, err)
+	}
+	for i, at := range part.T {
+		from := i/2*3 + i%2 + 1
+		if at != c.T[from] || math.Float64bits(part.F[i]) != math.Float64bits(c.F[from]) {
+			t.Fatalf("sample %d is %v at %d, was %v at %d", i, part.F[i], at, c.F[from], c.T[from])
+		}
+		if len(c.H) > 0 && math.Float64bits(part.H[i].Sum) != math.Float64bits(c.H[from].Sum) {
+			t.Fatalf("histogram %d is %+v, was %+v", i, part.H[i], c.H[from])
+		}
+	}
 }
 
 // FuzzXORRoundTrip: whatever is appended is read back, and the writer can be resumed at each point.

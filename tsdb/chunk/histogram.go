@@ -11,9 +11,13 @@ import (
 
 // Flags in the top two bits of a histogram chunk's flags.
 const (
-	flagMask        byte = 0b11 << 6
-	flagGauge       byte = 0b11 << 6
-	histogramHeader      = 3
+	flagMask    byte = 0b11 << 6
+	flagUnknown byte = 0
+	flagNoReset byte = 0b01 << 6
+	flagReset   byte = 0b10 << 6
+	flagGauge   byte = 0b11 << 6
+
+	histogramHeader = 3
 )
 
 // layout is what all histograms of a chunk have in common.
@@ -37,41 +41,59 @@ type samplesReader interface {
 	sum() float64
 	// fill sets the counts of h, whose buckets are of the right length.
 	fill(h *histogram.FloatHistogram)
+	// numbers appends the counts as a [HistogramWriter] holds them.
+	numbers(dst []uint64, positive int) []uint64
 }
 
 func decodeHistograms(enc Encoding, data []byte, mint, maxt int64, dst *Columns, s samplesReader) error {
-	n, err := Samples(enc, data)
-	if err != nil || n == 0 {
+	h, err := openHistograms(enc, data, s)
+	if err != nil {
 		return err
 	}
-	if len(data) < histogramHeader {
-		return endsEarly(enc, 0, n)
-	}
-	flags, st := data[2], stReader{}
-	if enc == EncHistogramST || enc == EncFloatHistogramST {
-		flags, st = data[0], newSTReader(data[2])
-	}
-	r := &bitReader{data: data, pos: histogramHeader}
-	l, err := readLayout(r)
-	if err != nil {
-		return fmt.Errorf("%s chunk: %w", enc, err)
-	}
-	s.init(l.buckets)
-	for i := range n {
+	for i := range h.n {
 		prev := s.time()
-		s.next(r, i)
-		st.next(r, i, prev, s.time())
-		if r.overrun() {
-			return endsEarly(enc, i, n)
+		s.next(&h.r, i)
+		h.st.next(&h.r, i, prev, s.time())
+		if h.r.overrun() {
+			return endsEarly(enc, i, h.n)
 		}
 		if s.time() > maxt {
 			return nil
 		}
 		if s.time() >= mint {
-			dst.add(s.time(), st.st, 0, l.histogram(s, resetHint(flags, i)))
+			dst.add(s.time(), h.st.st, 0, h.layout.histogram(s, resetHint(h.flags, i)))
 		}
 	}
 	return nil
+}
+
+// histogramChunk is a chunk whose samples follow in r.
+type histogramChunk struct {
+	r      bitReader
+	n      int
+	flags  byte
+	st     stReader
+	layout layout
+}
+
+// openHistograms reads what comes before the samples and gets s ready for them.
+func openHistograms(enc Encoding, data []byte, s samplesReader) (*histogramChunk, error) {
+	n, err := Samples(enc, data)
+	if err != nil || n == 0 {
+		return &histogramChunk{}, err
+	}
+	if len(data) < histogramHeader {
+		return nil, endsEarly(enc, 0, n)
+	}
+	h := &histogramChunk{n: n, flags: data[2], r: bitReader{data: data, pos: histogramHeader}}
+	if enc == EncHistogramST || enc == EncFloatHistogramST {
+		h.flags, h.st = data[0], newSTReader(data[2])
+	}
+	if h.layout, err = readLayout(&h.r); err != nil {
+		return nil, fmt.Errorf("%s chunk: %w", enc, err)
+	}
+	s.init(h.layout.buckets)
+	return h, nil
 }
 
 // histogram makes the value of the latest sample.
@@ -250,6 +272,19 @@ func (d *intReader) fill(h *histogram.FloatHistogram) {
 	addUp(h.NegativeBuckets, d.counts[len(h.PositiveBuckets):])
 }
 
+func (d *intReader) numbers(dst []uint64, positive int) []uint64 {
+	dst = append(dst, uint64(d.count), uint64(d.zero))
+	var n int64
+	for i, delta := range d.counts {
+		if i == positive {
+			n = 0
+		}
+		n += delta
+		dst = append(dst, uint64(n))
+	}
+	return dst
+}
+
 func addUp(dst []float64, deltas []int64) {
 	var n int64
 	for i := range dst {
@@ -297,4 +332,12 @@ func (d *floatReader) fill(h *histogram.FloatHistogram) {
 	for i := range h.NegativeBuckets {
 		h.NegativeBuckets[i] = d.counts[len(h.PositiveBuckets)+i].float()
 	}
+}
+
+func (d *floatReader) numbers(dst []uint64, _ int) []uint64 {
+	dst = append(dst, d.count.bits, d.zero.bits)
+	for i := range d.counts {
+		dst = append(dst, d.counts[i].bits)
+	}
+	return dst
 }

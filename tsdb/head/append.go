@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
@@ -18,6 +20,8 @@ type appender struct {
 	minValid  int64
 	contended uint64
 	samples   []staged
+	// natives are the histograms among the samples.
+	natives []chunk.Native
 	// unlogged are series that the log may not know yet, with their labels.
 	unlogged []unlogged
 	metadata []stagedMetadata
@@ -30,6 +34,8 @@ type staged struct {
 	t  int64
 	v  float64
 	id uint32
+	// native is the place of a histogram in the batch's natives, plus one; zero for a float.
+	native int32
 }
 
 type unlogged struct {
@@ -42,8 +48,7 @@ type stagedMetadata struct {
 	md sample.Metadata
 }
 
-// Appender starts a batch. Start timestamps are not kept, histograms and exemplars answered with
-// [storage.ErrUnsupported].
+// Appender starts a batch. Start timestamps are not kept, exemplars answered with [storage.ErrUnsupported].
 func (h *Head) Appender() storage.Appender {
 	a, ok := h.appenders.Get().(*appender)
 	if !ok {
@@ -130,7 +135,7 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 	if !counted {
 		s.pending++
 	}
-	err := a.check(s, id, e)
+	native, err := a.check(p, i, id, e)
 	if err != nil {
 		s.pending--
 	}
@@ -145,7 +150,12 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 	if a.last != nil {
 		a.last[id] = int32(len(a.samples))
 	}
-	a.samples = append(a.samples, staged{t: e.T, v: e.V, id: id})
+	one := staged{t: e.T, v: e.V, id: id}
+	if native != (chunk.Native{}) {
+		a.natives = append(a.natives, native)
+		one.native = int32(len(a.natives))
+	}
+	a.samples = append(a.samples, one)
 	if !logged {
 		a.unlogged = append(a.unlogged, unlogged{id: id, labels: e.Labels})
 	}
@@ -157,39 +167,82 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 
 // refuse returns why the sample can't be taken whatever its series holds.
 func (a *appender) refuse(e *storage.Entry) error {
-	if e.Histogram != nil || e.FloatHistogram != nil {
-		return fmt.Errorf("native histogram: %w", storage.ErrUnsupported)
-	}
+	native := chunk.Native{Int: e.Histogram, Float: e.FloatHistogram}
 	if e.T < a.minValid {
-		a.h.metrics.outOfBounds.Inc()
+		a.h.metrics.of(native).outOfBounds.Inc()
 		return storage.ErrOutOfBounds
+	}
+	return validate(native)
+}
+
+// validate returns why a histogram is none.
+func validate(h chunk.Native) error {
+	var err error
+	switch {
+	case h.Int != nil:
+		err = h.Int.Validate()
+	case h.Float != nil:
+		err = h.Float.Validate()
+	}
+	if err != nil {
+		return fmt.Errorf("invalid native histogram: %w", err)
 	}
 	return nil
 }
 
-// check returns why the sample can't be taken, errSame if it is there already.
-func (a *appender) check(s *slot, id uint32, e *storage.Entry) error {
+// check returns why the sample can't be taken, errSame if it is there already. A histogram is returned, also in place
+// of a float that marks the end of a series of histograms.
+func (a *appender) check(p *page, i int, id uint32, e *storage.Entry) (chunk.Native, error) {
+	native := chunk.Native{Int: e.Histogram, Float: e.FloatHistogram}
 	if err := a.refuse(e); err != nil {
-		return err
+		return native, err
 	}
-	last, v, ok := s.xor.LastT(), s.xor.LastV(), s.xor.Samples() > 0
+	s := &p.slots[i]
+	last, ok := p.newest(i)
+	v, before := s.xor.LastV(), chunk.Native{}
+	if s.native {
+		before = p.native[uint8(i)].last
+	}
 	if s.pending > 1 {
 		if j, found := a.stagedLast(id); found {
-			last, v, ok = a.samples[j].t, a.samples[j].v, true
+			last, v, ok, before = a.samples[j].t, a.samples[j].v, true, a.nativeOf(&a.samples[j])
 		} else {
 			a.h.contended.Add(1)
 		}
 	}
+	if native == (chunk.Native{}) && sample.IsStale(e.V) {
+		native = staleLike(before)
+	}
+	same := before == chunk.Native{} && native == before && math.Float64bits(e.V) == math.Float64bits(v)
 	switch {
 	case !ok || e.T > last:
-		return nil
+		return native, nil
 	case e.T < last:
-		a.h.metrics.outOfOrder.Inc()
-		return storage.ErrOutOfOrder
-	case math.Float64bits(e.V) != math.Float64bits(v):
-		return storage.ErrDuplicate
+		a.h.metrics.of(native).outOfOrder.Inc()
+		return native, storage.ErrOutOfOrder
+	case !same && !sameNative(native, before):
+		return native, storage.ErrDuplicate
 	}
-	return errSame
+	return native, errSame
+}
+
+// staleLike returns the stale marker for a series whose latest sample is given; none for floats.
+func staleLike(before chunk.Native) chunk.Native {
+	switch {
+	case before.Int != nil:
+		return chunk.Native{Int: &histogram.Histogram{Sum: sample.StaleNaN()}}
+	case before.Float != nil:
+		return chunk.Native{Float: &histogram.FloatHistogram{Sum: sample.StaleNaN()}}
+	}
+	return chunk.Native{}
+}
+
+// nativeOf returns the histogram of a staged sample, none for a float.
+func (a *appender) nativeOf(s *staged) chunk.Native {
+	if s.native == 0 {
+		return chunk.Native{}
+	}
+	return a.natives[s.native-1]
 }
 
 // stagedLast finds the batch's latest sample of a series.
@@ -242,8 +295,9 @@ func (a *appender) end() {
 	h.openAppenders.Add(-1)
 	clear(a.unlogged)
 	clear(a.metadata)
-	next := &appender{h: h, samples: a.samples[:0], unlogged: a.unlogged[:0], metadata: a.metadata[:0]}
-	a.samples, a.unlogged, a.metadata, a.last = nil, nil, nil, nil
+	clear(a.natives)
+	next := &appender{h: h, samples: a.samples[:0], natives: a.natives[:0], unlogged: a.unlogged[:0], metadata: a.metadata[:0]}
+	a.samples, a.natives, a.unlogged, a.metadata, a.last = nil, nil, nil, nil, nil
 	h.appenders.Put(next)
 }
 

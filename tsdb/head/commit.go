@@ -81,17 +81,17 @@ func (a *appender) dropOvertaken() {
 		p, i := x.at(e.id)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		s := &p.slots[i]
-		if s.xor.Samples() == 0 || e.t > s.xor.LastT() {
+		if last, ok := p.newest(i); !ok || e.t > last {
 			return false
 		}
-		s.pending--
-		a.h.metrics.outOfOrder.Inc()
+		p.slots[i].pending--
+		a.h.metrics.of(a.nativeOf(&e)).outOfOrder.Inc()
 		return true
 	})
 }
 
-// write puts the batch into the log. All samples are in one record: a crash leaves all of them or none.
+// write puts the batch into the log. All floats are in one record: a crash leaves all of them or none. Histograms come
+// in records of their own.
 func (a *appender) write(series []wal.Series) error {
 	h := a.h
 	x := &h.index
@@ -100,22 +100,19 @@ func (a *appender) write(series []wal.Series) error {
 	h.cutRecord(0)
 	at := len(h.buf)
 	metadata := make([]wal.Metadata, 0, len(a.metadata))
-	samples := h.walSamples(len(a.samples))
 	x.mu.RLock()
 	for k := range a.metadata {
 		p, i := x.at(a.metadata[k].id)
 		metadata = append(metadata, wal.Metadata{Ref: p.slots[i].ref, Metadata: a.metadata[k].md})
 	}
-	for k := range a.samples {
-		p, i := x.at(a.samples[k].id)
-		samples = append(samples, wal.Sample{Ref: p.slots[i].ref, T: a.samples[k].t, V: a.samples[k].v})
-	}
 	x.mu.RUnlock()
 	h.buf = wal.AppendMetadata(h.buf, metadata)
 	h.cutRecord(at)
-	at = len(h.buf)
-	h.buf = wal.AppendSamples(h.buf, samples)
-	h.cutRecord(at)
+	for rest := a.samples; len(rest) > 0; {
+		n := a.oneKindEach(rest)
+		a.writeSamples(rest[:n])
+		rest = rest[n:]
+	}
 	// The records were cut from buffers that may have moved since, but hold the same bytes.
 	err := h.log.Append(h.recs...)
 	clear(h.recs)
@@ -123,6 +120,49 @@ func (a *appender) write(series []wal.Series) error {
 		h.buf = nil
 	}
 	return err
+}
+
+// writeSamples makes the records of samples, of which those of one series are of the same kind.
+func (a *appender) writeSamples(all []staged) {
+	h := a.h
+	floats := h.walSamples(len(all))
+	var natives []wal.Histogram
+	h.index.mu.RLock()
+	for k := range all {
+		s := &all[k]
+		p, i := h.index.at(s.id)
+		if s.native == 0 {
+			floats = append(floats, wal.Sample{Ref: p.slots[i].ref, T: s.t, V: s.v})
+			continue
+		}
+		n := a.nativeOf(s)
+		natives = append(natives, wal.Histogram{Ref: p.slots[i].ref, T: s.t, Int: n.Int, Float: n.Float})
+	}
+	h.index.mu.RUnlock()
+	at := len(h.buf)
+	h.buf = wal.AppendSamples(h.buf, floats)
+	h.cutRecord(at)
+	if len(natives) > 0 {
+		h.recs = wal.AppendHistograms(h.recs, natives)
+	}
+}
+
+// oneKindEach returns how many of the samples, from the first on, can be written sorted by kind: each series has
+// samples of one kind only, so that a restart reads them in the right order.
+func (a *appender) oneKindEach(all []staged) int {
+	if len(a.natives) == 0 {
+		return len(all) // Fast path: floats alone.
+	}
+	kinds := map[uint32]wal.Type{}
+	for k := range all {
+		n := a.nativeOf(&all[k])
+		kind := (&wal.Histogram{Int: n.Int, Float: n.Float}).RecordType()
+		if before, ok := kinds[all[k].id]; ok && before != kind {
+			return k
+		}
+		kinds[all[k].id] = kind
+	}
+	return len(all)
 }
 
 // maxIdleBuffer is the memory in bytes that is kept between batches.
@@ -151,7 +191,7 @@ func (a *appender) show() {
 	defer h.snapshots.mu.Unlock()
 	h.snapshots.seq++
 	oldest, watched := h.snapshots.oldest()
-	began := 0
+	began, natives := 0, 0
 	x.mu.RLock()
 	// Fast path: the samples of a scrape come in the order in which their series were made, so that one lock serves a
 	// whole page (BenchmarkAppend: 10 % less).
@@ -170,10 +210,14 @@ func (a *appender) show() {
 		if watched {
 			p.undo = append(p.undo, undo{seq: h.snapshots.seq, t: e.t, slot: uint8(i)})
 		}
-		if p.append(&h.slab, i, e.t, e.v, h.chunkRange) {
+		if e.native == 0 && p.append(&h.slab, i, e.t, e.v, h.chunkRange) ||
+			e.native != 0 && p.appendNative(&h.slab, i, e.t, a.nativeOf(e), h.chunkRange) {
 			began++
 		}
 		p.slots[i].pending--
+		if e.native != 0 {
+			natives++
+		}
 	}
 	if locked != nil {
 		locked.mu.Unlock()
@@ -181,7 +225,8 @@ func (a *appender) show() {
 	x.mu.RUnlock()
 	h.chunks.Add(int64(began))
 	h.metrics.chunksCreated.Add(float64(began))
-	h.metrics.samplesAppended.Add(float64(len(a.samples)))
+	h.metrics.floats.appended.Add(float64(len(a.samples) - natives))
+	h.metrics.histograms.appended.Add(float64(natives))
 	if len(a.samples) > 0 {
 		first, last := a.samples[0].t, a.samples[0].t
 		for k := range a.samples {

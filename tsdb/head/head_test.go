@@ -93,7 +93,11 @@ func dumpQuerier(tb testing.TB, q storage.Querier) string {
 		}
 		fmt.Fprintf(&b, "%s", set.At().Labels())
 		for k := range c.T {
-			fmt.Fprintf(&b, " %d:%v", c.T[k], c.F[k])
+			if len(c.H) > 0 && c.H[k] != nil {
+				fmt.Fprintf(&b, " %d:%s", c.T[k], nativeText(c.H[k]))
+			} else {
+				fmt.Fprintf(&b, " %d:%v", c.T[k], c.F[k])
+			}
 		}
 		b.WriteByte('\n')
 	}

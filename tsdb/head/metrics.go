@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/narthex-io/narthex/tsdb/chunk"
 )
 
 // metrics have the names of upstream's.
@@ -11,14 +13,25 @@ type metrics struct {
 	reg        prometheus.Registerer
 	collectors []prometheus.Collector
 
-	samplesAppended, outOfOrder, outOfBounds prometheus.Counter
-	seriesCreated, seriesRemoved, notFound   prometheus.Counter
-	chunksCreated, chunksRemoved             prometheus.Counter
-	truncations, truncationsFailed           prometheus.Counter
-	corruptions, appendersCreated            prometheus.Counter
-	unknownRefs                              *prometheus.CounterVec
-	replayDuration                           prometheus.Gauge
-	gc                                       prometheus.Summary
+	floats, histograms                     kindMetrics
+	seriesCreated, seriesRemoved, notFound prometheus.Counter
+	chunksCreated, chunksRemoved           prometheus.Counter
+	truncations, truncationsFailed         prometheus.Counter
+	corruptions, appendersCreated          prometheus.Counter
+	unknownRefs                            *prometheus.CounterVec
+	replayDuration                         prometheus.Gauge
+	gc                                     prometheus.Summary
+}
+
+// kindMetrics are counted for floats and for histograms.
+type kindMetrics struct{ appended, outOfOrder, outOfBounds prometheus.Counter }
+
+// of returns the metrics for a sample: those of histograms if it is one.
+func (m *metrics) of(h chunk.Native) *kindMetrics {
+	if h != (chunk.Native{}) {
+		return &m.histograms
+	}
+	return &m.floats
 }
 
 func newMetrics(h *Head) *metrics {
@@ -33,9 +46,13 @@ func newMetrics(h *Head) *metrics {
 		m.collectors = append(m.collectors, c)
 		return c
 	}
-	m.samplesAppended = typed("head_samples_appended_total", "Total number of appended samples.").WithLabelValues("float")
-	m.outOfOrder = typed("out_of_order_samples_total", "Total number of out of order samples ingestion failed attempts due to out of order being disabled.").WithLabelValues("float")
-	m.outOfBounds = typed("out_of_bound_samples_total", "Total number of out of bound samples ingestion failed attempts with out of order support disabled.").WithLabelValues("float")
+	appended := typed("head_samples_appended_total", "Total number of appended samples.")
+	outOfOrder := typed("out_of_order_samples_total", "Total number of out of order samples ingestion failed attempts due to out of order being disabled.")
+	outOfBounds := typed("out_of_bound_samples_total", "Total number of out of bound samples ingestion failed attempts with out of order support disabled.")
+	kind := func(name string) kindMetrics {
+		return kindMetrics{appended.WithLabelValues(name), outOfOrder.WithLabelValues(name), outOfBounds.WithLabelValues(name)}
+	}
+	m.floats, m.histograms = kind("float"), kind("histogram")
 	m.unknownRefs = typed("wal_replay_unknown_refs_total", "Total number of unknown series references encountered during WAL replay.")
 	m.seriesCreated = counter("head_series_created_total", "Total number of series created in the head")
 	m.seriesRemoved = counter("head_series_removed_total", "Total number of series removed in the head")

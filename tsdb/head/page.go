@@ -25,14 +25,17 @@ type page struct {
 	live  int
 	slots [pageSize]slot
 	// full are the complete chunks of each slot, one behind the other: the distance from the first to the last
-	// sample's time and the length, both as uvarint, then the bytes. A slice is replaced, never written to, so that
-	// readers need no lock for its content.
+	// sample's time and the length, both as uvarint, then the bytes. Chunks of histograms have a length of zero there,
+	// then the encoding, the time of the first sample as varint and the length. A slice is replaced, never written to,
+	// so that readers need no lock for its content.
 	full [pageSize][]byte
 	// pairs are the labels of all slots. They are set before the series can be found and never change.
 	pairs []uint32
 	// undo tells readers of older snapshots from which time on samples came later than their snapshot. It is in
 	// order of seq and is kept only while there are such readers.
 	undo []undo
+	// native are the slots whose open chunk holds histograms; nil on most pages.
+	native map[uint8]*native
 }
 
 // slot is one series. The zero value is an unused one.
@@ -52,6 +55,8 @@ type slot struct {
 	pending uint32
 	// logged tells that the log has the labels of ref.
 	logged bool
+	// native tells that the open chunk is that in the page's native, not the one here.
+	native bool
 }
 
 // undo says that a batch appended to a slot: samples from t on are not in snapshots before seq.
@@ -71,6 +76,9 @@ func (p *page) labels(i int) []uint32 {
 // whether it began one. The caller holds the lock.
 func (p *page) append(slab *slab, i int, t int64, v float64, chunkRange int64) (began bool) {
 	s := &p.slots[i]
+	if s.native {
+		p.closeNative(i)
+	}
 	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || int(s.openLen) >= maxOpenBytes || t >= RangeEnd(s.openMin, chunkRange)) {
 		p.closeChunk(slab, i)
 	}
@@ -91,9 +99,29 @@ func (p *page) append(slab *slab, i int, t int64, v float64, chunkRange int64) (
 	return false
 }
 
+// newest returns the time of the latest sample; ok is false if there is no open chunk.
+func (p *page) newest(i int) (t int64, ok bool) {
+	s := &p.slots[i]
+	if s.native {
+		return p.native[uint8(i)].w.LastT(), true
+	}
+	return s.xor.LastT(), s.xor.Samples() > 0
+}
+
+// openEncoding returns the encoding of the open chunk.
+func (p *page) openEncoding(i int) chunk.Encoding {
+	if p.slots[i].native {
+		return p.native[uint8(i)].w.Encoding()
+	}
+	return chunk.EncXOR
+}
+
 // openChunk appends the bytes of the open chunk to dst.
 func (p *page) openChunk(slab *slab, i int, dst []byte) []byte {
 	s := &p.slots[i]
+	if s.native {
+		return append(dst, p.native[uint8(i)].w.Bytes()...)
+	}
 	dst = binary.BigEndian.AppendUint16(dst, uint16(s.xor.Samples()))
 	return slab.appendTo(dst, s.open, int(s.openLen))
 }
@@ -126,12 +154,17 @@ func (p *page) closeChunk(slab *slab, i int) {
 
 func (p *page) dropOpen(slab *slab, i int) {
 	s := &p.slots[i]
+	if s.native {
+		p.dropNative(i)
+		return
+	}
 	slab.release(s.open)
 	s.open, s.openLen, s.xor = 0, 0, chunk.XORState{}
 }
 
 // fullChunk is a complete chunk as it lies in a page.
 type fullChunk struct {
+	enc        chunk.Encoding
 	minT, maxT int64
 	data       []byte
 }
@@ -141,18 +174,25 @@ func nextFull(b []byte) (c fullChunk, rest []byte) {
 	span, n := binary.Uvarint(b)
 	size, m := binary.Uvarint(b[n:])
 	b = b[n+m:]
+	if size == 0 {
+		c.enc = chunk.Encoding(b[0])
+		c.minT, n = binary.Varint(b[1:])
+		size, m = binary.Uvarint(b[1+n:])
+		b = b[1+n+m:]
+	} else {
+		c.enc = chunk.EncXOR
+		c.minT, _ = binary.Varint(b[chunkHeader:])
+	}
 	c.data = b[:size:size]
-	c.minT, _ = binary.Varint(c.data[2:])
 	c.maxT = c.minT + int64(span)
 	return c, b[size:]
 }
 
 // bounds returns the times of the first and the last sample; ok is false without samples.
 func (p *page) bounds(i int) (minT, maxT int64, ok bool) {
-	s := &p.slots[i]
-	open := s.xor.Samples() > 0
+	maxT, open := p.newest(i)
 	if open {
-		minT, maxT = s.openMin, s.xor.LastT()
+		minT = p.slots[i].openMin
 	}
 	if len(p.full[i]) == 0 {
 		return minT, maxT, open
@@ -223,7 +263,7 @@ func (p *page) truncate(slab *slab, i int, mint int64) (dropped int) {
 			p.full[i] = nil
 		}
 	}
-	if s := &p.slots[i]; s.xor.Samples() > 0 && s.xor.LastT() < mint {
+	if t, ok := p.newest(i); ok && t < mint {
 		p.dropOpen(slab, i)
 		dropped++
 	}

@@ -208,6 +208,7 @@ type columnReader struct {
 	full       []byte
 	// open is a copy of the chunk that is being filled, with its bounds; empty if there is none.
 	open             []byte
+	openEnc          chunk.Encoding
 	openMin, openMax int64
 	deleted          []interval
 	err              error
@@ -231,9 +232,9 @@ func (h *Head) openReader(r *columnReader, id uint32, seq uint64, mint, maxt int
 		r.maxt = min(r.maxt, limit-1)
 	}
 	r.full = p.full[i]
-	if s := &p.slots[i]; s.xor.Samples() > 0 && s.openMin <= r.maxt && s.xor.LastT() >= mint {
-		r.open = p.openChunk(&h.slab, i, r.open)
-		r.openMin, r.openMax = s.openMin, s.xor.LastT()
+	if last, ok := p.newest(i); ok && p.slots[i].openMin <= r.maxt && last >= mint {
+		r.open, r.openEnc = p.openChunk(&h.slab, i, r.open), p.openEncoding(i)
+		r.openMin, r.openMax = p.slots[i].openMin, last
 	}
 }
 
@@ -242,6 +243,7 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 	before := dst.Len()
 	for dst.Len() == before && r.err == nil {
 		var data []byte
+		enc := r.openEnc
 		switch {
 		case len(r.full) > 0:
 			var c fullChunk
@@ -249,13 +251,13 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 			if c.maxT < r.mint || c.minT > r.maxt {
 				continue
 			}
-			data = c.data
+			data, enc = c.data, c.enc
 		case len(r.open) > 0:
 			data, r.open = r.open, r.open[:0]
 		default:
 			return false
 		}
-		if err := chunk.Decode(chunk.EncXOR, data, r.mint, r.maxt, (*chunk.Columns)(dst)); err != nil {
+		if err := chunk.Decode(enc, data, r.mint, r.maxt, (*chunk.Columns)(dst)); err != nil {
 			r.err = fmt.Errorf("read chunk in head: %w", err)
 			return dst.Len() > before
 		}
@@ -267,7 +269,7 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 // Err returns why reading failed.
 func (r *columnReader) Err() error { return r.err }
 
-// dropDeleted removes, from sample number from on, those in the deleted ranges. The samples are floats.
+// dropDeleted removes, from sample number from on, those in the deleted ranges.
 func dropDeleted(c *storage.Columns, from int, deleted []interval) {
 	if len(deleted) == 0 {
 		return
@@ -275,14 +277,25 @@ func dropDeleted(c *storage.Columns, from int, deleted []interval) {
 	n := from
 	for k := from; k < len(c.T); k++ {
 		t := c.T[k]
-		if slices.ContainsFunc(deleted, func(d interval) bool { return d.minT <= t && t <= d.maxT }) {
+		if inAny(deleted, t) {
 			continue
 		}
 		c.T[n], c.F[n] = c.T[k], c.F[k]
+		if len(c.H) > 0 {
+			c.H[n] = c.H[k]
+		}
+		if len(c.ST) > 0 {
+			c.ST[n] = c.ST[k]
+		}
 		n++
 	}
 	c.T, c.F = c.T[:n], c.F[:n]
+	clear(c.H[min(n, len(c.H)):])
 	c.H, c.ST = c.H[:min(n, len(c.H))], c.ST[:min(n, len(c.ST))]
+}
+
+func inAny(deleted []interval, t int64) bool {
+	return slices.ContainsFunc(deleted, func(d interval) bool { return d.minT <= t && t <= d.maxT })
 }
 
 // Series calls f with each series that has samples in [mint, maxt), in the order of their labels, and the chunks that
@@ -317,29 +330,18 @@ func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Label
 
 // chunks returns the chunks that lie within the bounds as they are, and others cut down to them.
 func (r *columnReader) chunks(dst []block.Chunk) ([]block.Chunk, error) {
-	var cols chunk.Columns
 	add := func(c fullChunk) error {
 		if c.maxT < r.mint || c.minT > r.maxt {
 			return nil
 		}
-		if c.minT >= r.mint && c.maxT <= r.maxt && len(r.deleted) == 0 {
-			dst = append(dst, blockChunk(c.minT, c.maxT, c.data))
-			return nil
+		if c.minT < r.mint || c.maxT > r.maxt || len(r.deleted) > 0 {
+			kept, err := chunk.Filter(c.enc, c.data, func(t int64) bool { return r.mint <= t && t <= r.maxt && !inAny(r.deleted, t) })
+			if err != nil || len(kept.Data) == 0 {
+				return err
+			}
+			c.data, c.minT, c.maxT = kept.Data, kept.MinT, kept.MaxT
 		}
-		cols.T, cols.F = cols.T[:0], cols.F[:0]
-		if err := chunk.Decode(chunk.EncXOR, c.data, r.mint, r.maxt, &cols); err != nil {
-			return err
-		}
-		dropDeleted((*storage.Columns)(&cols), 0, r.deleted)
-		if len(cols.T) == 0 {
-			return nil
-		}
-		var s chunk.XORState
-		var b []byte
-		for k, t := range cols.T {
-			b = s.Append(b, t, cols.F[k])
-		}
-		dst = append(dst, blockChunk(cols.T[0], cols.T[len(cols.T)-1], b))
+		dst = append(dst, block.Chunk{Encoding: c.enc, Data: c.data, MinTime: c.minT, MaxTime: c.maxT})
 		return nil
 	}
 	for b := r.full; len(b) > 0; {
@@ -350,12 +352,8 @@ func (r *columnReader) chunks(dst []block.Chunk) ([]block.Chunk, error) {
 		}
 	}
 	if len(r.open) > 0 {
-		err := add(fullChunk{minT: r.openMin, maxT: r.openMax, data: r.open})
+		err := add(fullChunk{enc: r.openEnc, minT: r.openMin, maxT: r.openMax, data: r.open})
 		return dst, err
 	}
 	return dst, nil
-}
-
-func blockChunk(minT, maxT int64, data []byte) block.Chunk {
-	return block.Chunk{Encoding: chunk.EncXOR, Data: data, MinTime: minT, MaxTime: maxT}
 }

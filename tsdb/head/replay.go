@@ -2,8 +2,10 @@ package head
 
 import (
 	"context"
+	"fmt"
 	"math"
 
+	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
@@ -73,6 +75,7 @@ type player struct {
 	samples []wal.Sample
 	stones  []wal.Tombstone
 	md      []wal.Metadata
+	natives []wal.Histogram
 }
 
 func (p *player) run(ctx context.Context) error {
@@ -103,24 +106,28 @@ func (p *player) progress(done int) {
 
 func (p *player) apply(rec []byte) {
 	var err error
-	switch t := wal.TypeOf(rec); t {
-	case wal.TypeSeries:
+	switch t := wal.TypeOf(rec); {
+	case t == wal.TypeSeries:
 		if p.series, err = wal.DecodeSeries(rec, p.series[:0]); err == nil {
 			err = p.addSeries()
 		}
-	case wal.TypeSamples, wal.TypeSamplesV2:
+	case t == wal.TypeSamples, t == wal.TypeSamplesV2:
 		if p.samples, err = wal.DecodeSamples(rec, p.samples[:0]); err == nil {
 			p.addSamples()
 		}
-	case wal.TypeTombstones:
+	case t == wal.TypeTombstones:
 		if p.stones, err = wal.DecodeTombstones(rec, p.stones[:0]); err == nil {
 			p.addTombstones()
 		}
-	case wal.TypeMetadata:
+	case t == wal.TypeMetadata:
 		if p.md, err = wal.DecodeMetadata(rec, p.md[:0]); err == nil {
 			p.addMetadata()
 		}
-	case wal.TypeUnknown:
+	case t.IsHistograms():
+		if p.natives, err = wal.DecodeHistograms(rec, p.natives[:0]); err == nil {
+			err = p.addHistograms(t)
+		}
+	case t == wal.TypeUnknown:
 		p.unknownRecords++
 	default:
 		p.unsupported[t]++
@@ -159,26 +166,54 @@ func (p *player) addSamples() {
 	began := 0
 	for k := range p.samples {
 		s := &p.samples[k]
-		if s.T < p.minValid {
-			continue
-		}
-		id, ok := p.ids[s.Ref]
-		if !ok {
-			p.unknownRefs[wal.TypeSamples]++
-			continue
-		}
-		page, i := h.index.at(id)
-		slot := &page.slots[i]
-		if slot.xor.Samples() > 0 && s.T <= slot.xor.LastT() {
-			continue // It was dropped when it was appended, too.
-		}
-		if page.append(&h.slab, i, s.T, s.V, h.chunkRange) {
+		if page, i, ok := p.place(s.Ref, s.T, wal.TypeSamples); ok && page.append(&h.slab, i, s.T, s.V, h.chunkRange) {
 			began++
 		}
-		p.first, p.last = min(p.first, s.T), max(p.last, s.T)
 	}
-	h.chunks.Add(int64(began))
-	h.metrics.chunksCreated.Add(float64(began))
+	p.count(began)
+}
+
+// addHistograms leaves out what is no histogram, and returns why.
+func (p *player) addHistograms(t wal.Type) error {
+	var invalid error
+	began := 0
+	for k := range p.natives {
+		s := &p.natives[k]
+		native := chunk.Native{Int: s.Int, Float: s.Float}
+		if err := validate(native); err != nil {
+			invalid = fmt.Errorf("%s record: %w", t, err)
+			continue
+		}
+		if page, i, ok := p.place(s.Ref, s.T, t); ok && page.appendNative(&p.h.slab, i, s.T, native, p.h.chunkRange) {
+			began++
+		}
+	}
+	clear(p.natives)
+	p.count(began)
+	return invalid
+}
+
+// place finds the slot for a sample that is to be appended; ok is false if it is not.
+func (p *player) place(ref uint64, t int64, typ wal.Type) (page *page, i int, ok bool) {
+	if t < p.minValid {
+		return nil, 0, false
+	}
+	id, ok := p.ids[ref]
+	if !ok {
+		p.unknownRefs[typ]++
+		return nil, 0, false
+	}
+	page, i = p.h.index.at(id)
+	if last, any := page.newest(i); any && t <= last {
+		return nil, 0, false // It was dropped when it was appended, too.
+	}
+	p.first, p.last = min(p.first, t), max(p.last, t)
+	return page, i, true
+}
+
+func (p *player) count(began int) {
+	p.h.chunks.Add(int64(began))
+	p.h.metrics.chunksCreated.Add(float64(began))
 }
 
 func (p *player) addTombstones() {

@@ -68,14 +68,14 @@ func TestForeignLog(t *testing.T) {
 			progress = append(progress, current)
 		}
 	})
-	want := metric(1).String() + " 10:1 20:4 30:5 50:7\n" + metric(2).String() + " 30:6\n"
+	want := metric(1).String() + " 10:1 20:4 30:5 40:h1/0[0=1] 50:7\n" + metric(2).String() + " 30:6\n"
 	if got := all(t, h); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 	if !slices.IsSorted(progress) || len(progress) != 12 {
 		t.Errorf("progress %v", progress)
 	}
-	for _, text := range []string{"unknown types", "type=exemplars", "type=histogram_samples", "00000010"} {
+	for _, text := range []string{"unknown types", "type=exemplars", "00000010"} {
 		if !strings.Contains(log.String(), text) {
 			t.Errorf("log does not say %q:\n%s", text, log.String())
 		}

@@ -168,6 +168,15 @@ func AppendHistograms(recs [][]byte, histograms []Histogram) [][]byte {
 	return recs
 }
 
+// RecordType returns the type of record in which [AppendHistograms] puts a histogram that has no start timestamp, and
+// TypeSamples if there is none at all.
+func (h *Histogram) RecordType() Type {
+	if h.Int == nil && h.Float == nil {
+		return TypeSamples
+	}
+	return h.recordType(false)
+}
+
 func (h *Histogram) recordType(withST bool) Type {
 	custom := h.Int != nil && h.Int.UsesCustomBuckets() || h.Float != nil && h.Float.UsesCustomBuckets()
 	switch {

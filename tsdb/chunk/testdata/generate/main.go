@@ -1,5 +1,5 @@
 // Command generate writes ../upstream.jsonl: chunks of all encodings made by Prometheus's own library, each with the
-// samples that the library reads from it. It is a module of its own, so that the library stays out of the product's.
+// samples that the library reads from it, and ../appends.jsonl: the chunks that a series of histograms becomes. It is a module of its own, so that the library stays out of the product's.
 //
 //	go run . > ../upstream.jsonl
 package main
@@ -57,6 +57,7 @@ func main() {
 	g.kinds("integer", " with start times", false, func() chunkenc.Chunk { return chunkenc.NewHistogramSTChunk() }, some)
 	g.kinds("float", " with start times", true, func() chunkenc.Chunk { return chunkenc.NewFloatHistogramSTChunk() }, some)
 	g.histograms("stale alone", chunkenc.NewHistogramChunk(), kind{stale: true, samples: 1}, none)
+	stories()
 }
 
 type generator struct {
