@@ -39,10 +39,14 @@ func run() int {
 	if err == nil {
 		return 0
 	}
+	var config *host.ConfigError
+	if errors.As(err, &config) {
+		fmt.Fprintln(os.Stderr, config.Err) // A line for each mistake, which starts with its place.
+		return exitUsage
+	}
 	fmt.Fprintf(os.Stderr, "narthex: %v\n", err)
 	var usage *usageError
-	var config *host.ConfigError
-	if errors.As(err, &usage) || errors.As(err, &config) {
+	if errors.As(err, &usage) {
 		return exitUsage
 	}
 	return exitFailure

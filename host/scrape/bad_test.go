@@ -129,6 +129,11 @@ func TestGoodAnswers(t *testing.T) {
 	up("gzip", "", func() *http.Response { return zipped(t, "a 1\n", 0) })
 	up("fallback", "  fallback_scrape_protocol: PrometheusText0.0.4\n", func() *http.Response { return answer("", "a 1\n") })
 	up("fallback for another type", "  fallback_scrape_protocol: OpenMetricsText1.0.0\n", func() *http.Response { return answer("text/html", "a 1\n# EOF\n") })
+	up("character set as encoding", "", func() *http.Response {
+		r := answer("text/plain", "a 1\n")
+		r.Header.Set("Content-Encoding", "utf-8")
+		return r
+	})
 	up("limits just kept", "  sample_limit: 1\n  body_size_limit: 5B\n  label_limit: 3\n", func() *http.Response { return answer("text/plain", "a 1\n") })
 }
 

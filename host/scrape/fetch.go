@@ -135,8 +135,9 @@ func (l *loop) get(ctx context.Context, s *settings, t *target, b *body) (conten
 		if content, err = b.unzip(resp.Body); err != nil {
 			return "", fmt.Errorf("read gzip body: %w", err)
 		}
-	default:
+	case "deflate", "br", "zstd", "compress":
 		return "", fmt.Errorf("server sent a body in Content-Encoding %q, which was not asked for", encoding)
+	default: // Some name a character set here.
 	}
 	if err := b.readFrom(content); err != nil {
 		if errors.Is(err, errBodySizeLimit) {

@@ -6,6 +6,7 @@
 package strictyaml
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -88,6 +90,9 @@ func lineOf(err error) (int, string) {
 
 // Parse reads one document. An empty text is an empty document; a second document is an error.
 func Parse(text []byte) (*Document, error) {
+	if err := checkBytes(text); err != nil {
+		return nil, err
+	}
 	dec := yaml.NewDecoder(strings.NewReader(string(text)))
 	var root, more yaml.Node
 	if err := dec.Decode(&root); err != nil {
@@ -105,6 +110,28 @@ func Parse(text []byte) (*Document, error) {
 		node = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
 	}
 	return &Document{root: node}, nil
+}
+
+// checkBytes finds what no document can hold, since the library does not say where it is. A document in UTF-16 is left to
+// the library.
+func checkBytes(text []byte) error {
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return nil
+	}
+	line := 1
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return &Error{Line: line, Err: fmt.Errorf("byte %#x is not valid UTF-8", text[i])}
+		case r == '\n':
+			line++
+		case r < ' ' && r != '\t' && r != '\r':
+			return &Error{Line: line, Err: fmt.Errorf("control character %U", r)}
+		}
+		i += size
+	}
+	return nil
 }
 
 // Decode fills into, a pointer to a struct, whose fields keep what the document does not mention. An unknown field, a

@@ -87,6 +87,15 @@ func TestMistakesAreLocated(t *testing.T) {
 	check("scrape_configs:\n- proxy_url: [x]", "2: scrape_configs[0].proxy_url: cannot unmarshal !!seq into string")
 	check("a: b: c", "1: mapping values are not allowed in this context")
 	check("a: 1\n---\nb: 2", "2: a second document in the file")
+	check("global:\n  # caf\xe9\n  external_labels: {}", "2: byte 0xe9 is not valid UTF-8")
+	check("global:\n  external_labels: {a: \"\x00\"}", "2: control character U+0000")
+	check("nonsense: 1\nscrape_configs:\n- honor_labels: 7\n  tls_config: {ca_fil: x}\n- sample_limit: many\nglobal: {external_labels: {a: [], a: b}}",
+		"1: nonsense: unknown field\n"+
+			"3: scrape_configs[0].honor_labels: \"7\" is not a boolean: write true or false\n"+
+			"4: scrape_configs[0].tls_config.ca_fil: unknown field; did you mean ca_file?\n"+
+			"5: scrape_configs[1].sample_limit: \"many\" is not a whole number\n"+
+			"6: global.external_labels.a: a string is needed here, not a list\n"+
+			"6: global.external_labels.a: given twice")
 }
 
 func FuzzParse(f *testing.F) {
