@@ -48,7 +48,9 @@ type Options struct {
 	ExternalURL     *url.URL
 	RoutePrefix     string
 	EnableLifecycle bool
-	CORSOrigin      *regexp.Regexp
+	// EnableAdminAPI allows deleting samples and making snapshots by request.
+	EnableAdminAPI bool
+	CORSOrigin     *regexp.Regexp
 
 	// Storage configures the data directory. Its Logger and Registerer are set by the host.
 	Storage tsdb.Options

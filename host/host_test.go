@@ -42,6 +42,7 @@ func start(t *testing.T, text string) *server {
 		ConfigFile:              s.config,
 		ListenAddresses:         []string{"127.0.0.1:0"},
 		EnableLifecycle:         true,
+		EnableAdminAPI:          true,
 		Storage:                 tsdb.Options{Dir: filepath.Join(t.TempDir(), "data")},
 		DiscoveryReloadInterval: 10 * time.Millisecond,
 		PluginCache:             t.TempDir(),

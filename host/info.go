@@ -31,6 +31,8 @@ func (h *Host) api() http.Handler {
 		}),
 		Scrape:      h.scrape,
 		Plugins:     h.catalogue,
+		Admin:       h.admin(),
+		Blocks:      func() any { return h.storage.blocks() },
 		Config:      func() string { return h.config.Load().String() },
 		ExternalURL: h.externalURL,
 		Flags:       h.opts.Flags,

@@ -128,6 +128,19 @@ func sortBlocks(blocks []*block.Block) {
 	})
 }
 
+// BlockMeta describes a block; as JSON it is the content of the block's meta.json.
+type BlockMeta = block.Meta
+
+// Blocks describes the blocks, in the order of their times.
+func (db *DB) Blocks() []BlockMeta {
+	blocks := db.currentBlocks()
+	metas := make([]BlockMeta, len(blocks))
+	for i, b := range blocks {
+		metas[i] = b.Meta()
+	}
+	return metas
+}
+
 func (db *DB) currentBlocks() []*block.Block {
 	db.mu.RLock()
 	defer db.mu.RUnlock()

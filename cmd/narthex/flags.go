@@ -35,8 +35,7 @@ const (
 	partOTLP     = "OTLP ingestion"
 	partConsoles = "console templates"
 	partUI       = "the web interface"
-	partAdmin    = "the admin API"
-	partCompact  = "block compaction"
+	partDelayed  = "delayed compaction"
 	partSearch   = "the search API"
 )
 
@@ -64,7 +63,7 @@ func settings() []setting {
 		{name: "web.route-prefix", help: "Prefix of the web endpoints. Default: the path of --web.external-url."},
 		{name: "web.user-assets", part: partUI, help: "Directory of static files served under /user."},
 		{name: "web.enable-lifecycle", value: "false", kind: kindBool, help: "Enable reload and shutdown by HTTP request."},
-		{name: "web.enable-admin-api", value: "false", kind: kindBool, part: partAdmin, help: "Enable API endpoints that delete and snapshot."},
+		{name: "web.enable-admin-api", value: "false", kind: kindBool, help: "Enable API endpoints that delete samples and make snapshots."},
 		{name: "web.enable-remote-write-receiver", value: "false", kind: kindBool, part: partRemote, help: "Enable the endpoint that accepts remote write requests."},
 		{name: "web.remote-write-receiver.accepted-protobuf-messages", value: "prometheus.WriteRequest", kind: kindList, part: partRemote, help: "Remote write messages to accept."},
 		{name: "web.enable-otlp-receiver", value: "false", kind: kindBool, part: partOTLP, help: "Enable the endpoint that accepts OTLP write requests."},
@@ -77,7 +76,7 @@ func settings() []setting {
 		{name: "storage.tsdb.retention.size", kind: kindBytes, help: "How many bytes of blocks to keep, such as 512MB. The config file's storage.tsdb.retention.size is preferred."},
 		{name: "storage.tsdb.no-lockfile", value: "false", kind: kindBool, help: "Do not lock the data directory."},
 		{name: "storage.tsdb.head-chunks-write-queue-size", value: "0", kind: kindInt, part: "memory-mapped head chunks", help: "Length of the queue for head chunks to be written."},
-		{name: "storage.tsdb.delay-compact-file.path", part: partCompact, help: "JSON file of uploaded blocks; only those are compacted."},
+		{name: "storage.tsdb.delay-compact-file.path", help: "JSON file of uploaded blocks, such as thanos.shipper.json: blocks of level 1 are merged only when they are in it."},
 		{name: "storage.agent.path", value: "data-agent/", part: partAgent, help: "Directory of the agent's storage."},
 		{name: "storage.agent.wal-compression", value: "true", kind: kindBool, part: partAgent, help: "Compress the agent's log."},
 		{name: "storage.agent.retention.min-time", value: "5m", kind: kindDuration, part: partAgent, help: "Age at which the agent may drop samples."},
@@ -108,13 +107,13 @@ func settings() []setting {
 
 		{name: "storage.tsdb.min-block-duration", value: "2h", kind: kindDuration, hidden: true, help: "Time span of a block before it is written to disk."},
 		{name: "storage.tsdb.max-block-duration", kind: kindDuration, hidden: true, help: "Largest time span of a compacted block. Default: a tenth of the retention, 31d at most."},
-		{name: "storage.tsdb.max-block-chunk-segment-size", value: "512MB", kind: kindBytes, hidden: true, part: partCompact, help: "Size of a chunk file in a block."},
+		{name: "storage.tsdb.max-block-chunk-segment-size", value: "512MB", kind: kindBytes, hidden: true, help: "Size of a chunk file in a block."},
 		{name: "storage.tsdb.wal-segment-size", value: "128MB", kind: kindBytes, hidden: true, help: "Size of a segment of the write-ahead log, 10MB to 256MB."},
-		{name: "storage.tsdb.allow-overlapping-compaction", value: "true", kind: kindBool, hidden: true, part: partCompact, help: "Merge overlapping blocks."},
+		{name: "storage.tsdb.allow-overlapping-compaction", value: "true", kind: kindBool, hidden: true, help: "Merge overlapping blocks; otherwise they are left to another program."},
 		{name: "storage.tsdb.wal-compression", value: "true", kind: kindBool, hidden: true, help: "Compress the write-ahead log."},
 		{name: "storage.tsdb.wal-compression-type", value: "snappy", hidden: true, help: "snappy or zstd."},
 		{name: "storage.tsdb.samples-per-chunk", value: "120", kind: kindInt, hidden: true, help: "Target number of samples in a chunk."},
-		{name: "storage.tsdb.delayed-compaction.max-percent", value: "10", kind: kindInt, hidden: true, part: partCompact, help: "Upper bound of the random delay of head compaction."},
+		{name: "storage.tsdb.delayed-compaction.max-percent", value: "10", kind: kindInt, hidden: true, part: partDelayed, help: "Upper bound of the random delay of head compaction."},
 		{name: "storage.tsdb.block-reload-interval", value: "1m", kind: kindDuration, hidden: true, help: "How often to look for new and removed blocks."},
 		{name: "storage.agent.wal-segment-size", value: "128MB", kind: kindBytes, hidden: true, part: partAgent, help: "Size of a segment of the agent's log."},
 		{name: "storage.agent.wal-compression-type", value: "snappy", hidden: true, part: partAgent, help: "snappy or zstd."},

@@ -143,6 +143,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		ExternalURL:             external,
 		RoutePrefix:             v.text("web.route-prefix"),
 		EnableLifecycle:         v.flag("web.enable-lifecycle"),
+		EnableAdminAPI:          v.flag("web.enable-admin-api"),
 		CORSOrigin:              origin,
 		Storage:                 storage,
 		Query:                   query,
@@ -206,6 +207,9 @@ func pluginDirectories(given []string) []string {
 // Bounds of --storage.tsdb.wal-segment-size, as upstream's.
 const minSegment, maxSegment = 10 << 20, 256 << 20
 
+// minChunkSegment is the least that --storage.tsdb.max-block-chunk-segment-size can be.
+const minChunkSegment = 1 << 20
+
 func storageOptions(v *values) (tsdb.Options, error) {
 	opts := tsdb.Options{
 		Dir:              v.text("storage.tsdb.path"),
@@ -217,6 +221,13 @@ func storageOptions(v *values) (tsdb.Options, error) {
 		WALCompression: tsdb.Compression(v.text("storage.tsdb.wal-compression-type")),
 		WALSegmentSize: int(v.bytes("storage.tsdb.wal-segment-size")),
 		NoLockfile:     v.flag("storage.tsdb.no-lockfile"),
+
+		KeepOverlaps:      !v.flag("storage.tsdb.allow-overlapping-compaction"),
+		DelayCompactFile:  v.text("storage.tsdb.delay-compact-file.path"),
+		ChunkSegmentBytes: v.bytes("storage.tsdb.max-block-chunk-segment-size"),
+	}
+	if opts.ChunkSegmentBytes < minChunkSegment {
+		return opts, fmt.Errorf("--storage.tsdb.max-block-chunk-segment-size must be 1MB or more, not %s", v.text("storage.tsdb.max-block-chunk-segment-size"))
 	}
 	if !v.flag("storage.tsdb.wal-compression") {
 		opts.WALCompression = tsdb.CompressionNone

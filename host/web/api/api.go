@@ -23,7 +23,7 @@ import (
 	"github.com/narthex-io/narthex/storage"
 )
 
-// Options are what the endpoints answer from. All fields but CORSOrigin are required.
+// Options are what the endpoints answer from. All fields but Admin and CORSOrigin are required.
 type Options struct {
 	Engine  *promql.Engine
 	Storage storage.Queryable
@@ -32,6 +32,10 @@ type Options struct {
 	// Scrape knows the targets and their metadata, Plugins what is loaded.
 	Scrape  Targets
 	Plugins Plugins
+	// Admin deletes, cleans up and makes snapshots; nil disables that.
+	Admin Admin
+	// Blocks returns the descriptions of the storage's blocks, to be encoded as JSON.
+	Blocks func() any
 	// ExternalURL is where others reach the server.
 	ExternalURL func() *url.URL
 	// Config returns the configuration in force as YAML, with secrets hidden.
@@ -95,6 +99,13 @@ func New(opts Options) http.Handler {
 	get("/status/flags", a.statusFlags)
 	get("/status/runtimeinfo", a.statusRuntime)
 	get("/status/buildinfo", a.statusBuild)
+	get("/status/tsdb/blocks", a.statusBlocks)
+	postOrPut := func(path string, h handler) {
+		mux.Handle(path, only(a.endpoint(a.admin(h)), http.MethodPost, http.MethodPut))
+	}
+	postOrPut("/admin/tsdb/delete_series", a.deleteSeries)
+	postOrPut("/admin/tsdb/clean_tombstones", a.cleanTombstones)
+	postOrPut("/admin/tsdb/snapshot", a.snapshot)
 	mux.HandleFunc("/", a.missing)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions {
@@ -126,8 +137,10 @@ type handler func(r *http.Request) (*answer, error)
 // answer is a successful response.
 type answer struct {
 	// data is encoded as JSON; write, if set, writes it instead.
-	data            any
-	write           func(e *encoder)
+	data  any
+	write func(e *encoder)
+	// empty answers with no body at all.
+	empty           bool
 	warnings, infos []string
 }
 
@@ -223,6 +236,10 @@ func (a *api) cors(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) succeed(w http.ResponseWriter, ans *answer) {
+	if ans.empty {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	e := newEncoder(w)
 	e.raw(`{"status":"success","data":`)
