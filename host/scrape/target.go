@@ -151,9 +151,6 @@ func makeTarget(cfg *Config, b *labels.Builder, exporter *ExporterConfig) (t *ta
 	case strings.Contains(address, "/"):
 		return nil, discovered, fmt.Errorf("%q is not a valid hostname", address)
 	}
-	if scheme := b.Get(schemeLabel); exporter == nil && scheme != "http" && scheme != "https" {
-		return nil, discovered, fmt.Errorf("%s %q is neither http nor https", schemeLabel, scheme)
-	}
 	if t.interval, t.timeout, err = timing(b); err != nil {
 		return nil, discovered, err
 	}
@@ -171,6 +168,7 @@ func unsupported(b *labels.Builder) error {
 	}
 	for _, name := range histogramLabels {
 		switch on, err := strconv.ParseBool(b.Get(name)); {
+		case b.Get(name) == "": // Relabelling has dropped it.
 		case err != nil:
 			return fmt.Errorf("%s: %q is neither true nor false", name, b.Get(name))
 		case on:

@@ -31,6 +31,11 @@ func TestTargets(t *testing.T) {
 	makes("  relabel_configs: [{target_label: __address__, replacement: h}]\n", // No port is made up.
 		`{instance="h", job="j", zone="z"}`, "http://h/metrics")
 
+	makes("  relabel_configs: [{target_label: __scheme__, replacement: ftp}]\n", // The scrape will say what is wrong with it.
+		`{instance="h:1", job="j", zone="z"}`, "ftp://h:1/metrics")
+	makes("  relabel_configs: [{action: labelkeep, regex: zone|__address__|__scheme__|__metrics_path__|__scrape_(interval|timeout)__}]\n",
+		`{instance="h:1", zone="z"}`, "http://h:1/metrics")
+
 	fails := func(relabel, want string) {
 		t.Helper()
 		cfg := parseConfigs(t, "- job_name: j\n"+discovered+"  relabel_configs: ["+relabel+"]\n")[0]
@@ -41,7 +46,6 @@ func TestTargets(t *testing.T) {
 	}
 	fails("{target_label: __address__, replacement: ''}", "target h:1: no address")
 	fails("{target_label: __address__, replacement: 'http://x'}", `target h:1: "http://x" is not a valid hostname`)
-	fails("{target_label: __scheme__, replacement: ftp}", `target h:1: __scheme__ "ftp" is neither http nor https`)
 	fails("{target_label: __scrape_interval__, replacement: 0s}", "target h:1: scrape interval cannot be 0")
 	fails("{target_label: __scrape_interval__, replacement: x}", `target h:1: scrape interval: not a valid duration string: "x"`)
 	fails("{target_label: __scrape_timeout__, replacement: 11s}", "target h:1: scrape timeout 11s is greater than scrape interval 10s")
