@@ -39,14 +39,12 @@ func run() int {
 	if err == nil {
 		return 0
 	}
-	var config *host.ConfigError
-	if errors.As(err, &config) {
+	if config, ok := errors.AsType[*host.ConfigError](err); ok {
 		fmt.Fprintln(os.Stderr, config.Err) // A line for each mistake, which starts with its place.
 		return exitUsage
 	}
 	fmt.Fprintf(os.Stderr, "narthex: %v\n", err)
-	var usage *usageError
-	if errors.As(err, &usage) {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
 	return exitFailure

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite golden files") //nolint:gochecknoglobals // the usual flag
+var update = flag.Bool("update", false, "rewrite golden files")
 
 // TestVerdicts reads configurations as people write and break them. Each case of testdata/verdicts.txt is a heading, the
 // file, what promtool of Prometheus 3.14 says of it, and our answer. Where the two differ, a part is not supported yet,
