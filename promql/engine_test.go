@@ -258,17 +258,6 @@ func TestLimitAndStats(t *testing.T) {
 	}
 }
 
-func TestUnknownPartsAreClearErrors(t *testing.T) {
-	e := newEngine(t, promql.Options{EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: true})
-	for query, want := range map[string]string{
-		"rate(x_total[5m] anchored)": "an extended range selector is not supported yet",
-	} {
-		if _, err := ask(t.Context(), e, newStore(t, 1), query); err == nil || err.Error() != want {
-			t.Errorf("%s: got %v, want %s", query, err, want)
-		}
-	}
-}
-
 func BenchmarkRange(b *testing.B) {
 	store, e := newStore(b, 1000), newEngine(b, promql.Options{})
 	for _, query := range []string{"x_total", "sum by (job) (rate(x_total[5m]))", "quantile_over_time(0.9, x_total[10m])"} {

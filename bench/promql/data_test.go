@@ -38,7 +38,8 @@ type engines struct {
 
 func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
 	tb.Helper()
-	ours, err := promql.New(promql.Options{EnableDelayedNameRemoval: delayNames, EnableExperimentalFunctions: true})
+	ours, err := promql.New(promql.Options{EnableDelayedNameRemoval: delayNames, EnableExperimentalFunctions: true,
+		EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -47,7 +48,9 @@ func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
 		MaxSamples: 50_000_000, Timeout: 2 * time.Minute, Reg: prometheus.NewRegistry(),
 		NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
 		EnableAtModifier:         true, EnableNegativeOffset: true, EnableDelayedNameRemoval: delayNames,
-		Parser: parser.NewParser(parser.Options{EnableExperimentalFunctions: true}),
+		Parser: parser.NewParser(parser.Options{
+			EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true,
+		}),
 	})
 	app := e.store.Appender()
 	for _, s := range data {

@@ -9,13 +9,18 @@ import (
 func pick(r *rand.Rand, choices ...string) string { return choices[r.IntN(len(choices))] }
 
 // randomQuery returns a query over the mixture of series. Most have an answer.
-func randomQuery(r *rand.Rand) string { return vector(r, 3) }
+func randomQuery(r *rand.Rand) string {
+	if r.IntN(50) == 0 {
+		return selector(r) + "[" + pick(r, "20s", "1m", "5m") + "]" + pick(r, "", " anchored", " smoothed") + modifiers(r)
+	}
+	return vector(r, 3)
+}
 
 func vector(r *rand.Rand, depth int) string {
 	if depth == 0 {
 		return selector(r) + modifiers(r)
 	}
-	switch r.IntN(15) {
+	switch r.IntN(16) {
 	case 0:
 		if r.IntN(4) == 0 {
 			// Not with @ and offset together: upstream then asks the storage for another time than it looks at.
@@ -40,6 +45,8 @@ func vector(r *rand.Rand, depth int) string {
 	case 12:
 		return fmt.Sprintf("(%s %s %s)", scalar(r), arithmetic(r), vector(r, depth-1))
 	case 13:
+		return extended(r, selector(r))
+	case 14:
 		return fmt.Sprintf("info(%s%s)", vector(r, depth-1), pick(r, "", "", `, {version=~".+"}`, `, {version="v1", zone=~".*"}`,
 			`, {__name__="build_info"}`, `, {__name__=~"(build|target)_info"}`, `, {__name__!="target_info"}`, `, {__name__=~".+_info", branch="b1"}`))
 	default:
@@ -54,6 +61,20 @@ func selector(r *rand.Rand) string {
 
 func modifiers(r *rand.Rand) string {
 	return pick(r, "", "", "", "", "", " offset 2m", " offset -1m", " @ 1800", " @ start()", " @ end() offset 1m")
+}
+
+// extended returns a query with an anchored or smoothed selector.
+func extended(r *rand.Rand, selector string) string {
+	window := selector + "[" + pick(r, "20s", "1m", "5m", "12m") + "]"
+	switch r.IntN(6) {
+	case 0:
+		return selector + " smoothed" + modifiers(r)
+	case 1, 2:
+		return fmt.Sprintf("%s(%s smoothed%s)", pick(r, "rate", "increase", "delta"), window, modifiers(r))
+	case 3:
+		return fmt.Sprintf("%s(%s%s anchored)", pick(r, "changes", "resets"), window, modifiers(r))
+	}
+	return fmt.Sprintf("%s(%s%s anchored)", pick(r, "rate", "increase", "delta", "deriv"), window, modifiers(r))
 }
 
 func overTime(r *rand.Rand, depth int) string {
@@ -104,7 +125,10 @@ func scalar(r *rand.Rand) string {
 
 func join(r *rand.Rand, depth int) string {
 	l, m := vector(r, depth-1), vector(r, depth-1)
-	switch r.IntN(6) {
+	switch r.IntN(7) {
+	case 5:
+		return fmt.Sprintf("(sum by (job) (%s) %s %s sum by (job) (%s))", l, pick(r, "+", "-", "*", "> bool", "<"),
+			pick(r, "fill (0)", "fill_left (1)", "fill_right (-1)", "fill_left (2) fill_right (3)"), m)
 	case 0:
 		return fmt.Sprintf("(%s %s %s)", l, pick(r, "and", "or", "unless"), m)
 	case 1:
@@ -144,6 +168,9 @@ func nativeVector(r *rand.Rand, depth int) string {
 	}
 	switch r.IntN(8) {
 	case 0:
+		if r.IntN(2) == 0 {
+			return extended(r, name)
+		}
 		return name + modifiers(r)
 	case 1, 2:
 		return fmt.Sprintf("%s(%s[%s])", pick(r, "rate", "increase", "delta", "irate", "idelta", "sum_over_time", "avg_over_time", "last_over_time", "first_over_time"), name, pick(r, "30s", "1m", "5m"))

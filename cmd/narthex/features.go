@@ -21,6 +21,10 @@ func enableFeatures(opts *promql.Options, lists []string, log *slog.Logger) erro
 				opts.EnableDelayedNameRemoval = true
 			case "promql-per-step-stats":
 				opts.EnablePerStepStats = true
+			case "promql-binop-fill-modifiers":
+				opts.EnableBinopFillModifiers = true
+			case "promql-extended-range-selectors":
+				opts.EnableExtendedRangeSelectors = true
 			case "promql-duration-expr", "native-histograms", "ooo-native-histograms":
 				log.Info("feature is always on", "feature", name)
 			case "auto-reload-config":
@@ -28,8 +32,7 @@ func enableFeatures(opts *promql.Options, lists []string, log *slog.Logger) erro
 			case "concurrent-rule-eval", "created-timestamp-zero-ingestion", "delayed-compaction", "exemplar-storage",
 				"extra-scrape-metrics", "fast-startup", "histograms-st-encoding", "memory-snapshot-on-shutdown",
 				"metadata-wal-records", "old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion",
-				"promql-binop-fill-modifiers", "promql-extended-range-selectors", "search-api",
-				"st-storage", "st-synthesis", "type-and-unit-labels", "use-start-timestamps", "use-uncached-io", "xor2-encoding":
+				"search-api", "st-storage", "st-synthesis", "type-and-unit-labels", "use-start-timestamps", "use-uncached-io", "xor2-encoding":
 				return fmt.Errorf("--enable-feature: this version does not have %s yet: remove it", name)
 			default:
 				log.Warn("unknown option for --enable-feature", "option", name)

@@ -66,6 +66,8 @@ func (q *query) buildCall(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 		return q.overBuckets(ctx, n, g)
 	case "timestamp":
 		return q.timestamp(ctx, n, g)
+	case "start_timestamp":
+		return q.startTimestamp(ctx, n, g)
 	}
 	if date, ok := dateFuncs[n.Func]; ok {
 		return q.date(ctx, n, date, g)
@@ -241,6 +243,16 @@ func (q *query) timestamp(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 	return q.mapValues(op, func(step int, _ float64, _ *histogram.FloatHistogram) (float64, bool) {
 		return float64(g.At(step)) / 1000, true
 	}), nil
+}
+
+// startTimestamp is the start timestamp of the sample. Only samples themselves have any, not what is made of them.
+func (q *query) startTimestamp(ctx context.Context, n *plan.Call, g plan.Grid) (operator, error) {
+	op, err := q.build(ctx, n.Args[0], g)
+	if err != nil {
+		return nil, err
+	}
+	known := q.StartTimestamps && plan.IsSelector(n.Args[0])
+	return q.mapValues(op, func(_ int, v float64, _ *histogram.FloatHistogram) (float64, bool) { return v, known }), nil
 }
 
 // negated changes the sign of each value.

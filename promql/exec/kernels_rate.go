@@ -44,6 +44,9 @@ func (r *resets) within(lo, hi int32) []int32 {
 // extrapolated is the kernel of rate, increase (both for counters) and delta.
 func extrapolated(isCounter, isRate bool) kernel {
 	return func(in *windowed, dst *Row) error {
+		if in.anchored || in.smoothed {
+			return in.extendedRates(isCounter, isRate, dst)
+		}
 		if len(in.H) > 0 {
 			return in.histogramRates(isCounter, isRate, dst)
 		}

@@ -242,7 +242,11 @@ func countSteps(hit func(in *windowed, i int) bool) kernel {
 		}
 		in.w.order = counts
 		for i := range dst.F {
-			if lo, hi := in.lo[i], in.hi[i]; lo < hi {
+			lo, hi := in.lo[i], in.hi[i]
+			if in.anchored {
+				lo, hi = in.anchoredAt(i)
+			}
+			if lo < hi {
 				dst.F[i] = float64(counts[hi-1] - counts[lo])
 			}
 		}

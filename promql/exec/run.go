@@ -10,6 +10,7 @@ import (
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/promql/parser"
 	"github.com/narthex-io/narthex/promql/plan"
+	"github.com/narthex-io/narthex/storage"
 )
 
 // Result is the value of a plan at all steps.
@@ -182,11 +183,9 @@ func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, erro
 			return nil, err
 		}
 		dropStale(&w.cols)
-		var points []sample.Sample
-		for k, t := range w.cols.T {
-			if t > s.from && t <= s.to {
-				points = append(points, sample.Sample{T: t, F: w.cols.F[k], H: histogramAt(&w.cols, k)})
-			}
+		points, err := s.window(&w.cols)
+		if err != nil {
+			return nil, err
 		}
 		if len(points) == 0 {
 			continue
@@ -198,4 +197,18 @@ func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, erro
 		all = append(all, ResultSeries{s.out[i].Labels, points})
 	}
 	return all, nil
+}
+
+// window returns the samples of the window.
+func (s *rawSamples) window(c *storage.Columns) ([]sample.Sample, error) {
+	if s.n.Anchored || s.n.Smoothed {
+		return s.extendedSamples(c)
+	}
+	var points []sample.Sample
+	for k, t := range c.T {
+		if t > s.from && t <= s.to {
+			points = append(points, sample.Sample{T: t, F: c.F[k], H: histogramAt(c, k)})
+		}
+	}
+	return points, nil
 }

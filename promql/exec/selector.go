@@ -20,9 +20,6 @@ type source struct {
 }
 
 func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid) (*source, error) {
-	if n.Anchored || n.Smoothed {
-		return nil, unsupported("an extended range selector")
-	}
 	mint, maxt := n.Bounds(g, q.Lookback)
 	set := q.Querier.Select(ctx, false, &storage.SelectHints{
 		Start: mint, End: maxt, Step: g.Step, Range: n.Range,
@@ -105,6 +102,9 @@ func (q *query) buildSelector(ctx context.Context, n *plan.Selector, g plan.Grid
 	if err != nil {
 		return nil, err
 	}
+	if n.Smoothed && !n.Timestamps && !n.Starts {
+		return &smoothed{s, g}, nil
+	}
 	return &instant{source: s, g: g}, nil
 }
 
@@ -132,6 +132,8 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 			continue
 		case h != nil && s.floatsOnly:
 			return fmt.Errorf("this should be an info metric, with float samples: %s", s.out[i].Labels)
+		case s.n.Starts:
+			dst.F[step] = startAt(c, last)
 		case s.n.Timestamps:
 			dst.F[step] = float64(c.T[last]) / 1000
 		case h != nil:
@@ -144,6 +146,14 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	}
 	s.q.total.Add(int64(found))
 	return nil
+}
+
+// startAt returns the start timestamp of a sample in seconds, zero if there is none.
+func startAt(c *storage.Columns, i int) float64 {
+	if len(c.ST) == 0 {
+		return 0
+	}
+	return float64(c.ST[i]) / 1000
 }
 
 // touch counts the samples of one step.

@@ -13,16 +13,16 @@ import (
 // grow with the steps.
 type windows struct{ lo, hi []int32 }
 
-// find moves a window of the given length over the times.
-func (ws *windows) find(times []int64, shift plan.Shift, length int64, g plan.Grid) {
+// find moves a window over the times that reaches back and ahead, the time of its left border excluded.
+func (ws *windows) find(times []int64, shift plan.Shift, before, after int64, g plan.Grid) {
 	if cap(ws.lo) < g.N {
 		ws.lo, ws.hi = make([]int32, g.N), make([]int32, g.N)
 	}
 	ws.lo, ws.hi = ws.lo[:g.N], ws.hi[:g.N]
 	lo, hi := 0, 0
 	for i := range g.N {
-		end := shift.Reference(g.At(i))
-		begin := end - length
+		t := shift.Reference(g.At(i))
+		begin, end := t-before, t+after
 		for lo < len(times) && times[lo] <= begin {
 			lo++
 		}
@@ -46,6 +46,8 @@ type windowed struct {
 	shift  plan.Shift
 	length int64
 	g      plan.Grid
+	// anchored and smoothed say that the windows of samples are larger than that, and that their borders count.
+	anchored, smoothed bool
 	// args are the scalar arguments at each step.
 	args [][]float64
 	w    *worker
@@ -82,6 +84,8 @@ type window struct {
 	innerG plan.Grid
 	shift  plan.Shift
 	length int64
+	// before and after are how far the samples reach, which may be further than the length.
+	before, after int64
 }
 
 func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (operator, error) {
@@ -100,13 +104,18 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 	var err error
 	switch over := n.Over.(type) {
 	case *plan.Selector:
+		if err := checkExtended(over, n.Func); err != nil {
+			return nil, err
+		}
 		o.shift, o.length = over.Shift, over.Range
+		o.before, o.after = over.Reach(q.Lookback)
 		if o.src, err = q.selectSeries(ctx, over, g); err != nil {
 			return nil, err
 		}
 		o.out = o.src.out
 	case *plan.Subquery:
 		o.shift, o.length, o.innerG = over.Shift, over.Range, over.Inner(g)
+		o.before = over.Range
 		if o.inner, err = q.build(ctx, over.Expr, o.innerG); err != nil {
 			return nil, err
 		}
@@ -132,7 +141,7 @@ func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	dst.reset(o.g.N)
 	in := o.input(w, &w.cols)
 	in.name = metricName(&o.sourceSeries()[i])
-	in.find(in.T, o.shift, o.length, o.g)
+	in.find(in.T, o.shift, o.before, o.after, o.g)
 	o.count(in)
 	if len(in.T) == 0 {
 		return nil
@@ -180,6 +189,9 @@ func (o *window) input(w *worker, c *storage.Columns) *windowed {
 		windows: &w.windows, T: c.T, F: c.F, H: c.H, shift: o.shift, length: o.length, g: o.g, args: o.args, w: w,
 		at: spotOf(o.n, o.n.OverPos), first: spotOf(o.n, o.n.ArgPos[0]), notes: &o.q.notes,
 	}
+	if o.src != nil {
+		w.in.anchored, w.in.smoothed = o.src.n.Anchored, o.src.n.Smoothed
+	}
 	if o.q.StartTimestamps && usesStarts(o.n.Func) {
 		w.in.ST = c.ST
 	}
@@ -211,7 +223,7 @@ func (o *window) apply(in *windowed, dst *Row) error {
 			kept++
 		}
 	}
-	floats.find(floats.T, o.shift, o.length, o.g)
+	floats.find(floats.T, o.shift, o.before, o.after, o.g)
 	for i := range floats.lo {
 		n, nAll := floats.hi[i]-floats.lo[i], all.hi[i]-all.lo[i]
 		if n > 0 && nAll > n {

@@ -35,7 +35,7 @@ func randomSeries(r *rand.Rand, n int) (ts []int64, values []float64) {
 func newWindowed(ts []int64, values []float64, g plan.Grid, length int64, args [][]float64) *windowed {
 	w := &worker{ended: func() error { return nil }}
 	in := &windowed{windows: &w.windows, T: ts, F: values, length: length, g: g, args: args, w: w, notes: &Annotations{}}
-	in.find(ts, in.shift, length, g)
+	in.find(ts, in.shift, length, 0, g)
 	return in
 }
 
@@ -72,7 +72,7 @@ func TestWindowsSlide(t *testing.T) {
 
 func TestWindowsAreOpenOnTheLeft(t *testing.T) {
 	var ws windows
-	ws.find([]int64{0, 10, 20, 30, 40}, plan.Shift{}, 20, plan.NewGrid(20, 60, 20))
+	ws.find([]int64{0, 10, 20, 30, 40}, plan.Shift{}, 20, 0, plan.NewGrid(20, 60, 20))
 	if want := []int32{1, 3, 5}; !slices.Equal(ws.lo, want) {
 		t.Errorf("windows begin at %v, want %v", ws.lo, want)
 	}

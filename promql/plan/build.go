@@ -126,8 +126,8 @@ func (b *builder) call(e *parser.Call) (Node, error) {
 			Args: slices.Delete(args, over, over+1), position: pos,
 		}, nil
 	}
-	if s, ok := first(args).(*Selector); ok && name == "timestamp" {
-		s.Timestamps = true
+	if s, ok := first(args).(*Selector); ok {
+		s.Timestamps, s.Starts = name == "timestamp", name == "start_timestamp"
 	}
 	return &Call{Func: name, Args: args, ArgPos: argPos, position: pos}, nil
 }

@@ -41,12 +41,21 @@ func (n *Subquery) Inner(outer Grid) Grid {
 
 // Bounds returns the first and the last time, both included, of the samples that a selector needs on a grid.
 func (n *Selector) Bounds(g Grid, lookback int64) (mint, maxt int64) {
-	length := n.Range
-	if length == 0 {
-		length = lookback
-	}
+	before, after := n.Reach(lookback)
 	// A window is open on its left side.
-	return n.Reference(g.Start) - length + 1, n.Reference(g.End())
+	return n.Reference(g.Start) - before + 1, n.Reference(g.End()) + after
+}
+
+// Reach returns how far a selector looks back and ahead from the time that it is looked at, in milliseconds.
+func (n *Selector) Reach(lookback int64) (before, after int64) {
+	before = n.Range
+	if n.Range == 0 || n.Anchored || n.Smoothed {
+		before += lookback
+	}
+	if n.Smoothed {
+		after = lookback
+	}
+	return before, after
 }
 
 // EachSelector calls f for each selector of a plan that is evaluated on g, with the grid of the selector. The info

@@ -58,6 +58,8 @@ type Selector struct {
 	Range int64
 	// Timestamps asks for the times of the samples, in seconds, in place of the values.
 	Timestamps bool
+	// Starts asks for the start timestamps of the samples, in seconds, in place of the values.
+	Starts bool
 	// TotalsOnly says that nothing but the counts and sums of histograms will be read.
 	TotalsOnly         bool
 	Anchored, Smoothed bool
