@@ -20,12 +20,15 @@ import (
 	"github.com/narthex-io/narthex/sdk"
 )
 
+// version is the plugin's own.
+const version = "0.1.0"
+
 // Plugin describes the exporter for guest.Main.
 func Plugin() sdk.Plugin {
 	return sdk.Plugin{
 		Manifest: sdk.Manifest{
 			Name:    "exporter-node",
-			Version: currentBuild().version,
+			Version: version,
 			Kinds:   []sdk.Kind{sdk.KindExporter},
 		},
 		NewExporter: New,
@@ -65,14 +68,13 @@ type system struct {
 // build says which build of the plugin this is.
 type build struct{ version, revision, goVersion, goarch string }
 
-// currentBuild reads what the go command stamped into the binary; version and revision may be empty.
+// currentBuild reads what the go command stamped into the binary; the revision may be empty.
 func currentBuild() build {
-	b := build{goVersion: runtime.Version(), goarch: runtime.GOARCH}
+	b := build{version: version, goVersion: runtime.Version(), goarch: runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
 	}
-	b.version = info.Main.Version
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			b.revision = s.Value
