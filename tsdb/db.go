@@ -172,7 +172,7 @@ func (db *DB) eachSource(mint, maxt int64, f func(s storage.Queryable, mint int6
 		}
 	}
 	from := max(mint, db.headFrom)
-	if s := db.head.Stats(); from > maxt || s.Samples && s.MinTime > maxt {
+	if s := db.head.Stats(); from > maxt || s.Samples && (s.MinTime > maxt || s.MaxTime < from) {
 		return nil
 	}
 	return f(db.head, from)

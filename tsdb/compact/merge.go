@@ -162,8 +162,9 @@ func copyOne(w *block.Writer, s *seriesMerger, ls labels.Labels, cursors []*curs
 // cursor goes through the series of a block.
 type cursor struct {
 	block *block.Block
-	// rank is the place among the blocks.
+	// rank is the place among the blocks; fresh tells that the block was cut from the head.
 	rank       int
+	fresh      bool
 	ids        []uint32
 	tombstones block.Tombstones
 	scratch    labels.ScratchBuilder
@@ -178,7 +179,7 @@ func newCursor(ctx context.Context, b *block.Block, rank int) (*cursor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list series of block %s: %w", b.Dir(), err)
 	}
-	return &cursor{block: b, rank: rank, ids: all.AppendTo(nil), tombstones: b.Tombstones()}, nil
+	return &cursor{block: b, rank: rank, fresh: b.Meta().Compaction.Level <= 1, ids: all.AppendTo(nil), tombstones: b.Tombstones()}, nil
 }
 
 // next goes to the next series; it returns false at the end and when err is set.

@@ -295,14 +295,28 @@ func ramp(from, to, step int64) (ts []int64, vs []float64) {
 	return ts, vs
 }
 
+// TestFullChunksKeepTheirBytes: what was merged before is not encoded again.
 func TestFullChunksKeepTheirBytes(t *testing.T) {
 	dir := t.TempDir()
 	ls := labels.FromStrings("a", "b")
 	ts, vs := ramp(0, 2*maxSamples, 1)
 	before := xorChunks(ts, vs, maxSamples)
-	a := writeBlock(t, dir, 0, maxSamples, oneSeries{ls, before[:1]})
-	b := writeBlock(t, dir, maxSamples, 2*maxSamples, oneSeries{ls, before[1:]})
-	meta, err := Merge(t.Context(), Options{Dir: dir}, a, b)
+	var blocks []*block.Block
+	for i, c := range before {
+		w, err := block.NewWriter(block.WriterOptions{Dir: dir, MinTime: c.MinTime, MaxTime: c.MaxTime + 1, Compaction: block.Compaction{Level: 2}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Add(ls, before[i:i+1]); err != nil {
+			t.Fatal(err)
+		}
+		meta, err := w.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks = append(blocks, openBlock(t, dir, meta))
+	}
+	meta, err := Merge(t.Context(), Options{Dir: dir}, blocks...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,8 @@ type part struct {
 	block.Chunk
 	rank    int
 	deleted []block.Interval
+	// fresh tells that the chunk comes from the head.
+	fresh bool
 }
 
 // sameAs reports whether both are the same chunk, as in blocks that were copied.
@@ -56,7 +58,8 @@ func (s *seriesMerger) load(c *cursor) (err error) {
 			return fmt.Errorf("read series %s: %w", c.labels, err)
 		}
 		s.parts = append(s.parts, part{
-			Chunk: block.Chunk{Encoding: enc, Data: data, MinTime: m.MinTime, MaxTime: m.MaxTime}, rank: c.rank, deleted: here,
+			Chunk: block.Chunk{Encoding: enc, Data: data, MinTime: m.MinTime, MaxTime: m.MaxTime},
+			rank:  c.rank, deleted: here, fresh: c.fresh,
 		})
 	}
 	return nil
@@ -88,6 +91,9 @@ func (s *seriesMerger) merge() ([]block.Chunk, error) {
 		}
 		rest = rest[n:]
 	}
+	if err := s.out.flush(); err != nil {
+		return nil, err
+	}
 	return s.out.chunks, nil
 }
 
@@ -95,7 +101,7 @@ func (s *seriesMerger) merge() ([]block.Chunk, error) {
 func (s *seriesMerger) mergeRun(run []part) error {
 	same := !slices.ContainsFunc(run[1:], func(p part) bool { return !p.sameAs(&run[0]) })
 	if same && len(run[0].deleted) == 0 {
-		return s.out.add(run[0].Chunk)
+		return s.out.add(run[0].Chunk, run[0].fresh)
 	}
 	s.sources = s.sources[:0]
 	for i := range run {
@@ -136,14 +142,13 @@ type source struct {
 
 func (o *source) time() int64 { return o.cols.T[o.next] }
 
-// copyTo appends the next sample to the list.
+// copyTo appends the next sample to the list, which takes floats alone.
 func (o *source) copyTo(out *chunkList) error {
 	i := o.next
 	if len(o.cols.H) > 0 && o.cols.H[i] != nil || len(o.cols.ST) > 0 && o.cols.ST[i] != 0 {
 		return errNoEncoder
 	}
-	out.append(o.cols.T[i], o.cols.F[i])
-	return nil
+	return out.append(o.cols.T[i], o.cols.F[i])
 }
 
 // decode appends the samples of a chunk, less the deleted ones, to the source of its block, or to a new one if they
