@@ -58,7 +58,7 @@ func TestDeriveErrors(t *testing.T) {
 			t.Errorf("%s: %v, want %q", config, err, want)
 		}
 	}
-	fails(sdk.Asks{HTTP: []string{"server"}}, `{"server":5}`, "config field server: want a string")
+	fails(sdk.Asks{HTTP: []string{"server"}}, `{"server":5}`, "config field server: a string is needed here, not 5")
 	fails(sdk.Asks{HTTP: []string{"server[*]"}}, `{"server":"x"}`, "want a list")
 	fails(sdk.Asks{HTTP: []string{"a.b"}}, `{"a":"x"}`, "want a section with b")
 	fails(sdk.Asks{HTTP: []string{"a[0]"}}, `{"a":["x"]}`, `field path "a[0]"`)

@@ -40,7 +40,7 @@ func walk(v any, steps []string, expr string, f func(string) string) (any, error
 	if len(steps) == 0 {
 		s, ok := v.(string)
 		if !ok {
-			return nil, fmt.Errorf("config field %s: want a string, got %T", expr, v)
+			return nil, fmt.Errorf("config field %s: a string is needed here, not %v", expr, v)
 		}
 		return f(s), nil
 	}

@@ -87,7 +87,7 @@ func TestParseConfig(t *testing.T) {
 	bad(`{"files": ["a.json", "b.txt"]}`, `files[1]: "b.txt"`)
 	bad(`{"files": ["/*/a.json"]}`, "files[0]")
 	bad(`{"files": "a.json"}`, "files: a string")
-	bad(`{"files": ["a.json"], "refresh": "1m"}`, `"refresh"`)
+	bad(`{"files": ["a.json"], "refresh": "1m"}`, "refresh: unknown field")
 	bad(`{"files": ["a.json"], "refresh_interval": "5 minutes"}`, "refresh_interval")
 	bad(`{"files": ["a.json"], "refresh_interval": ""}`, "refresh_interval")
 	bad(`{"files": ["a.json"], "refresh_interval": "0s"}`, "refresh_interval")

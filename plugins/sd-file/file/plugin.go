@@ -13,6 +13,7 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/narthex-io/narthex/sdk"
@@ -88,6 +89,9 @@ func ParseConfig(text sdk.Config) (Config, error) {
 func configError(err error) error {
 	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field != "" {
 		return fmt.Errorf("%s: a %s is not what belongs here", wrong.Field, wrong.Value)
+	}
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return fmt.Errorf("%s: unknown field; there are files and refresh_interval", strings.Trim(field, `"`))
 	}
 	return fmt.Errorf("config of file_sd_configs: %w", err)
 }
