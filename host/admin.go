@@ -51,3 +51,29 @@ func (g *gate) blocks() []tsdb.BlockMeta {
 	}
 	return []tsdb.BlockMeta{}
 }
+
+// status describes what is in memory, if the storage is open.
+func (g *gate) status(limit int) api.TSDBStatus {
+	db := g.get()
+	if db == nil {
+		return api.TSDBStatus{}
+	}
+	head, c := db.HeadStats(), db.Cardinality(limit)
+	return api.TSDBStatus{
+		HeadStats: api.TSDBHeadStats{
+			NumSeries: head.Series, NumLabelPairs: c.LabelPairs, ChunkCount: head.Chunks, MinTime: head.MinTime, MaxTime: head.MaxTime,
+		},
+		SeriesCountByMetricName:     stats(c.SeriesByMetric),
+		LabelValueCountByLabelName:  stats(c.ValuesByLabel),
+		MemoryInBytesByLabelName:    stats(c.BytesByLabel),
+		SeriesCountByLabelValuePair: stats(c.SeriesByPair),
+	}
+}
+
+func stats(counts []tsdb.Count) []api.TSDBStat {
+	all := make([]api.TSDBStat, len(counts))
+	for i, c := range counts {
+		all[i] = api.TSDBStat{Name: c.Name, Value: c.Count}
+	}
+	return all
+}

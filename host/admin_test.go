@@ -46,6 +46,9 @@ func TestAdministration(t *testing.T) {
 	if err != nil || len(blocks) != 1 {
 		t.Errorf("the snapshot holds %v, %v", blocks, err)
 	}
+	if status, body := s.do("GET", "/api/v1/status/tsdb"); status != 200 || !strings.Contains(body, `"minTime":1000,"maxTime":1000},"seriesCountByMetricName":[{"name":"deleted","value":1},{"name":"kept","value":1}]`) {
+		t.Error(status, body)
+	}
 	if status, body := s.do("GET", "/api/v1/status/tsdb/blocks"); status != 200 || body != `{"status":"success","data":{"blocks":[]}}` {
 		t.Error(status, body)
 	}

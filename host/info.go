@@ -33,6 +33,7 @@ func (h *Host) api() http.Handler {
 		Plugins:     h.catalogue,
 		Admin:       h.admin(),
 		Blocks:      func() any { return h.storage.blocks() },
+		TSDB:        h.storage.status,
 		Config:      func() string { return h.config.Load().String() },
 		ExternalURL: h.externalURL,
 		Flags:       h.opts.Flags,

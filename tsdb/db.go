@@ -192,6 +192,15 @@ type HeadStats struct {
 	Samples bool
 }
 
+// Cardinality tells where the series in memory come from, and Count is an entry of its lists.
+type (
+	Cardinality = head.Cardinality
+	Count       = head.Count
+)
+
+// Cardinality counts the series in memory by label, with lists of up to limit entries.
+func (db *DB) Cardinality(limit int) Cardinality { return db.head.Cardinality(limit) }
+
 // Close ends the use of the directory: it waits for what is running, writes everything out and releases the lock. Run
 // must have returned. Queriers that are still open keep their blocks open until they are closed. Calls after the first
 // do nothing.

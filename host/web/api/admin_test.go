@@ -85,11 +85,25 @@ func TestAdminIsDisabled(t *testing.T) {
 	}
 }
 
-func TestBlocks(t *testing.T) {
+func TestStorageStatus(t *testing.T) {
 	h := New(Options{
 		Blocks: func() any { return []string{"a block"} },
-		Ready:  func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
+		TSDB: func(limit int) TSDBStatus {
+			return TSDBStatus{HeadStats: TSDBHeadStats{NumSeries: limit, MinTime: 5}, SeriesCountByMetricName: []TSDBStat{{"up", 3}}}
+		},
+		Ready: func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
 	})
+	for query, want := range map[string]string{
+		"":             `"data":{"headStats":{"numSeries":10,"numLabelPairs":0,"chunkCount":0,"minTime":5,"maxTime":0},"seriesCountByMetricName":[{"name":"up","value":3}],`,
+		"?limit=77":    `"numSeries":77,`,
+		"?limit=0":     "limit must be a positive number",
+		"?limit=x":     "limit must be a positive number",
+		"?limit=10001": "limit must not exceed 10000",
+	} {
+		if _, body := call(t, h, "/status/tsdb"+query, ""); !strings.Contains(body, want) {
+			t.Errorf("%s: got %s", query, body)
+		}
+	}
 	if status, body := call(t, h, "/status/tsdb/blocks", ""); status != 200 || body != `{"status":"success","data":{"blocks":["a block"]}}` {
 		t.Errorf("got %d %s", status, body)
 	}

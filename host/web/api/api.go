@@ -36,6 +36,8 @@ type Options struct {
 	Admin Admin
 	// Blocks returns the descriptions of the storage's blocks, to be encoded as JSON.
 	Blocks func() any
+	// TSDB describes what the storage holds in memory, with lists of up to limit entries.
+	TSDB func(limit int) TSDBStatus
 	// ExternalURL is where others reach the server.
 	ExternalURL func() *url.URL
 	// Config returns the configuration in force as YAML, with secrets hidden.
@@ -99,6 +101,7 @@ func New(opts Options) http.Handler {
 	get("/status/flags", a.statusFlags)
 	get("/status/runtimeinfo", a.statusRuntime)
 	get("/status/buildinfo", a.statusBuild)
+	get("/status/tsdb", a.statusTSDB)
 	get("/status/tsdb/blocks", a.statusBlocks)
 	postOrPut := func(path string, h handler) {
 		mux.Handle(path, only(a.endpoint(a.admin(h)), http.MethodPost, http.MethodPut))

@@ -43,7 +43,3 @@ func (a *api) statusFlags(*http.Request) (*answer, error) { return &answer{data:
 func (a *api) statusRuntime(*http.Request) (*answer, error) { return &answer{data: a.Runtime()}, nil }
 
 func (a *api) statusBuild(*http.Request) (*answer, error) { return &answer{data: a.Build}, nil }
-
-func (a *api) statusBlocks(*http.Request) (*answer, error) {
-	return &answer{data: map[string]any{"blocks": a.Blocks()}}, nil
-}
