@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb"
 )
@@ -28,6 +29,8 @@ type gate struct {
 var (
 	_ storage.Appendable = (*gate)(nil)
 	_ storage.Queryable  = (*gate)(nil)
+
+	_ storage.ExemplarQueryable = (*gate)(nil)
 )
 
 func (g *gate) open(db *tsdb.DB) {
@@ -91,6 +94,15 @@ func (g *gate) Querier(mint, maxt int64) (storage.Querier, error) {
 	}
 	g.readers.Add(1)
 	return &gatedQuerier{Querier: q, done: sync.OnceFunc(g.readers.Done)}, nil
+}
+
+// Exemplars asks the storage, if it is open.
+func (g *gate) Exemplars(ctx context.Context, mint, maxt int64, matchers ...[]*labels.Matcher) ([]storage.SeriesExemplars, error) {
+	db := g.get()
+	if db == nil {
+		return nil, errNotOpen
+	}
+	return db.Exemplars(ctx, mint, maxt, matchers...)
 }
 
 type gatedQuerier struct {

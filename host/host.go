@@ -54,6 +54,8 @@ type Options struct {
 
 	// Storage configures the data directory. Its Logger and Registerer are set by the host.
 	Storage tsdb.Options
+	// Exemplars turns on the storage of exemplars, as many as the configuration says.
+	Exemplars bool
 	// Query configures the engine. Its Logger, Registerer and NoStepSubqueryInterval are set by the host.
 	Query promql.Options
 

@@ -24,6 +24,8 @@ func (h *Host) api() http.Handler {
 	return api.New(api.Options{
 		Engine:  h.engine,
 		Storage: &h.storage,
+
+		Exemplars: &h.storage,
 		Parser: parser.New(parser.Options{
 			EnableExperimentalFunctions:  h.opts.Query.EnableExperimentalFunctions,
 			EnableExtendedRangeSelectors: h.opts.Query.EnableExtendedRangeSelectors,

@@ -77,7 +77,7 @@ func (h *Host) reload(ctx context.Context) error {
 	discovered.Apply()
 	h.exporters.replace(exporting)
 	if db := h.storage.get(); db != nil {
-		db.SetRetention(h.retention(cfg))
+		h.applyStorage(db, cfg)
 	}
 	h.applyRuntime(cfg)
 	return nil
@@ -119,6 +119,19 @@ func (h *Host) applyRuntime(cfg *config.Config) {
 	case h.opts.Getenv("GOGC") == "":
 		h.opts.SetGCPercent(defaultGoGC)
 	}
+}
+
+// applyStorage brings what can change while the storage is open in line with the configuration.
+func (h *Host) applyStorage(db *tsdb.DB, cfg *config.Config) {
+	db.SetRetention(h.retention(cfg))
+	db.SetMaxExemplars(h.maxExemplars(cfg))
+}
+
+func (h *Host) maxExemplars(cfg *config.Config) int {
+	if !h.opts.Exemplars {
+		return 0
+	}
+	return cfg.Storage.Exemplars.Limit()
 }
 
 // retention returns what the configuration says, or else the flags, or else 15 days.

@@ -112,13 +112,14 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 	opts.Logger = h.log.With("component", "tsdb")
 	opts.Registerer = h.registry
 	opts.Retention = h.retention(h.config.Load())
+	opts.MaxExemplars = h.maxExemplars(h.config.Load())
 	begin := time.Now()
 	db, err := tsdb.Open(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", opts.Dir, err)
 	}
 	h.storage.open(db)
-	db.SetRetention(h.retention(h.config.Load())) // A reload may have come in between.
+	h.applyStorage(db, h.config.Load()) // A reload may have come in between.
 	h.log.Info("storage is open", "dir", opts.Dir, "took", time.Since(begin).Round(time.Millisecond))
 	close(opened)
 	err = db.Run(ctx)

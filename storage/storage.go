@@ -33,6 +33,8 @@ var (
 	// ErrOutOfOrderExemplar and ErrDuplicateExemplar: as for samples.
 	ErrOutOfOrderExemplar = errors.New("out of order exemplar")
 	ErrDuplicateExemplar  = errors.New("duplicate exemplar")
+	// ErrExemplarLabelLength: the names and values of an exemplar's labels have more than 128 characters.
+	ErrExemplarLabelLength = errors.New("label length for exemplar exceeds 128 UTF-8 characters")
 )
 
 // SeriesRef identifies a series within a storage while it runs. Zero is no series. A reference never comes to mean
@@ -51,7 +53,8 @@ type Entry struct {
 	V              float64
 	Histogram      *histogram.Histogram
 	FloatHistogram *histogram.FloatHistogram
-	// Exemplars and Metadata go with the series; most entries have none.
+	// Exemplars and Metadata go with the series; most entries have none. Exemplars are taken if the sample is; a storage
+	// that keeps none leaves them out, and one that is there already is fine.
 	Exemplars []sample.Exemplar
 	Metadata  *sample.Metadata
 }

@@ -323,3 +323,63 @@ func countSamples(dump string) int {
 	}
 	return n
 }
+
+// TestUpstreamsExemplars compares the exemplars in Prometheus's log with its answer.
+func TestUpstreamsExemplars(t *testing.T) {
+	dir := upstreamCopy(t)
+	db := openDB(t, dir, func(o *Options) { o.MinBlockDuration, o.MaxExemplars = time.Minute, 100_000 })
+	b, err := os.ReadFile(filepath.Join("..", "..", "shared", "prometheus-data", "answers.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct {
+		Queries []struct {
+			Path   string
+			Params struct{ Start, End int64 }
+			Answer json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(b, &all); err != nil {
+		t.Fatal(err)
+	}
+	asked := false
+	for _, q := range all.Queries {
+		if q.Path != "/api/v1/query_exemplars" {
+			continue
+		}
+		asked = true
+		var want []struct {
+			SeriesLabels labels.Labels
+			Exemplars    []struct {
+				Labels    labels.Labels
+				Value     string
+				Timestamp float64
+			}
+		}
+		if err := json.Unmarshal(q.Answer, &want); err != nil {
+			t.Fatal(err)
+		}
+		var expected, got []string
+		for _, s := range want {
+			for _, e := range s.Exemplars {
+				expected = append(expected, fmt.Sprint(s.SeriesLabels, e.Labels, e.Value, " ", math.Round(e.Timestamp*1000)))
+			}
+		}
+		m := []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "job", "exemplars")}
+		found, err := db.Exemplars(t.Context(), q.Params.Start*1000, q.Params.End*1000, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range found {
+			for _, e := range s.Exemplars {
+				got = append(got, fmt.Sprint(s.Labels, e.Labels, strconv.FormatFloat(e.Value, 'f', -1, 64), " ", float64(e.T)))
+			}
+		}
+		if !slices.Equal(got, expected) || len(got) == 0 {
+			t.Errorf("got  %v\nwant %v", got, expected)
+		}
+	}
+	if !asked {
+		t.Error("no answer about exemplars")
+	}
+}

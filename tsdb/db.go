@@ -13,6 +13,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/head"
@@ -100,6 +101,7 @@ func (db *DB) open(ctx context.Context) error {
 		},
 		ChunkRange:   db.opts.MinBlockDuration.Milliseconds(),
 		MinValidTime: db.headFrom,
+		MaxExemplars: db.opts.MaxExemplars,
 		OnSegment:    db.opts.Replay.set,
 		Logger:       db.logger,
 		Registerer:   db.opts.Registerer,
@@ -159,6 +161,14 @@ func (db *DB) Querier(mint, maxt int64) (storage.Querier, error) {
 	}
 	return merge.Queriers(qs...), nil
 }
+
+// Exemplars returns those in [mint, maxt] of the series that one of the sets of matchers selects.
+func (db *DB) Exemplars(ctx context.Context, mint, maxt int64, matchers ...[]*labels.Matcher) ([]storage.SeriesExemplars, error) {
+	return db.head.Exemplars(ctx, mint, maxt, matchers...)
+}
+
+// SetMaxExemplars changes how many exemplars are kept, zero for none.
+func (db *DB) SetMaxExemplars(n int) { db.head.SetMaxExemplars(n) }
 
 // eachSource calls f with the blocks and the head, as far as they can have samples in [mint, maxt], and the time from
 // which on each is to be read.

@@ -58,6 +58,9 @@ type Options struct {
 	ChunkSegmentBytes int64
 	// Retention says which blocks are deleted. [DB.SetRetention] changes it later.
 	Retention Retention
+	// MaxExemplars is the number of exemplars that are kept in memory and in the log, zero for none.
+	// [DB.SetMaxExemplars] changes it later.
+	MaxExemplars int
 	// WALCompression is snappy if empty. WALSegmentSize is in bytes, a multiple of 32 KiB; zero means the default.
 	WALCompression Compression
 	WALSegmentSize int
@@ -132,6 +135,9 @@ func (o Options) validated() (Options, error) {
 	}
 	if o.ChunkSegmentBytes < 0 || o.ChunkSegmentBytes > maxChunkSegment {
 		errs = append(errs, fmt.Errorf("chunk segment size %d is not between 0 and %d", o.ChunkSegmentBytes, int64(maxChunkSegment)))
+	}
+	if o.MaxExemplars < 0 {
+		errs = append(errs, fmt.Errorf("max exemplars %d is negative", o.MaxExemplars))
 	}
 	if o.Retention.Time < 0 || o.Retention.SizeBytes < 0 {
 		errs = append(errs, errors.New("retention is negative"))

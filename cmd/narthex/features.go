@@ -8,28 +8,37 @@ import (
 	"github.com/narthex-io/narthex/promql"
 )
 
-// enableFeatures sets what --enable-feature names. A feature of a part that this version lacks is an error; names that
+// features are what --enable-feature turns on.
+type features struct {
+	query *promql.Options
+	// exemplars is exemplar-storage.
+	exemplars bool
+}
+
+// enable sets what --enable-feature names. A feature of a part that this version lacks is an error; names that
 // mean nothing any more, or never did, are logged.
-func enableFeatures(opts *promql.Options, lists []string, log *slog.Logger) error {
+func (f *features) enable(lists []string, log *slog.Logger) error {
 	for _, list := range lists {
 		for name := range strings.SplitSeq(list, ",") {
 			switch name = strings.TrimSpace(name); name {
 			case "":
 			case "promql-experimental-functions":
-				opts.EnableExperimentalFunctions = true
+				f.query.EnableExperimentalFunctions = true
 			case "promql-delayed-name-removal":
-				opts.EnableDelayedNameRemoval = true
+				f.query.EnableDelayedNameRemoval = true
 			case "promql-per-step-stats":
-				opts.EnablePerStepStats = true
+				f.query.EnablePerStepStats = true
 			case "promql-binop-fill-modifiers":
-				opts.EnableBinopFillModifiers = true
+				f.query.EnableBinopFillModifiers = true
 			case "promql-extended-range-selectors":
-				opts.EnableExtendedRangeSelectors = true
+				f.query.EnableExtendedRangeSelectors = true
+			case "exemplar-storage":
+				f.exemplars = true
 			case "promql-duration-expr", "native-histograms", "ooo-native-histograms":
 				log.Info("feature is always on", "feature", name)
 			case "auto-reload-config":
 				return fmt.Errorf("--enable-feature: %s has become the flag --config.auto-reload", name)
-			case "concurrent-rule-eval", "created-timestamp-zero-ingestion", "delayed-compaction", "exemplar-storage",
+			case "concurrent-rule-eval", "created-timestamp-zero-ingestion", "delayed-compaction",
 				"extra-scrape-metrics", "fast-startup", "histograms-st-encoding", "memory-snapshot-on-shutdown",
 				"metadata-wal-records", "old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion",
 				"search-api", "st-storage", "st-synthesis", "type-and-unit-labels", "use-start-timestamps", "use-uncached-io", "xor2-encoding":

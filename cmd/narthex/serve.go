@@ -131,8 +131,9 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 	if ratio := v.float("auto-gomemlimit.ratio"); ratio <= 0 || ratio > 1 {
 		errs = append(errs, errors.New("--auto-gomemlimit.ratio must be greater than 0 and less than or equal to 1"))
 	}
-	query, err := queryOptions(v, log)
-	errs = append(errs, err)
+	query := queryOptions(v)
+	enabled := features{query: &query}
+	errs = append(errs, enabled.enable(v.list("enable-feature"), log))
 	opts := host.Options{
 		ConfigFile:              v.text("config.file"),
 		Getenv:                  os.Getenv,
@@ -146,6 +147,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		EnableAdminAPI:          v.flag("web.enable-admin-api"),
 		CORSOrigin:              origin,
 		Storage:                 storage,
+		Exemplars:               enabled.exemplars,
 		Query:                   query,
 		PluginDirectories:       pluginDirectories(v.list("plugins.directory")),
 		PluginCache:             v.text("plugins.cache-directory"),
@@ -254,12 +256,11 @@ func externalURL(v *values) (*url.URL, error) {
 	return u, nil
 }
 
-func queryOptions(v *values, log *slog.Logger) (promql.Options, error) {
-	opts := promql.Options{
+func queryOptions(v *values) promql.Options {
+	return promql.Options{
 		Timeout:        v.duration("query.timeout"),
 		MaxSamples:     v.int("query.max-samples"),
 		MaxConcurrency: v.int("query.max-concurrency"),
 		LookbackDelta:  v.duration("query.lookback-delta"),
 	}
-	return opts, enableFeatures(&opts, v.list("enable-feature"), log)
 }

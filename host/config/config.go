@@ -71,9 +71,25 @@ type Runtime struct {
 
 // Storage is the section storage.
 type Storage struct {
-	TSDB TSDB `yaml:"tsdb,omitempty"`
-	// Exemplars belong to a part that is missing.
-	Exemplars yaml.Node `yaml:"exemplars,omitempty"`
+	TSDB      TSDB       `yaml:"tsdb,omitempty"`
+	Exemplars *Exemplars `yaml:"exemplars,omitempty"`
+}
+
+// Exemplars is the section storage.exemplars.
+type Exemplars struct {
+	// MaxExemplars is the number that is kept for all series together; zero and less mean none, nil 100,000.
+	MaxExemplars *int `yaml:"max_exemplars,omitempty"`
+}
+
+// defaultMaxExemplars counts where the number is not given.
+const defaultMaxExemplars = 100_000
+
+// Limit returns how many exemplars are kept.
+func (e *Exemplars) Limit() int {
+	if e == nil || e.MaxExemplars == nil {
+		return defaultMaxExemplars
+	}
+	return max(*e.MaxExemplars, 0)
 }
 
 // TSDB is the section storage.tsdb.
@@ -171,9 +187,6 @@ func (g *Global) complete(expand func(string) string) error {
 
 func (s *Storage) check() error {
 	var errs []error
-	if len(s.Exemplars.Content) > 0 {
-		errs = append(errs, notYet("exemplars", "exemplar storage"))
-	}
 	t := &s.TSDB
 	if t.OutOfOrderTimeWindow != 0 {
 		errs = append(errs, notYet("tsdb.out_of_order_time_window", "out-of-order ingestion"))

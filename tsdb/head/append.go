@@ -25,6 +25,8 @@ type appender struct {
 	// unlogged are series that the log may not know yet, with their labels.
 	unlogged []unlogged
 	metadata []stagedMetadata
+	// exemplars are those that the ring may take.
+	exemplars []stagedExemplar
 	// last leads from a series to its latest staged sample. It is made when a series comes up again.
 	last map[uint32]int32
 	done bool
@@ -48,7 +50,7 @@ type stagedMetadata struct {
 	md sample.Metadata
 }
 
-// Appender starts a batch. Start timestamps are not kept, exemplars answered with [storage.ErrUnsupported].
+// Appender starts a batch. Start timestamps are not kept.
 func (h *Head) Appender() storage.Appender {
 	a, ok := h.appenders.Get().(*appender)
 	if !ok {
@@ -78,9 +80,6 @@ func (a *appender) Append(ctx context.Context, entries []storage.Entry, outcomes
 	for i := range entries {
 		e, out := &entries[i], &outcomes[i]
 		*out = storage.Outcome{}
-		if len(e.Exemplars) > 0 {
-			out.ExemplarErr = fmt.Errorf("exemplar: %w", storage.ErrUnsupported)
-		}
 		id, ok := a.resolve(e)
 		created := false
 		if !ok {
@@ -103,7 +102,9 @@ func (a *appender) Append(ctx context.Context, entries []storage.Entry, outcomes
 		if created {
 			a.h.metrics.seriesCreated.Inc()
 		}
-		out.Err = a.stage(id, e, !ok)
+		if out.Err = a.stage(id, e, !ok); out.Err == nil && len(e.Exemplars) > 0 {
+			out.ExemplarErr = a.stageExemplars(id, e.Exemplars)
+		}
 	}
 	x.mu.RUnlock()
 	return nil
@@ -296,8 +297,9 @@ func (a *appender) end() {
 	clear(a.unlogged)
 	clear(a.metadata)
 	clear(a.natives)
-	next := &appender{h: h, samples: a.samples[:0], natives: a.natives[:0], unlogged: a.unlogged[:0], metadata: a.metadata[:0]}
-	a.samples, a.natives, a.unlogged, a.metadata, a.last = nil, nil, nil, nil, nil
+	clear(a.exemplars)
+	next := &appender{h: h, samples: a.samples[:0], natives: a.natives[:0], unlogged: a.unlogged[:0], metadata: a.metadata[:0], exemplars: a.exemplars[:0]}
+	a.samples, a.natives, a.unlogged, a.metadata, a.exemplars, a.last = nil, nil, nil, nil, nil, nil
 	h.appenders.Put(next)
 }
 

@@ -40,7 +40,7 @@ func (a *appender) commit() error {
 	if h.closed.Load() {
 		return ErrClosed
 	}
-	if len(a.samples) == 0 && len(a.metadata) == 0 {
+	if len(a.samples) == 0 && len(a.metadata) == 0 && len(a.exemplars) == 0 {
 		return nil
 	}
 	if err := a.checkBounds(); err != nil {
@@ -54,6 +54,7 @@ func (a *appender) commit() error {
 		return err
 	}
 	a.show()
+	a.showExemplars()
 	a.remember(series)
 	return nil
 }
@@ -112,6 +113,14 @@ func (a *appender) write(series []wal.Series) error {
 		n := a.oneKindEach(rest)
 		a.writeSamples(rest[:n])
 		rest = rest[n:]
+	}
+	if len(a.exemplars) > 0 {
+		x.mu.RLock()
+		all := a.walExemplars()
+		x.mu.RUnlock()
+		at = len(h.buf)
+		h.buf = wal.AppendExemplars(h.buf, all)
+		h.cutRecord(at)
 	}
 	// The records were cut from buffers that may have moved since, but hold the same bytes.
 	err := h.log.Append(h.recs...)

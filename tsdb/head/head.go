@@ -30,6 +30,8 @@ type Options struct {
 	// MinValidTime is the time before which all samples are in blocks: those in the log are dropped.
 	// math.MinInt64 means that there are no blocks.
 	MinValidTime int64
+	// MaxExemplars is the number of exemplars that are kept, zero for none. [Head.SetMaxExemplars] changes it later.
+	MaxExemplars int
 	// OnSegment is called, if not nil, before each segment that is read at the start.
 	OnSegment  func(first, last, current int)
 	Logger     *slog.Logger
@@ -70,7 +72,8 @@ type Head struct {
 	truncating sync.Mutex
 
 	// extra is what only few series have.
-	extra extras
+	extra     extras
+	exemplars exemplarRing
 }
 
 // extras are kept beside the pages because most series have none.
@@ -89,6 +92,8 @@ type interval struct{ minT, maxT int64 }
 var (
 	_ storage.Appendable = (*Head)(nil)
 	_ storage.Queryable  = (*Head)(nil)
+
+	_ storage.ExemplarQueryable = (*Head)(nil)
 )
 
 // Open reads the log and begins a new segment of it. What is damaged in the log is reported and left out. ctx
@@ -111,6 +116,7 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	h.minTime.Store(math.MaxInt64)
 	h.maxTime.Store(math.MinInt64)
 	h.minValid.Store(o.MinValidTime)
+	h.exemplars.series, h.exemplars.size = map[uint32]*exemplarSeries{}, max(o.MaxExemplars, 0)
 	h.metrics = newMetrics(h)
 	start := time.Now()
 	if err := h.replay(ctx, &o); err != nil {

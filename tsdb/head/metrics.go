@@ -72,7 +72,31 @@ func newMetrics(h *Head) *metrics {
 	})
 	m.collectors = append(m.collectors, replay, m.gc)
 	m.addGauges(h)
+	m.addExemplars(&h.exemplars, counter)
 	return m
+}
+
+func (m *metrics) addExemplars(r *exemplarRing, counter func(name, help string) prometheus.Counter) {
+	r.appended = counter("exemplar_exemplars_appended_total", "Total number of appended exemplars.")
+	r.outOfOrder = counter("exemplar_out_of_order_exemplars_total", "Total number of out of order exemplar ingestion failed attempts.")
+	gauge := func(name, help string, f func() float64) {
+		m.collectors = append(m.collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "prometheus_tsdb_exemplar_" + name, Help: help}, func() float64 {
+			r.mu.RLock()
+			defer r.mu.RUnlock()
+			return f()
+		}))
+	}
+	gauge("exemplars_in_storage", "Number of exemplars currently in circular storage.", func() float64 { return float64(len(r.all)) })
+	gauge("series_with_exemplars_in_storage", "Number of series with exemplars currently in circular storage.", func() float64 { return float64(len(r.series)) })
+	gauge("max_exemplars", "Total number of exemplars the exemplar storage can store, resizeable.", func() float64 { return float64(r.size) })
+	gauge("last_exemplars_timestamp_seconds", "The timestamp of the oldest exemplar stored in circular storage. Useful to check for what time"+
+		" range the current exemplar buffer limit allows. This usually means the last timestamp"+
+		" for all exemplars for a typical setup. This is not true though if one of the series timestamp is in future compared to rest series.", func() float64 {
+		if len(r.all) == 0 {
+			return 0
+		}
+		return float64(r.all[r.next].T) / 1000
+	})
 }
 
 func (m *metrics) addGauges(h *Head) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/wal"
 )
@@ -76,6 +78,8 @@ type player struct {
 	stones  []wal.Tombstone
 	md      []wal.Metadata
 	natives []wal.Histogram
+
+	exemplars []wal.Exemplar
 }
 
 func (p *player) run(ctx context.Context) error {
@@ -126,6 +130,10 @@ func (p *player) apply(rec []byte) {
 	case t.IsHistograms():
 		if p.natives, err = wal.DecodeHistograms(rec, p.natives[:0]); err == nil {
 			err = p.addHistograms(t)
+		}
+	case t == wal.TypeExemplars:
+		if p.exemplars, err = wal.DecodeExemplars(rec, p.exemplars[:0]); err == nil {
+			p.addExemplars()
 		}
 	case t == wal.TypeUnknown:
 		p.unknownRecords++
@@ -214,6 +222,21 @@ func (p *player) place(ref uint64, t int64, typ wal.Type) (page *page, i int, ok
 func (p *player) count(began int) {
 	p.h.chunks.Add(int64(began))
 	p.h.metrics.chunksCreated.Add(float64(began))
+}
+
+func (p *player) addExemplars() {
+	for _, e := range p.exemplars {
+		if e.T < p.minValid {
+			continue // As upstream has it: what a checkpoint would drop.
+		}
+		id, ok := p.ids[e.Ref]
+		if !ok {
+			p.unknownRefs[wal.TypeExemplars]++
+			continue
+		}
+		p.h.exemplars.add(id, sample.Exemplar{Labels: e.Labels, Value: e.V, T: e.T, HasT: true}, func() labels.Labels { return p.h.index.labels(id) })
+	}
+	clear(p.exemplars)
 }
 
 func (p *player) addTombstones() {

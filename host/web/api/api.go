@@ -27,6 +27,8 @@ import (
 type Options struct {
 	Engine  *promql.Engine
 	Storage storage.Queryable
+	// Exemplars are the storage's too.
+	Exemplars storage.ExemplarQueryable
 	// Parser reads matchers and expressions with the features that are enabled.
 	Parser *parser.Parser
 	// Scrape knows the targets and their metadata, Plugins what is loaded.
@@ -89,6 +91,7 @@ func New(opts Options) http.Handler {
 	getOrPost("/query", a.query)
 	getOrPost("/query_range", a.queryRange)
 	getOrPost("/format_query", a.formatQuery)
+	getOrPost("/query_exemplars", a.queryExemplars)
 	getOrPost("/series", a.series)
 	getOrPost("/labels", a.labelNames)
 	get("/label/{name}/values", a.labelValues)
@@ -139,7 +142,7 @@ type handler func(r *http.Request) (*answer, error)
 
 // answer is a successful response.
 type answer struct {
-	// data is encoded as JSON; write, if set, writes it instead.
+	// data is encoded as JSON; write, if set, writes it instead. Without either, the answer has no field "data".
 	data  any
 	write func(e *encoder)
 	// empty answers with no body at all.
@@ -245,10 +248,13 @@ func (a *api) succeed(w http.ResponseWriter, ans *answer) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	e := newEncoder(w)
-	e.raw(`{"status":"success","data":`)
-	if ans.write != nil {
+	e.raw(`{"status":"success"`)
+	switch {
+	case ans.write != nil:
+		e.raw(`,"data":`)
 		ans.write(e)
-	} else {
+	case ans.data != nil:
+		e.raw(`,"data":`)
 		e.json(ans.data)
 	}
 	if len(ans.warnings) > 0 {
