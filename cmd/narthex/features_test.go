@@ -10,16 +10,17 @@ import (
 func TestFeatures(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	var opts promql.Options
-	lists := []string{"promql-extended-range-selectors, promql-binop-fill-modifiers", "promql-experimental-functions,promql-per-step-stats", "unknown"}
-	if err := enableFeatures(&opts, lists, log); err != nil {
+	lists := []string{"promql-extended-range-selectors, promql-binop-fill-modifiers", "promql-experimental-functions,promql-per-step-stats", "unknown,exemplar-storage"}
+	f := features{query: &opts}
+	if err := f.enable(lists, log); err != nil {
 		t.Fatal(err)
 	}
 	if !opts.EnableExtendedRangeSelectors || !opts.EnableBinopFillModifiers || !opts.EnableExperimentalFunctions ||
-		!opts.EnablePerStepStats || opts.EnableDelayedNameRemoval {
-		t.Errorf("options are %+v", opts)
+		!opts.EnablePerStepStats || opts.EnableDelayedNameRemoval || !f.exemplars {
+		t.Errorf("options are %+v, %+v", opts, f)
 	}
 	for _, name := range []string{"use-start-timestamps", "type-and-unit-labels", "auto-reload-config"} {
-		if err := enableFeatures(&opts, []string{name}, log); err == nil {
+		if err := f.enable([]string{name}, log); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
 	}
