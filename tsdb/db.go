@@ -202,11 +202,11 @@ type HeadStats struct {
 	Samples bool
 }
 
-// Cardinality tells where the series in memory come from, and Count is an entry of its lists.
-type (
-	Cardinality = head.Cardinality
-	Count       = head.Count
-)
+// Cardinality tells where the series in memory come from.
+type Cardinality = head.Cardinality
+
+// Count is an entry of the lists in [Cardinality].
+type Count = head.Count
 
 // Cardinality counts the series in memory by label, with lists of up to limit entries.
 func (db *DB) Cardinality(limit int) Cardinality { return db.head.Cardinality(limit) }

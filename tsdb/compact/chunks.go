@@ -14,7 +14,7 @@ import (
 // of a short range decode much for little.
 const maxSamples = 240
 
-// errNoEncoder is the reason for which overlapping histograms, or samples with start timestamps, are not merged.
+// errNoEncoder is the reason for which overlapping samples with start timestamps are not merged.
 var errNoEncoder = fmt.Errorf("chunks overlap or are partly deleted, and their samples can't be encoded again: %w", errors.ErrUnsupported)
 
 // chunkList collects the chunks of a series. Small ones are joined, and what nobody has packed yet is encoded again by

@@ -103,6 +103,9 @@ func (s *seriesMerger) mergeRun(run []part) error {
 	if same && len(run[0].deleted) == 0 {
 		return s.out.add(run[0].Chunk, run[0].fresh)
 	}
+	if slices.ContainsFunc(run, func(p part) bool { return p.Encoding.IsHistogram() }) {
+		return s.mergeNative(run)
+	}
 	s.sources = s.sources[:0]
 	for i := range run {
 		if err := s.decode(&run[i]); err != nil {
@@ -145,7 +148,7 @@ func (o *source) time() int64 { return o.cols.T[o.next] }
 // copyTo appends the next sample to the list, which takes floats alone.
 func (o *source) copyTo(out *chunkList) error {
 	i := o.next
-	if len(o.cols.H) > 0 && o.cols.H[i] != nil || len(o.cols.ST) > 0 && o.cols.ST[i] != 0 {
+	if len(o.cols.ST) > 0 && o.cols.ST[i] != 0 {
 		return errNoEncoder
 	}
 	return out.append(o.cols.T[i], o.cols.F[i])
