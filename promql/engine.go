@@ -18,6 +18,7 @@ type Engine struct {
 	logger  *slog.Logger
 	metrics *metrics
 	places  chan struct{}
+	pool    exec.Pool
 }
 
 // New returns an engine. The error is that of the registerer.
@@ -27,6 +28,9 @@ func New(opts Options) (*Engine, error) {
 	}
 	if opts.MaxSamples <= 0 {
 		opts.MaxSamples = defaultMaxSamples
+	}
+	if opts.MaxBytes <= 0 {
+		opts.MaxBytes = defaultMaxBytes
 	}
 	if opts.MaxConcurrency <= 0 {
 		opts.MaxConcurrency = defaultMaxConcurrency

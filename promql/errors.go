@@ -16,6 +16,8 @@ var (
 	ErrCanceled = errors.New("query was canceled")
 	// ErrTooManySamples: the query would hold more samples in memory than it may.
 	ErrTooManySamples = exec.ErrTooManySamples
+	// ErrTooMuchMemory: the query would hold more bytes in memory than it may.
+	ErrTooMuchMemory = exec.ErrTooMuchMemory
 )
 
 // ParseError means that the query, or one of its parameters, makes no sense; the text is meant for its author.

@@ -19,7 +19,10 @@ import (
 // evaluate takes a request through all steps: parse, plan, optimize, prepare, evaluate.
 func (e *Engine) evaluate(ctx context.Context, r *request) (res *Result, err error) {
 	begin := time.Now()
-	root, err := e.plan(r)
+	root, err := e.plan(ctx, r)
+	if ended := stopped(ctx, "query preparation"); ended != nil {
+		return nil, ended
+	}
 	if err != nil {
 		return nil, &ParseError{err}
 	}
@@ -52,11 +55,12 @@ func (e *Engine) evaluate(ctx context.Context, r *request) (res *Result, err err
 }
 
 // plan makes the optimized plan of a request.
-func (e *Engine) plan(r *request) (plan.Node, error) {
+func (e *Engine) plan(ctx context.Context, r *request) (plan.Node, error) {
 	expr, err := parser.New(parser.Options{
 		EnableExperimentalFunctions:  e.opts.EnableExperimentalFunctions,
 		EnableExtendedRangeSelectors: e.opts.EnableExtendedRangeSelectors,
 		EnableBinopFillModifiers:     e.opts.EnableBinopFillModifiers,
+		Ended:                        ctx.Err,
 	}).ParseExpr(r.query)
 	if err != nil {
 		return nil, err
@@ -86,6 +90,8 @@ func (e *Engine) env(r *request) exec.Env {
 		Grid:              plan.NewGrid(r.start, r.end, r.step),
 		Lookback:          lookback.Milliseconds(),
 		MaxSamples:        int64(e.opts.MaxSamples),
+		MaxBytes:          e.opts.MaxBytes,
+		Pool:              &e.pool,
 		Parallelism:       parallelism,
 		DelayNameRemoval:  e.opts.EnableDelayedNameRemoval,
 		TypeAndUnitLabels: e.opts.EnableTypeAndUnitLabels,
@@ -125,7 +131,7 @@ func classify(ctx context.Context, err error) error {
 
 // result makes the answer of what the plan has yielded.
 func (e *Engine) result(r *request, out *exec.Result) *Result {
-	res := &Result{Warnings: out.Notes.Warnings(r.query), Infos: out.Notes.Infos(r.query)}
+	res := &Result{release: out.Release, Warnings: out.Notes.Warnings(r.query), Infos: out.Notes.Infos(r.query)}
 	for _, w := range out.StorageWarnings {
 		res.Warnings = append(res.Warnings, w.Error())
 	}
@@ -151,6 +157,7 @@ func (e *Engine) result(r *request, out *exec.Result) *Result {
 		res.Value = scalarMatrix(r, out.Scalar)
 	case out.Type == parser.ValueTypeVector && r.step == 0:
 		res.Value = vector(series)
+		out.Release() // The vector has copies.
 	default:
 		res.Value = matrix(series)
 	}

@@ -17,6 +17,8 @@ type Options struct {
 	Timeout time.Duration
 	// MaxSamples bounds the samples that one query may hold in memory. Zero means 50 million.
 	MaxSamples int
+	// MaxBytes bounds the memory, in bytes, that one query may hold for series, rows and its result. Zero means 4 GiB.
+	MaxBytes int64
 	// MaxConcurrency is the number of queries that run at the same time; others wait. Zero means 20.
 	MaxConcurrency int
 	// Parallelism is the number of goroutines that one query may use. Zero means GOMAXPROCS.
@@ -52,10 +54,11 @@ type QueryOptions struct {
 	PerStepStats bool
 }
 
-// Upstream's defaults.
+// The defaults are upstream's, which has no bound of bytes.
 const (
 	defaultTimeout        = 2 * time.Minute
 	defaultMaxSamples     = 50_000_000
+	defaultMaxBytes       = 4 << 30
 	defaultMaxConcurrency = 20
 	defaultLookback       = 5 * time.Minute
 	defaultSubqueryStep   = time.Minute

@@ -9,6 +9,16 @@ type Result struct {
 	// storage.
 	Warnings, Infos []string
 	Stats           Stats
+	release         func()
+}
+
+// Release gives the memory of the points of the value back to the engine, for other queries. Neither they nor slices of
+// them may be used any more. Without it, the garbage collector takes care.
+func (r *Result) Release() {
+	r.Value = nil
+	if r.release != nil {
+		r.release()
+	}
 }
 
 // Stats tell what a query cost.

@@ -88,6 +88,7 @@ func oursAnswer(res *promql.Result, err error) answer {
 		return answer{err: err.Error()}
 	}
 	a := answer{series: map[string]map[int64][]float64{}, warnings: res.Warnings, infos: res.Infos}
+	defer res.Release() // So that the next query would show it if anything were used twice.
 	switch v := res.Value.(type) {
 	case promql.Scalar:
 		a.put("scalar", v.T, v.V)

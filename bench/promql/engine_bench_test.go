@@ -29,9 +29,11 @@ func BenchmarkEngine(b *testing.B) {
 		b.Run("kind=range/query="+query+"/engine=narthex", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := e.ours.Range(b.Context(), e.store, query, promql.QueryOptions{}, start, end, step); err != nil {
+				res, err := e.ours.Range(b.Context(), e.store, query, promql.QueryOptions{}, start, end, step)
+				if err != nil {
 					b.Fatal(err)
 				}
+				res.Release()
 			}
 		})
 		b.Run("kind=range/query="+query+"/engine=prometheus", func(b *testing.B) {
@@ -50,9 +52,11 @@ func BenchmarkEngine(b *testing.B) {
 		b.Run("kind=instant/query="+query+"/engine=narthex", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := e.ours.Instant(b.Context(), e.store, query, promql.QueryOptions{}, end); err != nil {
+				res, err := e.ours.Instant(b.Context(), e.store, query, promql.QueryOptions{}, end)
+				if err != nil {
 					b.Fatal(err)
 				}
+				res.Release()
 			}
 		})
 		b.Run("kind=instant/query="+query+"/engine=prometheus", func(b *testing.B) {

@@ -134,12 +134,11 @@ func (q *query) results(gr *groups, acc accumulator, g plan.Grid) (operator, err
 		if err := acc.result(k*g.N, &r); err != nil {
 			return nil, err
 		}
-		n := r.count()
-		if n == 0 {
+		if r.count() == 0 {
 			continue
 		}
 		f.out, f.rows = append(f.out, gr.out[k]), append(f.rows, r)
-		if err := q.hold(n); err != nil {
+		if err := q.holdRow(&f.rows[len(f.rows)-1]); err != nil {
 			return nil, err
 		}
 	}

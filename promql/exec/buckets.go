@@ -129,7 +129,7 @@ func (o *overBuckets) row(ctx context.Context, w *worker, i int, dst *Row) error
 	members := o.members[i]
 	rows := make([]*Row, len(members))
 	for k, m := range members {
-		rows[k] = w.borrow()
+		rows[k] = w.borrow(o.g.N)
 		defer w.giveBack(rows[k])
 		if err := o.op.row(ctx, w, int(m.series), rows[k]); err != nil {
 			return err

@@ -31,23 +31,24 @@ func (q *query) each(ctx context.Context, op operator, g plan.Grid, fold func(i 
 	blocks := (n + block - 1) / block
 	parallel := min(q.Parallelism, blocks)
 	if parallel <= 1 {
-		return q.eachSerial(ctx, op, n, fold)
+		return q.eachSerial(ctx, op, n, g.N, fold)
 	}
-	return q.eachParallel(ctx, op, n, block, parallel, fold)
+	return q.eachParallel(ctx, op, n, block, parallel, g.N, fold)
 }
 
-func (q *query) eachSerial(ctx context.Context, op operator, n int, fold func(int, *Row) error) error {
-	w := newWorker(ctx)
-	defer func() { q.release(w.held) }()
-	var r Row
+func (q *query) eachSerial(ctx context.Context, op operator, n, steps int, fold func(int, *Row) error) error {
+	w := q.newWorker(ctx)
+	defer w.close()
+	r := w.borrow(steps)
+	defer w.giveBack(r)
 	for i := range n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := op.row(ctx, w, i, &r); err != nil {
+		if err := op.row(ctx, w, i, r); err != nil {
 			return err
 		}
-		if err := fold(i, &r); err != nil {
+		if err := fold(i, r); err != nil {
 			return err
 		}
 	}
@@ -93,7 +94,7 @@ func (t *turns) fail(err error) {
 	t.mu.Unlock()
 }
 
-func (q *query) eachParallel(ctx context.Context, op operator, n, block, parallel int, fold func(int, *Row) error) error {
+func (q *query) eachParallel(ctx context.Context, op operator, n, block, parallel, steps int, fold func(int, *Row) error) error {
 	t := &turns{}
 	t.cond.L = &t.mu
 	var claimed atomic.Int64
@@ -105,9 +106,9 @@ func (q *query) eachParallel(ctx context.Context, op operator, n, block, paralle
 					t.fail(&PanicError{p, debug.Stack()})
 				}
 			}()
-			w := newWorker(ctx)
-			defer func() { q.release(w.held) }()
-			rows := make([]Row, block)
+			w := q.newWorker(ctx)
+			defer w.close()
+			rows := w.lend(block, steps)
 			for {
 				b := int(claimed.Add(1)) - 1
 				from, to := b*block, min((b+1)*block, n)

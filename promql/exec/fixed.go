@@ -24,12 +24,11 @@ func (q *query) materialize(ctx context.Context, op operator, g plan.Grid) (*fix
 	f := &fixed{}
 	in := op.series()
 	err := q.each(ctx, op, g, func(i int, r *Row) error {
-		n := r.count()
-		if n == 0 {
+		if r.count() == 0 {
 			return nil
 		}
 		f.out, f.rows = append(f.out, in[i]), append(f.rows, r.clone())
-		return q.hold(n)
+		return q.holdRow(&f.rows[len(f.rows)-1])
 	})
 	return f, err
 }
@@ -43,7 +42,7 @@ func (q *query) keep(ctx context.Context, op operator, which []int32, g plan.Gri
 	err := q.each(ctx, &subset{op, which}, g, func(i int, r *Row) error {
 		row := r.clone()
 		kept.rows[which[i]] = &row
-		return q.hold(r.count())
+		return q.holdRow(&row)
 	})
 	return kept, err
 }
@@ -77,7 +76,7 @@ func (q *query) buildInvariant(ctx context.Context, n *plan.StepInvariant, g pla
 }
 
 func (o *invariant) row(ctx context.Context, w *worker, i int, dst *Row) error {
-	r := w.borrow()
+	r := w.borrow(1)
 	defer w.giveBack(r)
 	if err := o.operator.row(ctx, w, i, r); err != nil {
 		return err

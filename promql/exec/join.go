@@ -147,8 +147,10 @@ func (o *join) checkAll(ctx context.Context) error {
 // presence tells which of the members of a group has a value at each step: -1 for none. It calls twice for each
 // further one.
 func (o *join) presence(ctx context.Context, op operator, members []int32, twice func(step int, a, b int32)) ([]int32, error) {
-	w, r := newWorker(ctx), &Row{}
-	defer func() { o.q.release(w.held) }()
+	w := o.q.newWorker(ctx)
+	defer w.close()
+	r := w.borrow(o.g.N)
+	defer w.giveBack(r)
 	at := make([]int32, o.g.N)
 	for step := range at {
 		at[step] = -1
@@ -285,7 +287,7 @@ func (o *join) series() []Series { return o.out }
 func (o *join) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	dst.reset(o.g.N)
 	pairs := o.pairs[i]
-	l, r := w.borrow(), w.borrow()
+	l, r := w.borrow(o.g.N), w.borrow(o.g.N)
 	defer w.giveBack(l)
 	defer w.giveBack(r)
 	var matched []int32

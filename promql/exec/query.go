@@ -2,7 +2,6 @@ package exec
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -10,9 +9,6 @@ import (
 	"github.com/narthex-io/narthex/promql/plan"
 	"github.com/narthex-io/narthex/storage"
 )
-
-// ErrTooManySamples means that a query would hold more samples in memory than it may.
-var ErrTooManySamples = errors.New("query processing would load too many samples into memory in query execution")
 
 // StorageError means that the storage failed to deliver.
 type StorageError struct{ Err error }
@@ -30,8 +26,10 @@ type Env struct {
 	Grid plan.Grid
 	// Lookback is how old a sample may be, in milliseconds.
 	Lookback int64
-	// MaxSamples bounds the samples in memory.
-	MaxSamples int64
+	// MaxSamples bounds the samples in memory, MaxBytes the memory; zero means no bound.
+	MaxSamples, MaxBytes int64
+	// Pool lends memory; nil stands for a new one.
+	Pool *Pool
 	// Parallelism is the number of goroutines to use, at least 1.
 	Parallelism int
 	// DelayNameRemoval keeps metric names to the end.
@@ -60,26 +58,9 @@ type query struct {
 	storageWarnings []error
 	total, read     atomic.Int64
 	held, peak      atomic.Int64
+	bytes           atomic.Int64
 	perStep         []atomic.Int64
 }
-
-// hold counts n samples that are going to be kept in memory.
-func (q *query) hold(n int) error {
-	held := q.held.Add(int64(n))
-	for {
-		peak := q.peak.Load()
-		if held <= peak || q.peak.CompareAndSwap(peak, held) {
-			break
-		}
-	}
-	if q.MaxSamples > 0 && held > q.MaxSamples {
-		return ErrTooManySamples
-	}
-	return nil
-}
-
-// release takes back what hold counted.
-func (q *query) release(n int) { q.held.Add(-int64(n)) }
 
 // operator yields rows.
 type operator interface {
@@ -90,47 +71,11 @@ type operator interface {
 	row(ctx context.Context, w *worker, i int, dst *Row) error
 }
 
-// worker is the scratch memory of one goroutine.
-type worker struct {
-	// ended returns an error if the query has ended; long kernels ask it now and then.
-	ended   func() error
-	cols    storage.Columns
-	reader  storage.ColumnReader
-	held    int
-	windows windows
-	in      windowed
-	floats  []float64
-	order   []int32
-	rows    []*Row
-}
-
-func newWorker(ctx context.Context) *worker { return &worker{ended: ctx.Err} }
-
-// borrow returns a row to work with, to be given back.
-func (w *worker) borrow() *Row {
-	if n := len(w.rows); n > 0 {
-		r := w.rows[n-1]
-		w.rows = w.rows[:n-1]
-		return r
-	}
-	return &Row{}
-}
-
-func (w *worker) giveBack(r *Row) { w.rows = append(w.rows, r) }
-
-// account makes the memory of the worker's columns count.
-func (w *worker) account(q *query) error {
-	n := cap(w.cols.T)
-	if n <= w.held {
-		return nil
-	}
-	grown := n - w.held
-	w.held = n
-	return q.hold(grown)
-}
-
 // build makes the operator of a node of type vector.
 func (q *query) build(ctx context.Context, n plan.Node, g plan.Grid) (operator, error) {
+	if err := q.begin(ctx, g); err != nil {
+		return nil, err
+	}
 	switch n := n.(type) {
 	case *plan.Selector:
 		return q.buildSelector(ctx, n, g)

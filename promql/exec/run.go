@@ -26,7 +26,11 @@ type Result struct {
 	// StorageWarnings are what the storage had to say.
 	StorageWarnings []error
 	Stats           Stats
+	slabs           *slabs
 }
+
+// Release gives the memory of all points back to the pool. They must not be used any more.
+func (r *Result) Release() { r.slabs.release() }
 
 // ResultSeries is a series with its points.
 type ResultSeries struct {
@@ -39,16 +43,21 @@ type Prepared struct {
 	q    *query
 	root plan.Node
 	op   operator
+	// slabs hold the points of the result.
+	slabs slabs
 }
 
 // Prepare makes the operators of a plan. Operators that need all of their input, such as aggregations, are evaluated
 // already. The caller ends with [Prepared.Finish].
 func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
 	q := &query{Env: env}
+	if q.Pool == nil {
+		q.Pool = &Pool{}
+	}
 	if env.PerStep {
 		q.perStep = make([]atomic.Int64, env.Grid.N)
 	}
-	p := &Prepared{q: q, root: root}
+	p := &Prepared{q: q, root: root, slabs: slabs{pool: q.Pool}}
 	var err error
 	switch root.Type() {
 	case parser.ValueTypeVector:
@@ -83,7 +92,7 @@ func (q *query) finalNames(op operator) operator {
 
 // Finish evaluates what is left and returns the result.
 func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
-	res := &Result{Type: p.root.Type(), Notes: &p.q.notes}
+	res := &Result{Type: p.root.Type(), Notes: &p.q.notes, slabs: &p.slabs}
 	var err error
 	switch res.Type {
 	case parser.ValueTypeString:
@@ -106,25 +115,25 @@ func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
 
 // collect makes points of all rows.
 func (p *Prepared) collect(ctx context.Context) ([]ResultSeries, error) {
-	var all []ResultSeries
 	in := p.op.series()
 	grid := p.q.Grid
 	if m, ok := p.op.(pointer); ok {
 		return m.points(ctx, p.q)
 	}
+	all := make([]ResultSeries, 0, len(in))
 	err := p.q.each(ctx, p.op, grid, func(i int, r *Row) error {
 		n := r.count()
 		if n == 0 {
 			return nil
 		}
-		points := make([]sample.Sample, 0, n)
+		points := p.slabs.take(n, (len(in)-i)*grid.N)
 		for step, f := range r.F {
 			if !isAbsent(f) {
 				points = append(points, sample.Sample{T: grid.At(step), F: f, H: r.hist(step)})
 			}
 		}
 		all = append(all, ResultSeries{in[i].Labels, points})
-		return p.q.hold(n)
+		return p.q.holdMore(n, int64(n)*sampleBytes+histogramBytes(r.H))
 	})
 	return all, err
 }
@@ -176,8 +185,8 @@ func (s *rawSamples) row(_ context.Context, _ *worker, _ int, dst *Row) error {
 
 func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, error) {
 	var all []ResultSeries
-	w := newWorker(ctx)
-	defer func() { q.release(w.held) }()
+	w := q.newWorker(ctx)
+	defer w.close()
 	for i := range s.list {
 		if err := s.read(ctx, w, i); err != nil {
 			return nil, err

@@ -12,6 +12,9 @@ import (
 
 // scalar returns the values of a node of type scalar at all steps.
 func (q *query) scalar(ctx context.Context, n plan.Node, g plan.Grid) ([]float64, error) {
+	if err := q.begin(ctx, g); err != nil {
+		return nil, err
+	}
 	switch n := n.(type) {
 	case *plan.Number:
 		return repeated(n.V, g.N), nil

@@ -28,8 +28,15 @@ func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid)
 	s := &source{q: q, n: n}
 	for set.Next() {
 		series := set.At()
+		ls := series.Labels()
 		s.list = append(s.list, series)
-		s.out = append(s.out, Series{Labels: series.Labels()})
+		s.out = append(s.out, Series{Labels: ls})
+		if err := q.holdBytes(seriesBytes + int64(ls.ByteSize())); err != nil {
+			return nil, err
+		}
+		if len(s.list)%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 	}
 	if err := set.Err(); err != nil {
 		return nil, storageFailure(ctx, err)
@@ -50,10 +57,13 @@ func storageFailure(ctx context.Context, err error) error {
 
 // read decodes the samples of the i-th series into the worker's columns.
 func (s *source) read(ctx context.Context, w *worker, i int) error {
+	if err := w.ended(); err != nil {
+		return err
+	}
 	w.cols.Reset()
 	w.reader = s.list[i].Samples(w.reader)
 	for w.reader.Read(&w.cols) {
-		if err := w.account(s.q); err != nil {
+		if err := w.account(); err != nil {
 			return err
 		}
 	}

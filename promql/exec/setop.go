@@ -128,14 +128,15 @@ func (q *query) concat(ctx context.Context, a, b operator) (operator, error) {
 	c.out = append(append(c.out, a.series()...), b.series()...)
 	op := merge(c, c.out)
 	if m, ok := op.(*merged); ok {
-		return m, m.settleNames(ctx, c.out)
+		return m, q.settleNames(ctx, m, c.out)
 	}
 	return op, nil
 }
 
 // settleNames decides for rows whose members do not agree whether the name goes: the first value in time counts.
-func (m *merged) settleNames(ctx context.Context, in []Series) error {
-	w, r := newWorker(ctx), &Row{}
+func (q *query) settleNames(ctx context.Context, m *merged, in []Series) error {
+	w, r := q.newWorker(ctx), &Row{}
+	defer w.close()
 	for i, members := range m.members {
 		agree := true
 		for _, k := range members {

@@ -107,7 +107,7 @@ func (m *merged) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	if err := m.op.row(ctx, w, int(m.members[i][0]), dst); err != nil || len(m.members[i]) == 1 {
 		return err
 	}
-	r := w.borrow()
+	r := w.borrow(len(dst.F))
 	defer w.giveBack(r)
 	for _, member := range m.members[i][1:] {
 		if err := m.op.row(ctx, w, int(member), r); err != nil {

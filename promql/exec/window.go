@@ -170,7 +170,7 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 		dropStale(&w.cols)
 		return nil
 	}
-	r := w.borrow()
+	r := w.borrow(o.innerG.N)
 	defer w.giveBack(r)
 	if err := o.inner.row(ctx, w, i, r); err != nil {
 		return err
@@ -181,7 +181,7 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 			w.cols.Append(o.innerG.At(step), f, r.hist(step))
 		}
 	}
-	return w.account(o.q)
+	return w.account()
 }
 
 func (o *window) input(w *worker, c *storage.Columns) *windowed {

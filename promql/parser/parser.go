@@ -24,6 +24,8 @@ type Options struct {
 	EnableExtendedRangeSelectors bool
 	// EnableBinopFillModifiers allows fill, fill_left and fill_right.
 	EnableBinopFillModifiers bool
+	// Ended, if set, is asked now and then; an error ends the parsing and is returned as it is.
+	Ended func() error
 }
 
 // Parser parses texts. It holds nothing but its options, and may be used from any number of goroutines.
@@ -32,7 +34,8 @@ type Parser struct{ opts Options }
 // New returns a parser.
 func New(opts Options) *Parser { return &Parser{opts: opts} }
 
-// ParseExpr parses an expression and checks the types in it. An error is of type [ParseErrors].
+// ParseExpr parses an expression and checks the types in it. An error is of type [ParseErrors], but for that of
+// [Options.Ended].
 func (p *Parser) ParseExpr(input string) (Expr, error) {
 	s := p.newState(input)
 	e := s.whole(func() Expr {
@@ -41,6 +44,9 @@ func (p *Parser) ParseExpr(input string) (Expr, error) {
 		}
 		return s.expr()
 	})
+	if s.ended != nil {
+		return nil, s.ended
+	}
 	if e != nil && len(s.errs) == 0 {
 		s.check(e)
 	}
@@ -102,6 +108,9 @@ type state struct {
 	prevEnd int
 	errs    ParseErrors
 	depth   int
+	// tokens counts those that were read; ended is why parsing was given up before its end.
+	tokens int
+	ended  error
 	// operators counts those of all chains.
 	operators int
 	// aggregations counts those whose arguments are being parsed: their errors say so.
@@ -134,6 +143,11 @@ func (s *state) whole(parse func() Expr) (e Expr) {
 
 // advance reads the next token.
 func (s *state) advance() {
+	if s.tokens++; s.tokens%1024 == 0 && s.opts.Ended != nil {
+		if s.ended = s.opts.Ended(); s.ended != nil {
+			panic(abort{})
+		}
+	}
 	s.prevEnd = s.tok.pos.End
 	s.tok = s.lex.next()
 	if s.tok.kind == tokError {

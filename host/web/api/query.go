@@ -101,6 +101,7 @@ func queryAnswer(r *http.Request, res *promql.Result, err error) (*answer, error
 			e.json(statsOf(&res.Stats))
 		}
 		e.raw("}")
+		res.Release()
 	}}, nil
 }
 

@@ -1,0 +1,100 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/promql/plan"
+)
+
+var (
+	// ErrTooManySamples means that a query would hold more samples in memory than it may.
+	ErrTooManySamples = errors.New("query processing would load too many samples into memory in query execution")
+	// ErrTooMuchMemory means that a query would hold more bytes in memory than it may.
+	ErrTooMuchMemory = errors.New("query processing would use too much memory")
+)
+
+const (
+	// sampleBytes is the size of a sample in a result; in other places it is about that.
+	sampleBytes = int64(unsafe.Sizeof(sample.Sample{}))
+	// seriesBytes is what a series costs about, besides its labels.
+	seriesBytes = 96
+)
+
+// hold counts n samples that are going to be kept in memory.
+func (q *query) hold(n int) error { return q.holdMore(n, int64(n)*sampleBytes) }
+
+// release takes back what hold counted.
+func (q *query) release(n int) {
+	q.held.Add(-int64(n))
+	q.bytes.Add(-int64(n) * sampleBytes)
+}
+
+// holdRow counts a row that is going to be kept in memory.
+func (q *query) holdRow(r *Row) error { return q.holdMore(r.count(), r.bytes()) }
+
+// holdMore counts samples that take up some bytes.
+func (q *query) holdMore(n int, bytes int64) error {
+	held := q.held.Add(int64(n))
+	for {
+		peak := q.peak.Load()
+		if held <= peak || q.peak.CompareAndSwap(peak, held) {
+			break
+		}
+	}
+	if q.MaxSamples > 0 && held > q.MaxSamples {
+		return ErrTooManySamples
+	}
+	q.bytes.Add(bytes)
+	return q.overspent()
+}
+
+// holdBytes counts memory other than that of samples.
+func (q *query) holdBytes(n int64) error {
+	q.bytes.Add(n)
+	return q.overspent()
+}
+
+// begin returns an error if it makes no sense to begin with a part of the query: it has ended, or not even one row
+// would fit into memory.
+func (q *query) begin(ctx context.Context, g plan.Grid) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case q.MaxSamples > 0 && int64(g.N) > q.MaxSamples:
+		return ErrTooManySamples
+	case q.MaxBytes > 0 && int64(g.N) > q.MaxBytes/8:
+		return q.tooMuch()
+	}
+	return nil
+}
+
+// overspent returns an error if the query holds more memory than it may.
+func (q *query) overspent() error {
+	if q.MaxBytes > 0 && q.bytes.Load() > q.MaxBytes {
+		return q.tooMuch()
+	}
+	return nil
+}
+
+func (q *query) tooMuch() error {
+	return fmt.Errorf("%w: more than %d bytes", ErrTooMuchMemory, q.MaxBytes)
+}
+
+// bytes returns the memory of a row.
+func (r *Row) bytes() int64 { return 8*int64(cap(r.F)+cap(r.H)) + histogramBytes(r.H) }
+
+// histogramBytes returns the memory of histograms, as if they shared none.
+func histogramBytes(hs []*histogram.FloatHistogram) int64 {
+	total := 0
+	for _, h := range hs {
+		if h != nil {
+			total += int(unsafe.Sizeof(*h)) + 8*(len(h.PositiveSpans)+len(h.NegativeSpans)+len(h.PositiveBuckets)+len(h.NegativeBuckets)+len(h.CustomValues))
+		}
+	}
+	return int64(total)
+}

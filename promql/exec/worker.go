@@ -1,0 +1,155 @@
+package exec
+
+import (
+	"context"
+	"sync"
+
+	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// worker is the scratch memory of one goroutine.
+type worker struct {
+	q *query
+	// ended returns an error if the query has ended, or holds too much memory; readers and long kernels ask it now and
+	// then.
+	ended   func() error
+	cols    storage.Columns
+	reader  storage.ColumnReader
+	windows windows
+	in      windowed
+	floats  []float64
+	order   []int32
+	rows    []*Row
+	block   []Row
+	// held and bytes are what counts of all this.
+	held  int
+	bytes int64
+}
+
+// Pool lends scratch memory and that of results to one query after the other. The zero value is ready to use.
+type Pool struct{ workers, slabs sync.Pool }
+
+// newWorker returns a worker, to be closed by its goroutine.
+func (q *query) newWorker(ctx context.Context) *worker {
+	w, ok := q.Pool.workers.Get().(*worker)
+	if !ok {
+		w = &worker{}
+	}
+	w.q = q
+	w.ended = func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return q.overspent()
+	}
+	return w
+}
+
+// close gives the memory back.
+func (w *worker) close() {
+	w.q.release(w.held)
+	w.q.bytes.Add(-w.bytes)
+	w.held, w.bytes = 0, 0
+	pool := w.q.Pool
+	w.cols.Reset()
+	for _, r := range w.rows {
+		r.reset(0)
+	}
+	for i := range w.block {
+		w.block[i].reset(0)
+	}
+	// A reader holds on to the storage of the query.
+	w.q, w.ended, w.reader, w.in = nil, nil, nil, windowed{}
+	pool.workers.Put(w)
+}
+
+// borrow returns a row of about n values to work with, to be given back.
+func (w *worker) borrow(n int) *Row {
+	if k := len(w.rows); k > 0 {
+		r := w.rows[k-1]
+		w.rows = w.rows[:k-1]
+		return r
+	}
+	w.count(8 * int64(n))
+	return &Row{}
+}
+
+func (w *worker) giveBack(r *Row) { w.rows = append(w.rows, r) }
+
+// lend returns k rows of about n values, which the worker keeps.
+func (w *worker) lend(k, n int) []Row {
+	w.count(8 * int64(k) * int64(n))
+	if cap(w.block) < k {
+		w.block = make([]Row, k)
+	}
+	w.block = w.block[:k]
+	return w.block
+}
+
+// count counts memory of the worker. That it is too much shows when the worker asks whether the query has ended.
+func (w *worker) count(bytes int64) {
+	w.bytes += bytes
+	w.q.bytes.Add(bytes)
+}
+
+// account makes the memory of the worker's columns count.
+func (w *worker) account() error {
+	if n := cap(w.cols.T); n > w.held {
+		grown := n - w.held
+		w.held = n
+		if err := w.q.hold(grown); err != nil {
+			return err
+		}
+	}
+	if len(w.cols.H) == 0 {
+		return nil
+	}
+	if bytes := histogramBytes(w.cols.H); bytes > w.bytes {
+		w.count(bytes - w.bytes)
+	}
+	return w.ended()
+}
+
+// slabPoints is the size of the pieces of memory of results.
+const slabPoints = 8192
+
+type slab [slabPoints]sample.Sample
+
+// slabs cut the points of a result from larger pieces of memory.
+type slabs struct {
+	pool *Pool
+	used []*slab
+	free []sample.Sample
+}
+
+// take returns memory for n points; want is how many more there may be to come, these included.
+func (s *slabs) take(n, want int) []sample.Sample {
+	if len(s.free) < n {
+		switch {
+		case n > slabPoints/4:
+			return make([]sample.Sample, 0, n)
+		case want < slabPoints:
+			s.free = make([]sample.Sample, max(n, want))
+		default:
+			piece, ok := s.pool.slabs.Get().(*slab)
+			if !ok {
+				piece = &slab{}
+			}
+			s.used = append(s.used, piece)
+			s.free = piece[:]
+		}
+	}
+	taken := s.free[:0:n]
+	s.free = s.free[n:]
+	return taken
+}
+
+// release gives the memory back. The points must not be used any more.
+func (s *slabs) release() {
+	for _, piece := range s.used {
+		clear(piece[:]) // They may hold histograms.
+		s.pool.slabs.Put(piece)
+	}
+	s.used, s.free = nil, nil
+}

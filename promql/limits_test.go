@@ -1,0 +1,107 @@
+package promql_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/narthex-io/narthex/promql"
+)
+
+// TestHugeQueriesEnd asks queries of every shape that grows without bound, under a deadline that many of them cannot
+// keep. Each ends, with an answer or with an error that says why there is none.
+func TestHugeQueriesEnd(t *testing.T) {
+	store := newStore(t, 100)
+	e := newEngine(t, promql.Options{Timeout: 200 * time.Millisecond})
+	many := func(n int, term, separator string) string {
+		return strings.TrimSuffix(strings.Repeat(term+separator, n), separator)
+	}
+	alternatives := make([]string, 10_000)
+	for i := range alternatives {
+		alternatives[i] = fmt.Sprintf("job.*%d", i)
+	}
+	for name, query := range map[string]string{
+		"20,000 numbers":            many(20_000, "1", " + "),
+		"20,000 times":              many(20_000, "time()", " + "),
+		"20,000 selectors":          many(20_000, "x_total", " + "),
+		"10,000 rates":              many(10_000, "rate(x_total[5m])", " or "),
+		"10,000 parentheses":        strings.Repeat("(", 10_000) + "1" + strings.Repeat(")", 10_000),
+		"10,000 nested calls":       strings.Repeat("abs(", 10_000) + "x_total" + strings.Repeat(")", 10_000),
+		"10,000 signs":              strings.Repeat("-", 10_000) + "x_total",
+		"a string of 1 MB":          `label_replace(x_total, "a", "` + strings.Repeat("x", 1<<20) + `", "", "")`,
+		"a name of 1 MB":            strings.Repeat("x", 1<<20),
+		"1 MB of terms":             many(1<<17, "y_total", "+"),
+		"1 MB of labels":            "sum by (" + many(1<<17, "instance", ",") + ") (x_total)",
+		"an expression of 10,000":   `x_total{job=~"` + strings.Join(alternatives, "|") + `"}`,
+		"10,000 matchers":           `x_total{` + many(10_000, `job=~"j.*"`, ",") + `}`,
+		"a subquery of many steps":  `max_over_time(rate(x_total[5m])[100y:1ms])`,
+		"a subquery without series": `sum_over_time(vector(time())[100y:1ms])`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ask(t.Context(), e, store, query)
+			switch kind := promql.KindOf(err); {
+			case kind == promql.KindNone, kind == promql.KindTimeout:
+			case kind == promql.KindBadData && (strings.Contains(err.Error(), "nested more than") || strings.Contains(err.Error(), "has more than")):
+			case errors.Is(err, promql.ErrTooManySamples), errors.Is(err, promql.ErrTooMuchMemory):
+			default:
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestParsingEndsWithTheQuery(t *testing.T) {
+	e := newEngine(t, promql.Options{Timeout: time.Nanosecond})
+	if _, err := ask(t.Context(), e, newStore(t, 1), "1"+strings.Repeat(" + 1", 50_000)); !errors.Is(err, promql.ErrTimeout) {
+		t.Error(err)
+	}
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	store := newStore(t, 200)
+	for query, enough := range map[string]int64{
+		"x_total":                                     1 << 20,
+		"sum(x_total)":                                1 << 18,
+		"topk(50, x_total)":                           1 << 20,
+		"quantile(0.5, x_total)":                      1 << 20,
+		"x_total and x_total":                         1 << 20,
+		"sort(x_total + on(instance) x_total)":        1 << 20,
+		"count_values by (instance) (\"v\", x_total)": 32 << 20,
+		"sum(sum_over_time(x_total[1h:1s]))":          1 << 20,
+	} {
+		for _, parallelism := range []int{1, 4} {
+			small := newEngine(t, promql.Options{MaxBytes: 1 << 14, Parallelism: parallelism})
+			_, err := ask(t.Context(), small, store, query)
+			if !errors.Is(err, promql.ErrTooMuchMemory) || promql.KindOf(err) != promql.KindExecution {
+				t.Errorf("%s: %v", query, err)
+			}
+			large := newEngine(t, promql.Options{MaxBytes: enough, Parallelism: parallelism})
+			if _, err := ask(t.Context(), large, store, query); err != nil {
+				t.Errorf("%s: %v", query, err)
+			}
+		}
+	}
+}
+
+func TestReleasedMemoryIsUsedAgain(t *testing.T) {
+	store, e := newStore(t, 300), newEngine(t, promql.Options{})
+	want, err := ask(t.Context(), e, store, "x_total")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		got, err := ask(t.Context(), e, store, "x_total")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(got.Value) != fmt.Sprint(want.Value) {
+			t.Fatal("results differ")
+		}
+		got.Release()
+		if _, err := ask(t.Context(), e, store, "x_total * 2"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
