@@ -6,6 +6,7 @@
 // Only operators that need all series to yield one, such as aggregations, keep rows in memory, and of those only
 // groups × steps.
 //
-// To add a function, write it and add its row to the table of its family: a float function in functions.go, one
-// over windows in windows.go, one that changes labels in relabel.go.
+// To add a function, write it and add its row to the table of its family: a function of values in functions.go, one over
+// windows in window_table.go. One that changes labels or looks at whole vectors has a file of its own and a case in
+// buildCall. docs/promql.md shows all of it.
 package exec
