@@ -55,10 +55,18 @@ bench pkg base="HEAD~1" count="6":
 e2e: build
     go test -count=1 -tags e2e ./e2e/...
 
+# the same random queries through upstream's engine and ours: just compliance 71 10000
+compliance seed="1" queries="3000":
+    SEED={{seed}} QUERIES={{queries}} go -C bench/promql test -vet=off -count=1 -v -run Differential .
+
+# benchmarks of the query engine beside upstream's, in one run
+bench-promql:
+    go -C bench/promql test -vet=off -run '^$' -bench Engine -benchmem -cpu 1 .
+
 # write a new plugin: just plugin acme
 plugin name: build-host
     bin/narthex plugin new {{name}}
 
 # everything that CI runs, ending with a clean tree
-check: test lint e2e
+check: test lint compliance e2e
     test -z "$(git status --porcelain)" || (git status --short; echo 'the tree is not clean'; exit 1)
