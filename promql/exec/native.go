@@ -183,7 +183,7 @@ func (in *windowed) aggregateHistograms(average bool, dst *Row) error {
 		case floats:
 			dst.F[i] = sumOf(in.F[lo:hi])
 		case hists:
-			var c histogramSum
+			c := histogramSum{average: average}
 			for _, h := range in.H[lo:hi] {
 				c.add(h)
 			}
@@ -191,15 +191,16 @@ func (in *windowed) aggregateHistograms(average bool, dst *Row) error {
 			if c.broken {
 				in.notes.warnf(in.first, textMixedSchemas, in.name)
 			} else {
-				dst.setH(i, c.result(average))
+				dst.setH(i, c.result())
 			}
 		}
 	}
 	return nil
 }
 
-// histogramSum adds up histograms.
+// histogramSum adds up histograms, or averages them: by their sum as long as it fits, step by step from there on.
 type histogramSum struct {
+	average, incremental        bool
 	sum                         native
 	count                       float64
 	resets, noResets            bool
@@ -214,11 +215,28 @@ func (c *histogramSum) add(h *histogram.FloatHistogram) {
 	case c.broken:
 	case !c.started:
 		c.sum, c.started = nativeOf(h), true
+	case c.incremental:
+		c.addToMean(h)
 	default:
-		_, reconciled, err := c.sum.add(nativeOf(h), 1)
-		c.reconciled = c.reconciled || reconciled
-		c.broken = err != nil
+		before := c.sum
+		c.plus(nativeOf(h))
+		if c.average && !c.broken && c.sum.overflows() {
+			c.sum, c.incremental = before.mapped(func(v float64) float64 { return v / (c.count - 1) }), true
+			c.addToMean(h)
+		}
 	}
+}
+
+func (c *histogramSum) plus(h native) {
+	_, reconciled, err := c.sum.add(h, 1)
+	c.reconciled = c.reconciled || reconciled
+	c.broken = err != nil
+}
+
+func (c *histogramSum) addToMean(h *histogram.FloatHistogram) {
+	weight := (c.count - 1) / c.count
+	c.sum = c.sum.mapped(func(v float64) float64 { return weight * v })
+	c.plus(nativeOf(divided(h, c.count)))
 }
 
 func (c *histogramSum) note(notes *Annotations, at spot) {
@@ -230,9 +248,9 @@ func (c *histogramSum) note(notes *Annotations, at spot) {
 	}
 }
 
-func (c *histogramSum) result(average bool) *histogram.FloatHistogram {
+func (c *histogramSum) result() *histogram.FloatHistogram {
 	h := c.sum.histogram()
-	if average {
+	if c.average && !c.incremental {
 		h = divided(h, c.count)
 	}
 	return h
@@ -262,7 +280,7 @@ func (c *histogramCells) any() bool { return len(c.cells) > 0 }
 func (c *histogramCells) add(cell int, h *histogram.FloatHistogram, s *Series) {
 	sum := c.cells[cell]
 	if sum == nil {
-		sum = &histogramSum{}
+		sum = &histogramSum{average: c.average}
 		c.cells[cell] = sum
 	}
 	was := sum.broken
@@ -288,7 +306,7 @@ func (c *histogramCells) result(cell int, floats bool, step int, dst *Row) bool 
 		return true
 	}
 	sum.note(&c.q.notes, c.at)
-	dst.setH(step, sum.result(c.average))
+	dst.setH(step, sum.result())
 	return true
 }
 

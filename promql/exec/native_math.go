@@ -125,6 +125,28 @@ func (a *native) histogram() *histogram.FloatHistogram {
 	return h
 }
 
+// mapped returns a histogram with a function applied to everything, the corrections of rounding errors included.
+func (a *native) mapped(f func(float64) float64) native {
+	apply := func(k kahan) kahan { return kahan{f(k.sum), f(k.c)} }
+	all := func(s side) side {
+		n := make([]kahan, len(s.n))
+		for i, k := range s.n {
+			n[i] = apply(k)
+		}
+		return side{s.index, n}
+	}
+	b := *a
+	b.zero, b.count, b.sum, b.pos, b.neg = apply(a.zero), apply(a.count), apply(a.sum), all(a.pos), all(a.neg)
+	return b
+}
+
+// overflows reports whether anything in a histogram is too large for a float.
+func (a *native) overflows() bool {
+	tooLarge := func(k kahan) bool { return math.IsInf(k.sum, 0) }
+	return tooLarge(a.zero) || tooLarge(a.count) || tooLarge(a.sum) ||
+		slices.ContainsFunc(a.pos.n, tooLarge) || slices.ContainsFunc(a.neg.n, tooLarge)
+}
+
 func (a *native) usesCustom() bool { return a.schema == histogram.CustomBucketsSchema }
 
 // add adds b times a factor. It reports whether what is known about resets contradicts itself, and whether custom

@@ -178,10 +178,21 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 	w.cols.Reset()
 	for step, f := range r.F {
 		if !isAbsent(f) {
-			w.cols.Append(o.innerG.At(step), f, r.hist(step))
+			w.cols.Append(o.innerG.At(step), f, withoutNeighbour(r.hist(step)))
 		}
 	}
 	return w.account()
+}
+
+// withoutNeighbour returns a histogram, which may be nil, that knows nothing of resets: its hint is about the sample that
+// was stored before it, and that is not the one before it in a subquery.
+func withoutNeighbour(h *histogram.FloatHistogram) *histogram.FloatHistogram {
+	if h == nil || h.CounterResetHint != histogram.CounterReset && h.CounterResetHint != histogram.NotCounterReset {
+		return h
+	}
+	c := *h // The buckets may be shared.
+	c.CounterResetHint = histogram.UnknownCounterReset
+	return &c
 }
 
 func (o *window) input(w *worker, c *storage.Columns) *windowed {

@@ -20,6 +20,7 @@ func (l *load) run(ctx context.Context, store Storage) error {
 		entries = append(entries, customBuckets(entries)...)
 	}
 	slices.SortStableFunc(entries, func(a, b storage.Entry) int { return int(a.T - b.T) })
+	setHints(entries)
 	app := store.Appender()
 	outcomes := make([]storage.Outcome, len(entries))
 	if err := app.Append(ctx, entries, outcomes); err != nil {
