@@ -125,6 +125,9 @@ func (h *Host) applyRuntime(cfg *config.Config) {
 func (h *Host) applyStorage(db *tsdb.DB, cfg *config.Config) {
 	db.SetRetention(h.retention(cfg))
 	db.SetMaxExemplars(h.maxExemplars(cfg))
+	if err := db.SetOutOfOrderWindow(time.Duration(cfg.Storage.TSDB.OutOfOrderTimeWindow)); err != nil {
+		h.log.Error("samples that come out of order are not taken", "err", err)
+	}
 }
 
 func (h *Host) maxExemplars(cfg *config.Config) int {

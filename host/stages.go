@@ -112,6 +112,7 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 	opts.Logger = h.log.With("component", "tsdb")
 	opts.Registerer = h.registry
 	opts.Retention = h.retention(h.config.Load())
+	opts.OutOfOrderWindow = time.Duration(h.config.Load().Storage.TSDB.OutOfOrderTimeWindow)
 	opts.MaxExemplars = h.maxExemplars(h.config.Load())
 	begin := time.Now()
 	db, err := tsdb.Open(ctx, opts)

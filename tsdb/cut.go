@@ -64,8 +64,11 @@ func (db *DB) cutBlocks(ctx context.Context) error {
 			return err
 		}
 	}
-	for ctx.Err() == nil {
+	for cuts := 0; ctx.Err() == nil; cuts++ {
 		if !db.cutIsDue() {
+			if cuts > 0 {
+				return db.cutLate(ctx)
+			}
 			return nil
 		}
 		s := db.head.Stats()
@@ -185,8 +188,12 @@ func (db *DB) MinTime() (mint int64, ok bool) {
 	for _, b := range db.currentBlocks() {
 		mint = min(mint, b.Meta().MinTime)
 	}
-	if s := db.head.Stats(); s.Samples {
+	s := db.head.Stats()
+	if s.Samples {
 		mint = min(mint, s.MinTime)
+	}
+	if s.Late {
+		mint = min(mint, s.LateMinTime)
 	}
 	return mint, mint != math.MaxInt64
 }

@@ -91,7 +91,6 @@ func (db *DB) open(ctx context.Context) error {
 		db.logger.Error("Cannot tidy up the blocks", "err", err)
 	}
 	db.headFrom = inBlocks(db.blocks)
-	db.warnOfLateSamples()
 	db.head, err = head.Open(ctx, head.Options{
 		WAL: wal.Options{
 			Dir:         filepath.Join(db.opts.Dir, "wal"),
@@ -99,6 +98,13 @@ func (db *DB) open(ctx context.Context) error {
 			Compression: db.opts.WALCompression.wal(),
 			FS:          db.opts.FS,
 		},
+		LateWAL: wal.Options{
+			Dir:         filepath.Join(db.opts.Dir, "wbl"),
+			SegmentSize: int64(db.opts.WALSegmentSize),
+			Compression: db.opts.WALCompression.wal(),
+		},
+		OutOfOrderWindow: db.opts.OutOfOrderWindow.Milliseconds(),
+
 		ChunkRange:   db.opts.MinBlockDuration.Milliseconds(),
 		MinValidTime: db.headFrom,
 		MaxExemplars: db.opts.MaxExemplars,
@@ -107,20 +113,6 @@ func (db *DB) open(ctx context.Context) error {
 		Registerer:   db.opts.Registerer,
 	})
 	return err
-}
-
-// warnOfLateSamples tells that another program left out-of-order samples that are in no block yet. They stay where they
-// are.
-func (db *DB) warnOfLateSamples() {
-	segs, err := wal.ListSegments(wal.OS{}, filepath.Join(db.opts.Dir, "wbl"))
-	if err != nil {
-		return
-	}
-	for _, s := range segs {
-		if info, err := os.Stat(s.Path()); err == nil && info.Size() > 0 {
-			db.logger.Warn("Out-of-order log is not read: its samples are missing from answers", "file", s.Path(), "bytes", info.Size())
-		}
-	}
 }
 
 // release gives back what was opened.
@@ -146,8 +138,8 @@ func (db *DB) Querier(mint, maxt int64) (storage.Querier, error) {
 		return nil, ErrClosed
 	}
 	var qs []storage.Querier
-	err := db.eachSource(mint, maxt, func(s storage.Queryable, mint int64) error {
-		q, err := s.Querier(mint, maxt)
+	err := db.eachSource(mint, maxt, func(open func(mint, maxt int64) (storage.Querier, error)) error {
+		q, err := open(mint, maxt)
 		if err == nil {
 			qs = append(qs, q)
 		}
@@ -170,22 +162,25 @@ func (db *DB) Exemplars(ctx context.Context, mint, maxt int64, matchers ...[]*la
 // SetMaxExemplars changes how many exemplars are kept, zero for none.
 func (db *DB) SetMaxExemplars(n int) { db.head.SetMaxExemplars(n) }
 
-// eachSource calls f with the blocks and the head, as far as they can have samples in [mint, maxt], and the time from
-// which on each is to be read.
-func (db *DB) eachSource(mint, maxt int64, f func(s storage.Queryable, mint int64) error) error {
+// eachSource calls f with what opens the blocks and the head, as far as they can have samples in [mint, maxt].
+func (db *DB) eachSource(mint, maxt int64, f func(open func(mint, maxt int64) (storage.Querier, error)) error) error {
 	for _, b := range db.blocks {
 		if m := b.Meta(); m.MinTime > maxt || m.MaxTime <= mint {
 			continue
 		}
-		if err := f(b, mint); err != nil {
+		if err := f(b.Querier); err != nil {
 			return err
 		}
 	}
 	from := max(mint, db.headFrom)
-	if s := db.head.Stats(); from > maxt || s.Samples && (s.MinTime > maxt || s.MaxTime < from) {
+	s := db.head.Stats()
+	inOrder := from <= maxt && (!s.Samples || s.MinTime <= maxt && s.MaxTime >= from)
+	late := s.Late && s.LateMinTime <= maxt && s.LateMaxTime >= mint
+	if !inOrder && !late {
 		return nil
 	}
-	return f(db.head, from)
+	from = db.headFrom
+	return f(func(mint, maxt int64) (storage.Querier, error) { return db.head.QuerierFrom(from, mint, maxt) })
 }
 
 // HeadStats describes the samples in memory.
@@ -200,6 +195,10 @@ type HeadStats struct {
 	MinTime, MaxTime int64
 	// Samples reports whether the head holds any.
 	Samples bool
+	// LateMinTime and LateMaxTime are the times of the oldest and the newest sample that came out of order; they have
+	// no meaning while Late is false.
+	LateMinTime, LateMaxTime int64
+	Late                     bool
 }
 
 // Cardinality tells where the series in memory come from.

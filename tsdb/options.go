@@ -61,6 +61,9 @@ type Options struct {
 	// MaxExemplars is the number of exemplars that are kept in memory and in the log, zero for none.
 	// [DB.SetMaxExemplars] changes it later.
 	MaxExemplars int
+	// OutOfOrderWindow is how far a sample may come behind the newest one and still be taken; zero takes none out of
+	// order. [DB.SetOutOfOrderWindow] changes it later.
+	OutOfOrderWindow time.Duration
 	// WALCompression is snappy if empty. WALSegmentSize is in bytes, a multiple of 32 KiB; zero means the default.
 	WALCompression Compression
 	WALSegmentSize int
@@ -135,6 +138,9 @@ func (o Options) validated() (Options, error) {
 	}
 	if o.ChunkSegmentBytes < 0 || o.ChunkSegmentBytes > maxChunkSegment {
 		errs = append(errs, fmt.Errorf("chunk segment size %d is not between 0 and %d", o.ChunkSegmentBytes, int64(maxChunkSegment)))
+	}
+	if o.OutOfOrderWindow < 0 {
+		errs = append(errs, fmt.Errorf("out-of-order window %v is negative", o.OutOfOrderWindow))
 	}
 	if o.MaxExemplars < 0 {
 		errs = append(errs, fmt.Errorf("max exemplars %d is negative", o.MaxExemplars))

@@ -75,8 +75,14 @@ func (db *DB) fillSnapshot(ctx context.Context, dir string, withHead bool) error
 			return err
 		}
 	}
+	if !withHead {
+		return nil
+	}
+	if err := db.snapshotLate(ctx, dir); err != nil {
+		return err
+	}
 	s := db.head.Stats()
-	if !withHead || !s.Samples {
+	if !s.Samples {
 		return nil
 	}
 	_, err := db.writeBlockTo(ctx, dir, max(s.MinTime, db.readHeadFrom()), s.MaxTime+1)

@@ -188,9 +188,6 @@ func (g *Global) complete(expand func(string) string) error {
 func (s *Storage) check() error {
 	var errs []error
 	t := &s.TSDB
-	if t.OutOfOrderTimeWindow != 0 {
-		errs = append(errs, notYet("tsdb.out_of_order_time_window", "out-of-order ingestion"))
-	}
 	if t.StaleSeriesCompactionThreshold != 0 {
 		errs = append(errs, notYet("tsdb.stale_series_compaction_threshold", "compaction of stale series"))
 	}

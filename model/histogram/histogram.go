@@ -107,6 +107,37 @@ func (h *Histogram) ToFloat() *FloatHistogram {
 	}
 }
 
+// ToInt returns the integer form, for which all counts must be whole numbers, as they are where [Histogram.ToFloat] made
+// them.
+func (h *FloatHistogram) ToInt() *Histogram {
+	return &Histogram{
+		CounterResetHint: h.CounterResetHint,
+		Schema:           h.Schema,
+		ZeroThreshold:    h.ZeroThreshold,
+		ZeroCount:        uint64(h.ZeroCount),
+		Count:            uint64(h.Count),
+		Sum:              h.Sum,
+		PositiveSpans:    slices.Clone(h.PositiveSpans),
+		NegativeSpans:    slices.Clone(h.NegativeSpans),
+		PositiveBuckets:  differences(h.PositiveBuckets),
+		NegativeBuckets:  differences(h.NegativeBuckets),
+		CustomValues:     h.CustomValues,
+	}
+}
+
+func differences(counts []float64) []int64 {
+	if counts == nil {
+		return nil
+	}
+	deltas := make([]int64, len(counts))
+	var before int64
+	for i, n := range counts {
+		deltas[i] = int64(n) - before
+		before = int64(n)
+	}
+	return deltas
+}
+
 func absolute(deltas []int64) []float64 {
 	if deltas == nil {
 		return nil

@@ -18,6 +18,9 @@ func TestToFloatSumsTheDeltas(t *testing.T) {
 	if f.Count != 9 || f.NegativeBuckets != nil || !f.Equal(f.Copy()) {
 		t.Fatalf("got %+v", f)
 	}
+	if !f.ToInt().Equal(h) {
+		t.Fatalf("got %+v back", f.ToInt())
+	}
 	c := h.Copy()
 	c.PositiveBuckets[0] = 7
 	if h.PositiveBuckets[0] != 2 {

@@ -2,6 +2,7 @@ package head
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -19,7 +20,11 @@ type appender struct {
 	// minValid is the bound that applied when the batch began, contended the count at that time.
 	minValid  int64
 	contended uint64
-	samples   []staged
+	// newest and window are the time of the newest sample and the out-of-order window at that time.
+	newest, window int64
+	samples        []staged
+	// lates are samples that come out of order.
+	lates []staged
 	// natives are the histograms among the samples.
 	natives []chunk.Native
 	// unlogged are series that the log may not know yet, with their labels.
@@ -58,6 +63,7 @@ func (h *Head) Appender() storage.Appender {
 	}
 	a.done = false
 	a.minValid, a.contended = h.lowestValid(), h.contended.Load()
+	a.newest, a.window = max(h.maxTime.Load(), h.minValid.Load()), h.window.Load()
 	h.openAppenders.Add(1)
 	h.metrics.appendersCreated.Inc()
 	return a
@@ -88,7 +94,8 @@ func (a *appender) Append(ctx context.Context, entries []storage.Entry, outcomes
 				out.Err = storage.ErrUnknownSeries
 				continue
 			}
-			if out.Err = a.refuse(e); out.Err != nil {
+			if err := a.refuse(e); err != nil && err != errLate { //nolint:errorlint // never wrapped
+				out.Err = err
 				continue // No series is made for nothing.
 			}
 			x.mu.RUnlock()
@@ -137,7 +144,7 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 		s.pending++
 	}
 	native, err := a.check(p, i, id, e)
-	if err != nil {
+	if err != nil && err != errLate { //nolint:errorlint // never wrapped
 		s.pending--
 	}
 	logged := s.logged
@@ -145,18 +152,26 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 	if err == errSame { //nolint:errorlint // never wrapped, and never leaves this function
 		return nil
 	}
-	if err != nil {
-		return err
+	late := err == errLate //nolint:errorlint // as above
+	if a.newest > math.MinInt64 && (late || errors.Is(err, storage.ErrTooOld) || errors.Is(err, storage.ErrOutOfOrder) || errors.Is(err, storage.ErrOutOfBounds)) {
+		a.h.metrics.lateDelta.Observe(float64(a.newest-e.T) / 1000)
 	}
-	if a.last != nil {
-		a.last[id] = int32(len(a.samples))
+	if err != nil && !late {
+		return err
 	}
 	one := staged{t: e.T, v: e.V, id: id}
 	if native != (chunk.Native{}) {
 		a.natives = append(a.natives, native)
 		one.native = int32(len(a.natives))
 	}
-	a.samples = append(a.samples, one)
+	if late {
+		a.lates = append(a.lates, one)
+	} else {
+		if a.last != nil {
+			a.last[id] = int32(len(a.samples))
+		}
+		a.samples = append(a.samples, one)
+	}
 	if !logged {
 		a.unlogged = append(a.unlogged, unlogged{id: id, labels: e.Labels})
 	}
@@ -170,8 +185,13 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 func (a *appender) refuse(e *storage.Entry) error {
 	native := chunk.Native{Int: e.Histogram, Float: e.FloatHistogram}
 	if e.T < a.minValid {
-		a.h.metrics.of(native).outOfBounds.Inc()
-		return storage.ErrOutOfBounds
+		if err := a.late(e.T, native, storage.ErrOutOfBounds); err != errLate { //nolint:errorlint // never wrapped
+			return err
+		}
+		if err := validate(native); err != nil {
+			return err
+		}
+		return errLate
 	}
 	return validate(native)
 }
@@ -219,8 +239,7 @@ func (a *appender) check(p *page, i int, id uint32, e *storage.Entry) (chunk.Nat
 	case !ok || e.T > last:
 		return native, nil
 	case e.T < last:
-		a.h.metrics.of(native).outOfOrder.Inc()
-		return native, storage.ErrOutOfOrder
+		return native, a.late(e.T, native, storage.ErrOutOfOrder)
 	case !same && !sameNative(native, before):
 		return native, storage.ErrDuplicate
 	}
@@ -278,11 +297,13 @@ func (a *appender) Rollback() error {
 		return fmt.Errorf("roll back: %w", errDone)
 	}
 	a.h.index.mu.RLock()
-	for k := range a.samples {
-		p, i := a.h.index.at(a.samples[k].id)
-		p.mu.Lock()
-		p.slots[i].pending--
-		p.mu.Unlock()
+	for _, all := range [...][]staged{a.samples, a.lates} {
+		for k := range all {
+			p, i := a.h.index.at(all[k].id)
+			p.mu.Lock()
+			p.slots[i].pending--
+			p.mu.Unlock()
+		}
 	}
 	a.h.index.mu.RUnlock()
 	a.end()
@@ -298,8 +319,8 @@ func (a *appender) end() {
 	clear(a.metadata)
 	clear(a.natives)
 	clear(a.exemplars)
-	next := &appender{h: h, samples: a.samples[:0], natives: a.natives[:0], unlogged: a.unlogged[:0], metadata: a.metadata[:0], exemplars: a.exemplars[:0]}
-	a.samples, a.natives, a.unlogged, a.metadata, a.exemplars, a.last = nil, nil, nil, nil, nil, nil
+	next := &appender{h: h, samples: a.samples[:0], lates: a.lates[:0], natives: a.natives[:0], unlogged: a.unlogged[:0], metadata: a.metadata[:0], exemplars: a.exemplars[:0]}
+	a.samples, a.lates, a.natives, a.unlogged, a.metadata, a.exemplars, a.last = nil, nil, nil, nil, nil, nil, nil
 	h.appenders.Put(next)
 }
 

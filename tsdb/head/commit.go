@@ -14,6 +14,8 @@ var (
 	errDone = errors.New("batch was committed or rolled back before")
 	// errSame says that a sample is there already.
 	errSame = errors.New("same sample")
+	// errLate says that a sample is taken out of order.
+	errLate = errors.New("late sample")
 )
 
 // Commit writes the batch to the log and then makes it visible. A sample for which another batch left no place in the
@@ -40,7 +42,7 @@ func (a *appender) commit() error {
 	if h.closed.Load() {
 		return ErrClosed
 	}
-	if len(a.samples) == 0 && len(a.metadata) == 0 && len(a.exemplars) == 0 {
+	if len(a.samples) == 0 && len(a.lates) == 0 && len(a.metadata) == 0 && len(a.exemplars) == 0 {
 		return nil
 	}
 	if err := a.checkBounds(); err != nil {
@@ -65,6 +67,10 @@ func (a *appender) checkBounds() error {
 	if low <= a.minValid {
 		return nil
 	}
+	if a.window > 0 {
+		a.moveLate(func(s *staged) bool { return s.t < low })
+		return nil
+	}
 	for k := range a.samples {
 		if a.samples[k].t < low {
 			return fmt.Errorf("a sample at %d, when a block up to %d was cut: %w", a.samples[k].t, low, storage.ErrOutOfBounds)
@@ -73,20 +79,32 @@ func (a *appender) checkBounds() error {
 	return nil
 }
 
-// dropOvertaken drops samples that do not come after those of their series any more.
+// dropOvertaken takes samples that do not come after those of their series any more out of order, or drops them.
 func (a *appender) dropOvertaken() {
 	x := &a.h.index
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	a.samples = slices.DeleteFunc(a.samples, func(e staged) bool {
-		p, i := x.at(e.id)
+	a.moveLate(func(s *staged) bool {
+		p, i := x.at(s.id)
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if last, ok := p.newest(i); !ok || e.t > last {
+		last, ok := p.newest(i)
+		return ok && s.t <= last
+	})
+}
+
+// moveLate takes the samples for which is returns true out of order, or drops them.
+func (a *appender) moveLate(is func(s *staged) bool) {
+	a.samples = slices.DeleteFunc(a.samples, func(s staged) bool {
+		if !is(&s) {
 			return false
 		}
-		p.slots[i].pending--
-		a.h.metrics.of(a.nativeOf(&e)).outOfOrder.Inc()
+		if !a.overtaken(&s) {
+			p, i := a.h.index.at(s.id)
+			p.mu.Lock()
+			p.slots[i].pending--
+			p.mu.Unlock()
+		}
 		return true
 	})
 }
@@ -107,6 +125,10 @@ func (a *appender) write(series []wal.Series) error {
 		metadata = append(metadata, wal.Metadata{Ref: p.slots[i].ref, Metadata: a.metadata[k].md})
 	}
 	x.mu.RUnlock()
+	// First, so that what fails there is in neither log.
+	if err := a.writeLate(); err != nil {
+		return err
+	}
 	h.buf = wal.AppendMetadata(h.buf, metadata)
 	h.cutRecord(at)
 	for rest := a.samples; len(rest) > 0; {
@@ -231,6 +253,7 @@ func (a *appender) show() {
 	if locked != nil {
 		locked.mu.Unlock()
 	}
+	a.showLate(h.snapshots.seq, watched)
 	x.mu.RUnlock()
 	h.chunks.Add(int64(began))
 	h.metrics.chunksCreated.Add(float64(began))

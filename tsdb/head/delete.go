@@ -50,7 +50,7 @@ func (h *Head) stones(ids []uint32, mint, maxt int64) (map[uint32]interval, []wa
 			continue
 		}
 		p.mu.Lock()
-		first, last, ok := p.bounds(i)
+		first, last, ok := p.span(i)
 		p.mu.Unlock()
 		d := interval{max(mint, first), min(maxt, last)}
 		if ok && d.minT <= d.maxT {

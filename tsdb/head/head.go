@@ -24,6 +24,11 @@ var ErrClosed = errors.New("storage is closed")
 type Options struct {
 	// WAL is the log. Its metrics are registered with Registerer.
 	WAL wal.Options
+	// LateWAL is the log of samples that come out of order. It is made when there is a window, or when it holds any.
+	LateWAL wal.Options
+	// OutOfOrderWindow is how many milliseconds a sample may come behind the newest; zero takes none out of order.
+	// [Head.SetOutOfOrderWindow] changes it later.
+	OutOfOrderWindow int64
 	// ChunkRange is the range in milliseconds whose multiples no chunk crosses: the range of the blocks that will be
 	// cut.
 	ChunkRange int64
@@ -45,6 +50,9 @@ type Head struct {
 	logger     *slog.Logger
 	metrics    *metrics
 	log        *wal.Log
+	// lateLog, under commit, is the log of what comes out of order; nil as long as nothing ever did.
+	lateLog     *wal.Log
+	lateOptions wal.Options
 
 	index     seriesIndex
 	slab      slab
@@ -54,6 +62,9 @@ type Head struct {
 
 	// minTime and maxTime bound the samples; minTime is above maxTime while there are none.
 	minTime, maxTime atomic.Int64
+	// lateMin and lateMax bound what came out of order; lateMin is above lateMax while there is nothing. window is the
+	// out-of-order window.
+	lateMin, lateMax, window atomic.Int64
 	// minValid is the time before which no sample is taken in.
 	minValid atomic.Int64
 	// chunks is the number of chunks, openAppenders that of batches under way.
@@ -108,7 +119,11 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	if o.ChunkRange <= 0 {
 		return nil, fmt.Errorf("open head: chunk range %d is not positive", o.ChunkRange)
 	}
-	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger}
+	if o.LateWAL.FS == nil {
+		o.LateWAL.FS = o.WAL.FS
+	}
+	o.LateWAL.OutOfOrder, o.LateWAL.Registerer = true, o.Registerer
+	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger, lateOptions: o.LateWAL}
 	h.index.pairs = newPairs()
 	h.snapshots.open = map[uint64]uint64{}
 	h.snapshots.closed = make(chan struct{})
@@ -117,6 +132,7 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	h.maxTime.Store(math.MinInt64)
 	h.minValid.Store(o.MinValidTime)
 	h.exemplars.series, h.exemplars.size = map[uint32]*exemplarSeries{}, max(o.MaxExemplars, 0)
+	h.forgetLateBounds()
 	h.metrics = newMetrics(h)
 	start := time.Now()
 	if err := h.replay(ctx, &o); err != nil {
@@ -129,8 +145,24 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 		return nil, fmt.Errorf("open head: %w", err)
 	}
 	h.log = log
+	if err := h.openLate(o.OutOfOrderWindow); err != nil {
+		return nil, fmt.Errorf("open head: %w", errors.Join(err, log.Close()))
+	}
 	h.metrics.register(o.Registerer)
 	return h, nil
+}
+
+// openLate opens the log of samples that come out of order, if it is needed.
+func (h *Head) openLate(window int64) error {
+	if err := h.SetOutOfOrderWindow(window); err != nil || h.lateLog != nil || h.lateMin.Load() > h.lateMax.Load() {
+		return err
+	}
+	log, err := wal.Open(h.lateOptions)
+	if err != nil {
+		return fmt.Errorf("open out-of-order log: %w", err)
+	}
+	h.lateLog = log
+	return nil
 }
 
 // Stats are numbers about what is in memory.
@@ -139,6 +171,9 @@ type Stats struct {
 	// MinTime and MaxTime bound the samples; Samples is false if there are none.
 	MinTime, MaxTime int64
 	Samples          bool
+	// LateMinTime and LateMaxTime bound the samples that came out of order; Late is false if there are none.
+	LateMinTime, LateMaxTime int64
+	Late                     bool
 }
 
 // Stats returns the current numbers.
@@ -148,11 +183,23 @@ func (h *Head) Stats() Stats {
 	h.index.mu.RUnlock()
 	s := Stats{Series: series, Chunks: int(h.chunks.Load()), MinTime: h.minTime.Load(), MaxTime: h.maxTime.Load()}
 	s.Samples = s.MinTime <= s.MaxTime
+	s.LateMinTime, s.LateMaxTime = h.lateMin.Load(), h.lateMax.Load()
+	s.Late = s.LateMinTime <= s.LateMaxTime
 	return s
 }
 
-// LogSize returns the bytes that the log takes on the disk.
-func (h *Head) LogSize() (int64, error) { return h.log.Size() }
+// LogSize returns the bytes that the logs take on the disk.
+func (h *Head) LogSize() (int64, error) {
+	n, err := h.log.Size()
+	h.commit.Lock()
+	late := h.lateLog
+	h.commit.Unlock()
+	if err != nil || late == nil {
+		return n, err
+	}
+	m, err := late.Size()
+	return n + m, err
+}
 
 // Close flushes the log and ends appending. What was read stays valid. Calls after the first do nothing.
 func (h *Head) Close() error {
@@ -162,7 +209,11 @@ func (h *Head) Close() error {
 	h.commit.Lock() // A commit that is under way is completed.
 	defer h.commit.Unlock()
 	h.metrics.unregister()
-	return h.log.Close()
+	err := h.log.Close()
+	if h.lateLog != nil {
+		err = errors.Join(err, h.lateLog.Close())
+	}
+	return err
 }
 
 // lowestValid returns the time before which samples are out of bounds: what blocks hold, and what is half a chunk range

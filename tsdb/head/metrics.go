@@ -21,10 +21,11 @@ type metrics struct {
 	unknownRefs                            *prometheus.CounterVec
 	replayDuration                         prometheus.Gauge
 	gc                                     prometheus.Summary
+	lateDelta                              prometheus.Histogram
 }
 
 // kindMetrics are counted for floats and for histograms.
-type kindMetrics struct{ appended, outOfOrder, outOfBounds prometheus.Counter }
+type kindMetrics struct{ appended, lateAppended, outOfOrder, outOfBounds, tooOld prometheus.Counter }
 
 // of returns the metrics for a sample: those of histograms if it is one.
 func (m *metrics) of(h chunk.Native) *kindMetrics {
@@ -49,9 +50,20 @@ func newMetrics(h *Head) *metrics {
 	appended := typed("head_samples_appended_total", "Total number of appended samples.")
 	outOfOrder := typed("out_of_order_samples_total", "Total number of out of order samples ingestion failed attempts due to out of order being disabled.")
 	outOfBounds := typed("out_of_bound_samples_total", "Total number of out of bound samples ingestion failed attempts with out of order support disabled.")
+	late := typed("head_out_of_order_samples_appended_total", "Total number of appended out of order samples.")
+	tooOld := typed("too_old_samples_total", "Total number of out of order samples ingestion failed attempts with out of support enabled, but sample outside of time window.")
 	kind := func(name string) kindMetrics {
-		return kindMetrics{appended.WithLabelValues(name), outOfOrder.WithLabelValues(name), outOfBounds.WithLabelValues(name)}
+		return kindMetrics{
+			appended: appended.WithLabelValues(name), lateAppended: late.WithLabelValues(name),
+			outOfOrder: outOfOrder.WithLabelValues(name), outOfBounds: outOfBounds.WithLabelValues(name), tooOld: tooOld.WithLabelValues(name),
+		}
 	}
+	m.lateDelta = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "prometheus_tsdb_sample_ooo_delta",
+		Help:    "Delta in seconds by which a sample is considered out of order (reported regardless of OOO time window and whether sample is accepted or not).",
+		Buckets: []float64{600, 1800, 3600, 7200, 10800, 21600, 43200},
+	})
+	m.collectors = append(m.collectors, m.lateDelta)
 	m.floats, m.histograms = kind("float"), kind("histogram")
 	m.unknownRefs = typed("wal_replay_unknown_refs_total", "Total number of unknown series references encountered during WAL replay.")
 	m.seriesCreated = counter("head_series_created_total", "Total number of series created in the head")

@@ -36,6 +36,8 @@ type page struct {
 	undo []undo
 	// native are the slots whose open chunk holds histograms; nil on most pages.
 	native map[uint8]*native
+	// late are what came out of order; nil on most pages.
+	late map[uint8]*lateSeries
 }
 
 // slot is one series. The zero value is an unused one.

@@ -3,6 +3,7 @@ package head
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -15,18 +16,25 @@ import (
 
 // querier is a snapshot.
 type querier struct {
-	h           *Head
-	mint, maxt  int64
+	h          *Head
+	mint, maxt int64
+	// from is the time from which on samples that came in order are shown.
+	from        int64
 	number, seq uint64
 	closed      atomic.Bool
 }
 
 // Querier returns a snapshot of the samples in [mint, maxt].
 func (h *Head) Querier(mint, maxt int64) (storage.Querier, error) {
+	return h.QuerierFrom(math.MinInt64, mint, maxt)
+}
+
+// QuerierFrom is Querier for those who have the samples before from that came in order elsewhere: these are left out.
+func (h *Head) QuerierFrom(from, mint, maxt int64) (storage.Querier, error) {
 	if h.closed.Load() {
 		return nil, ErrClosed
 	}
-	q := &querier{h: h, mint: mint, maxt: maxt}
+	q := &querier{h: h, mint: mint, maxt: maxt, from: from}
 	q.number, q.seq = h.snapshots.take()
 	return q, nil
 }
@@ -73,6 +81,10 @@ func (q *querier) shows(p *page, i int, mint, maxt int64) bool {
 	defer p.mu.Unlock()
 	first, last, ok := p.bounds(i)
 	limit, hidden := p.visibleUntil(i, q.seq)
+	if lateMin, lateMax, late := p.late[uint8(i)].bounds(); late && lateMin <= maxt && lateMax >= mint {
+		return true
+	}
+	mint = max(mint, q.from)
 	return ok && first <= maxt && last >= mint && (!hidden || first < limit)
 }
 
@@ -198,7 +210,7 @@ func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {
 	if !ok {
 		r = &columnReader{}
 	}
-	s.q.h.openReader(r, s.id, s.q.seq, s.mint, s.maxt)
+	s.q.h.openReader(r, s.id, s.q.seq, s.q.from, s.mint, s.maxt)
 	return r
 }
 
@@ -211,11 +223,20 @@ type columnReader struct {
 	openEnc          chunk.Encoding
 	openMin, openMax int64
 	deleted          []interval
-	err              error
+	// late are what came out of order, those that were not read yet.
+	late []latePoint
+	err  error
 }
 
-// openReader makes r read what a snapshot shows of a series.
-func (h *Head) openReader(r *columnReader, id uint32, seq uint64, mint, maxt int64) {
+// openReader makes r read what a snapshot shows of a series: what came in order from a time on, and what came out of
+// order.
+func (h *Head) openReader(r *columnReader, id uint32, seq uint64, from, mint, maxt int64) {
+	late := h.openInOrder(r, id, seq, max(from, mint), maxt)
+	r.late, r.err = late.points(mint, maxt)
+}
+
+// openInOrder leaves what came out of order to its caller.
+func (h *Head) openInOrder(r *columnReader, id uint32, seq uint64, mint, maxt int64) (late lateReading) {
 	*r = columnReader{mint: mint, maxt: maxt, open: r.open[:0]}
 	h.extra.mu.RLock()
 	r.deleted = h.extra.deleted[id]
@@ -224,10 +245,11 @@ func (h *Head) openReader(r *columnReader, id uint32, seq uint64, mint, maxt int
 	defer h.index.mu.RUnlock()
 	p, i := h.index.at(id)
 	if p == nil {
-		return
+		return late
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	late = p.readLate(i, seq)
 	if limit, hidden := p.visibleUntil(i, seq); hidden {
 		r.maxt = min(r.maxt, limit-1)
 	}
@@ -236,6 +258,7 @@ func (h *Head) openReader(r *columnReader, id uint32, seq uint64, mint, maxt int
 		r.open, r.openEnc = p.openChunk(&h.slab, i, r.open), p.openEncoding(i)
 		r.openMin, r.openMax = p.slots[i].openMin, last
 	}
+	return late
 }
 
 // Read appends the samples of the next chunk.
@@ -254,12 +277,19 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 			data, enc = c.data, c.enc
 		case len(r.open) > 0:
 			data, r.open = r.open, r.open[:0]
+		case len(r.late) > 0:
+			r.late = mergeLate(dst, before, r.late, math.MaxInt64)
+			dropDeleted(dst, before, r.deleted)
+			continue
 		default:
 			return false
 		}
 		if err := chunk.Decode(enc, data, r.mint, r.maxt, (*chunk.Columns)(dst)); err != nil {
 			r.err = fmt.Errorf("read chunk in head: %w", err)
 			return dst.Len() > before
+		}
+		if n := dst.Len(); n > before && len(r.late) > 0 {
+			r.late = mergeLate(dst, before, r.late, dst.T[n-1])
 		}
 		dropDeleted(dst, before, r.deleted)
 	}
@@ -301,7 +331,7 @@ func inAny(deleted []interval, t int64) bool {
 // Series calls f with each series that has samples in [mint, maxt), in the order of their labels, and the chunks that
 // hold exactly these and are valid until f returns; it stops when f fails. Samples that are committed meanwhile may be missing: see [Head.Freeze].
 func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Labels, []block.Chunk) error) error {
-	q := &querier{h: h, mint: mint, maxt: maxt - 1}
+	q := &querier{h: h, mint: mint, maxt: maxt - 1, from: math.MinInt64}
 	q.number, q.seq = h.snapshots.take()
 	defer func() { _ = q.Close() }()
 	ids, err := q.find(ctx, mint, maxt-1, nil)
@@ -314,7 +344,7 @@ func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Label
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		h.openReader(&r, id, q.seq, mint, maxt-1)
+		h.openInOrder(&r, id, q.seq, mint, maxt-1)
 		if chunks, err = r.chunks(chunks[:0]); err != nil {
 			return fmt.Errorf("series %s: %w", h.index.labels(id), err)
 		}

@@ -34,9 +34,38 @@ func (h *Head) replay(ctx context.Context, o *Options) error {
 	if err := p.run(ctx); err != nil {
 		return err
 	}
-	p.finish()
 	h.mendTail(o.WAL.FS, p.reader)
+	if err := p.runLate(ctx); err != nil {
+		return err
+	}
+	p.finish()
 	return nil
+}
+
+// runLate reads the log of samples that came out of order. Markers, which Prometheus writes when it moves samples to a
+// head chunk, are left out: the log has all samples that are in no block.
+func (p *player) runLate(ctx context.Context) error {
+	segs, err := wal.ListSegments(p.o.LateWAL.FS, p.o.LateWAL.Dir)
+	if err != nil || len(segs) == 0 {
+		return err
+	}
+	p.late = true
+	p.reader = wal.NewReader(p.o.LateWAL.FS, segs, p.h.damaged)
+	defer func() { _ = p.reader.Close() }()
+	for p.reader.Next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		switch t := wal.TypeOf(p.reader.Record()); {
+		case t == wal.TypeSamples, t == wal.TypeSamplesV2, t.IsHistograms():
+			p.apply(p.reader.Record())
+		case t == wal.TypeMarkers:
+		default:
+			p.unsupported[t]++
+		}
+	}
+	p.h.mendTail(p.o.LateWAL.FS, p.reader)
+	return ctx.Err()
 }
 
 // damaged reports a part of the log that was left out.
@@ -69,6 +98,8 @@ type player struct {
 	// ids leads from the log's references to series.
 	ids         map[uint64]uint32
 	first, last int64
+	// late tells that the log of samples that came out of order is being read.
+	late bool
 	// skipped counts what was left out, by the type of record.
 	unknownRefs, unsupported [wal.TypeFloatHistogramsV2 + 1]int
 	unknownRecords           int
@@ -174,7 +205,9 @@ func (p *player) addSamples() {
 	began := 0
 	for k := range p.samples {
 		s := &p.samples[k]
-		if page, i, ok := p.place(s.Ref, s.T, wal.TypeSamples); ok && page.append(&h.slab, i, s.T, s.V, h.chunkRange) {
+		if p.late {
+			began += p.addLate(s.Ref, lateSample{t: s.T, v: s.V})
+		} else if page, i, ok := p.place(s.Ref, s.T, wal.TypeSamples); ok && page.append(&h.slab, i, s.T, s.V, h.chunkRange) {
 			began++
 		}
 	}
@@ -192,7 +225,9 @@ func (p *player) addHistograms(t wal.Type) error {
 			invalid = fmt.Errorf("%s record: %w", t, err)
 			continue
 		}
-		if page, i, ok := p.place(s.Ref, s.T, t); ok && page.appendNative(&p.h.slab, i, s.T, native, p.h.chunkRange) {
+		if p.late {
+			began += p.addLate(s.Ref, lateSample{t: s.T, native: native})
+		} else if page, i, ok := p.place(s.Ref, s.T, t); ok && page.appendNative(&p.h.slab, i, s.T, native, p.h.chunkRange) {
 			began++
 		}
 	}
@@ -219,6 +254,21 @@ func (p *player) place(ref uint64, t int64, typ wal.Type) (page *page, i int, ok
 	return page, i, true
 }
 
+// addLate takes a sample that came out of order, and returns how many chunks it began.
+func (p *player) addLate(ref uint64, s lateSample) int {
+	id, ok := p.ids[ref]
+	if !ok {
+		p.unknownRefs[wal.TypeSamples]++
+		return 0
+	}
+	page, i := p.h.index.at(id)
+	added, began := page.appendLate(i, s, false)
+	if added {
+		p.h.extendLate(s.t)
+	}
+	return began
+}
+
 func (p *player) count(began int) {
 	p.h.chunks.Add(int64(began))
 	p.h.metrics.chunksCreated.Add(float64(began))
@@ -241,12 +291,12 @@ func (p *player) addExemplars() {
 
 func (p *player) addTombstones() {
 	for _, s := range p.stones {
-		if s.MaxT < p.minValid {
-			continue
-		}
+		// Those before the end of the blocks may be about samples that came out of order.
 		id, ok := p.ids[s.Ref]
 		if !ok {
-			p.unknownRefs[wal.TypeTombstones]++
+			if s.MaxT >= p.minValid {
+				p.unknownRefs[wal.TypeTombstones]++
+			}
 			continue
 		}
 		// Samples that the log holds behind the deletion are deleted too, as upstream does.
@@ -271,6 +321,7 @@ func (p *player) finish() {
 		h.extend(p.first, p.last)
 	}
 	h.dropEmpty()
+	h.extra.remove(nil, min(p.minValid, h.lateMin.Load()))
 	for t, n := range p.unknownRefs {
 		if n > 0 {
 			h.metrics.unknownRefs.WithLabelValues(wal.Type(t).String()).Add(float64(n))
@@ -297,7 +348,7 @@ func (h *Head) dropEmpty() {
 			if p.slots[i].ref == 0 {
 				continue
 			}
-			if _, _, ok := p.bounds(i); !ok {
+			if _, _, ok := p.span(i); !ok {
 				dead = append(dead, first+uint32(i))
 			}
 		}

@@ -60,17 +60,18 @@ func (h *Head) collect(mint int64) {
 			}
 			dropped += p.truncate(&h.slab, i, mint)
 			minT, maxT, ok := p.bounds(i)
+			_, _, late := p.late[uint8(i)].bounds()
 			switch {
 			case ok:
 				first, last = min(first, minT), max(last, maxT)
-			case p.slots[i].pending == 0:
+			case !late && p.slots[i].pending == 0:
 				dead = append(dead, id+uint32(i))
 			}
 		}
 	})
 	if len(dead) > 0 {
 		x.remove(dead)
-		h.extra.remove(dead, mint)
+		h.extra.remove(dead, min(mint, h.lateMin.Load()))
 	}
 	h.chunks.Add(-int64(dropped))
 	h.metrics.chunksRemoved.Add(float64(dropped))
@@ -112,7 +113,7 @@ func (h *Head) checkpoint(mint int64) error {
 	if err := h.log.NextSegment(); err != nil {
 		return err
 	}
-	c := checkpointer{mint: mint, refs: h.refs(), metadata: map[uint64]wal.Metadata{}}
+	c := checkpointer{mint: mint, stoneMint: min(mint, h.lateMin.Load()), refs: h.refs(), metadata: map[uint64]wal.Metadata{}}
 	_, err := h.log.Checkpoint(c.rewrite, h.damaged)
 	return err
 }
@@ -142,6 +143,8 @@ func (h *Head) refs() []uint64 {
 type checkpointer struct {
 	mint int64
 	refs []uint64
+	// stoneMint is the time before which deletions are not needed: they are about samples out of order, too.
+	stoneMint int64
 	// metadata is the latest of each series, written at the end.
 	metadata map[uint64]wal.Metadata
 
@@ -170,7 +173,7 @@ func (c *checkpointer) rewrite(rec []byte) ([][]byte, error) {
 	case t == wal.TypeSamples, t == wal.TypeSamplesV2:
 		return keep(rec, &c.samples, wal.DecodeSamples, wal.AppendSamples, func(s wal.Sample) bool { return s.T >= c.mint && c.alive(s.Ref) })
 	case t == wal.TypeTombstones:
-		return keep(rec, &c.stones, wal.DecodeTombstones, wal.AppendTombstones, func(s wal.Tombstone) bool { return s.MaxT >= c.mint && c.alive(s.Ref) })
+		return keep(rec, &c.stones, wal.DecodeTombstones, wal.AppendTombstones, func(s wal.Tombstone) bool { return s.MaxT >= c.stoneMint && c.alive(s.Ref) })
 	case t == wal.TypeExemplars:
 		return keep(rec, &c.exemplars, wal.DecodeExemplars, wal.AppendExemplars, func(e wal.Exemplar) bool { return e.T >= c.mint && c.alive(e.Ref) })
 	case t == wal.TypeMetadata:

@@ -33,8 +33,10 @@ type Options struct {
 	Compression Compression
 	// FS is [OS] if nil.
 	FS FS
-	// Registerer receives the metrics; nil discards them.
+	// Registerer receives the metrics; nil discards them. Their names begin with prometheus_tsdb_wal, or, for the log of
+	// samples that come out of order, with prometheus_tsdb_out_of_order_wbl.
 	Registerer prometheus.Registerer
+	OutOfOrder bool
 }
 
 // Log writes a log. It is safe for use by several goroutines.
@@ -88,7 +90,7 @@ func Open(o Options) (*Log, error) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	l := &Log{fs: o.FS, dir: o.Dir, segmentSize: o.SegmentSize, comp: comp, index: next - 1}
-	l.metrics = newMetrics(l, o.Registerer)
+	l.metrics = newMetrics(l, o.Registerer, o.OutOfOrder)
 	l.metrics.segmentCurrent.Set(float64(max(l.index, 0)))
 	return l, nil
 }
@@ -111,6 +113,13 @@ func nextIndex(fs FS, dir string) (int, error) {
 
 // Dir returns the log's folder.
 func (l *Log) Dir() string { return l.dir }
+
+// Index returns the number of the segment that is being written.
+func (l *Log) Index() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.index
+}
 
 // Append writes a batch of records. If it fails, nothing of the batch is in the log, unless the file system refuses
 // even to cut the file back; then a restart may find records of it. Later batches are not affected either way.
