@@ -91,6 +91,7 @@ func New(opts Options) http.Handler {
 	getOrPost("/query", a.query)
 	getOrPost("/query_range", a.queryRange)
 	getOrPost("/format_query", a.formatQuery)
+	getOrPost("/parse_query", a.parseQuery)
 	getOrPost("/query_exemplars", a.queryExemplars)
 	getOrPost("/series", a.series)
 	getOrPost("/labels", a.labelNames)

@@ -1,0 +1,144 @@
+package api
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/parser"
+)
+
+// parseQuery answers with the syntax tree of a query, in the form that Prometheus's tree view reads.
+func (a *api) parseQuery(r *http.Request) (*answer, error) {
+	expr, err := a.Parser.ParseExpr(r.FormValue("query"))
+	if err != nil {
+		return nil, invalid("query", err)
+	}
+	return &answer{data: tree(expr)}, nil
+}
+
+// object is a JSON object. Its keys are sorted when it is encoded.
+type object map[string]any
+
+// tree returns the JSON form of an expression; null for none.
+func tree(e parser.Expr) any {
+	switch e := e.(type) {
+	case *parser.AggregateExpr:
+		return object{
+			"type": "aggregation", "op": e.Op.String(), "expr": tree(e.Expr), "param": tree(e.Param),
+			"grouping": list(e.Grouping), "without": e.Without,
+		}
+	case *parser.BinaryExpr:
+		return object{
+			"type": "binaryExpr", "op": e.Op.String(), "lhs": tree(e.LHS), "rhs": tree(e.RHS),
+			"matching": matchingTree(e.Matching), "bool": e.ReturnBool,
+		}
+	case *parser.Call:
+		args := make([]any, len(e.Args))
+		for i, arg := range e.Args {
+			args[i] = tree(arg)
+		}
+		return object{"type": "call", "args": args, "func": object{
+			"name": e.Func.Name, "argTypes": list(e.Func.ArgTypes), "variadic": e.Func.Variadic, "returnType": e.Func.ReturnType,
+		}}
+	case *parser.VectorSelector:
+		return selectorTree("vectorSelector", e)
+	case *parser.MatrixSelector:
+		t := selectorTree("matrixSelector", e.VectorSelector)
+		t["range"], t["rangeExpr"] = e.Range.Milliseconds(), durationTree(e.RangeExpr)
+		return t
+	case *parser.SubqueryExpr:
+		t := shiftTree("subquery", &e.TimeShift)
+		t["expr"] = tree(e.Expr)
+		t["range"], t["rangeExpr"] = e.Range.Milliseconds(), durationTree(e.RangeExpr)
+		t["step"], t["stepExpr"] = e.Step.Milliseconds(), durationTree(e.StepExpr)
+		return t
+	case *parser.DurationExpr:
+		return durationTree(e)
+	case *parser.NumberLiteral:
+		return object{"type": "numberLiteral", "val": number(e.Val)}
+	case *parser.StringLiteral:
+		return object{"type": "stringLiteral", "val": e.Val}
+	case *parser.ParenExpr:
+		return object{"type": "parenExpr", "expr": tree(e.Expr)}
+	case *parser.UnaryExpr:
+		return object{"type": "unaryExpr", "op": e.Op.String(), "expr": tree(e.Expr)}
+	default:
+		return nil
+	}
+}
+
+func matchingTree(m *parser.VectorMatching) any {
+	if m == nil {
+		return nil
+	}
+	return object{
+		"card": m.Card.String(), "labels": list(m.Labels), "on": m.On, "include": list(m.Include),
+		"fillValues": object{"lhs": fillValue(m.FillLHS), "rhs": fillValue(m.FillRHS)},
+	}
+}
+
+// fillValue returns a number where JSON has it.
+func fillValue(v *float64) any {
+	if v != nil && (math.IsNaN(*v) || math.IsInf(*v, 0)) {
+		return number(*v)
+	}
+	return v
+}
+
+func selectorTree(typ string, s *parser.VectorSelector) object {
+	t := shiftTree(typ, &s.TimeShift)
+	t["name"], t["matchers"] = s.Name, matcherTrees(s.Matchers)
+	t["anchored"], t["smoothed"] = s.Anchored, s.Smoothed
+	return t
+}
+
+func matcherTrees(ms []*labels.Matcher) []object {
+	trees := make([]object, len(ms))
+	for i, m := range ms {
+		trees[i] = object{"name": m.Name, "value": m.Value, "type": m.Type.String()}
+	}
+	return trees
+}
+
+func shiftTree(typ string, s *parser.TimeShift) object {
+	t := object{
+		"type": typ, "offset": s.Offset.Milliseconds(), "offsetExpr": durationTree(s.OffsetExpr), "timestamp": s.Timestamp,
+		"startOrEnd": nil,
+	}
+	if s.StartOrEnd != parser.AnchorNone {
+		t["startOrEnd"] = s.StartOrEnd.String()
+	}
+	return t
+}
+
+// durationTree is tree for what stands inside of a duration; null for none.
+func durationTree(d *parser.DurationExpr) any {
+	if d == nil {
+		return nil
+	}
+	if d.Op == parser.DurationPlain {
+		return durationOperand(d.RHS)
+	}
+	return object{
+		"type": "durationExpr", "op": d.Op.String(), "lhs": durationOperand(d.LHS), "rhs": durationOperand(d.RHS), "wrapped": d.Wrapped,
+	}
+}
+
+func durationOperand(e parser.Expr) any {
+	if n, ok := e.(*parser.NumberLiteral); ok {
+		return object{"type": "numberLiteral", "val": number(n.Val), "duration": n.Duration}
+	}
+	return tree(e)
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// list returns a list that is not null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
