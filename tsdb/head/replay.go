@@ -60,6 +60,8 @@ func (p *player) runLate(ctx context.Context) error {
 		case t == wal.TypeSamples, t == wal.TypeSamplesV2, t.IsHistograms():
 			p.apply(p.reader.Record())
 		case t == wal.TypeMarkers:
+		case t == wal.TypeUnknown:
+			p.unknownRecords++
 		default:
 			p.unsupported[t]++
 		}
