@@ -118,11 +118,12 @@ func durationTree(d *parser.DurationExpr) any {
 	if d == nil {
 		return nil
 	}
-	if d.Op == parser.DurationPlain {
-		return durationOperand(d.RHS)
+	op, plain := d.Op, d.Op == parser.DurationPlain
+	if plain {
+		op = parser.DurationAdd // Upstream shows a number in parentheses with a sign.
 	}
 	return object{
-		"type": "durationExpr", "op": d.Op.String(), "lhs": durationOperand(d.LHS), "rhs": durationOperand(d.RHS), "wrapped": d.Wrapped,
+		"type": "durationExpr", "op": op.String(), "lhs": durationOperand(d.LHS), "rhs": durationOperand(d.RHS), "wrapped": d.Wrapped || plain,
 	}
 }
 

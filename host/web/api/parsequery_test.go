@@ -25,6 +25,9 @@ func TestParseQuery(t *testing.T) {
 		`topk by (x) (3, a)`: `{"type":"aggregation","op":"topk","expr":` + selector("a", "") + `,"param":{"type":"numberLiteral","val":"3"},"grouping":["x"],"without":false}`,
 		`a[5m] offset -1m @ end()`: `{"type":"matrixSelector","name":"a","matchers":[{"name":"__name__","type":"=","value":"a"}],"range":300000,"rangeExpr":null,` +
 			`"anchored":false,"smoothed":false,"offset":-60000,"offsetExpr":null,"timestamp":null,"startOrEnd":"end"}`,
+		`a offset (2m)`: `{"type":"vectorSelector","name":"a","matchers":[{"name":"__name__","type":"=","value":"a"}],"anchored":false,"smoothed":false,` +
+			`"offset":0,"offsetExpr":{"type":"durationExpr","op":"+","lhs":null,"rhs":{"type":"numberLiteral","val":"120","duration":true},"wrapped":true},` +
+			`"timestamp":null,"startOrEnd":null}`,
 		`a[10m:step() * 2] @ 3`: `{"type":"subquery","expr":` + selector("a", "") + `,"range":600000,"rangeExpr":null,"step":0,"stepExpr":{"type":"durationExpr",` +
 			`"op":"*","lhs":{"type":"durationExpr","op":"step","lhs":null,"rhs":null,"wrapped":false},"rhs":{"type":"numberLiteral","val":"2","duration":false},"wrapped":false},` +
 			`"offset":0,"offsetExpr":null,"timestamp":3000,"startOrEnd":null}`,
