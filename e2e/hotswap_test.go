@@ -39,7 +39,7 @@ func TestHotSwap(t *testing.T) {
 	wantListed(t, work, plugins)
 	wantInspected(t, work, module)
 	section := filepath.Join(work, "acme.yml")
-	write(t, section, "servers: ['a:1', 'b:2']\n")
+	write(t, section, "targets: ['a:1', 'b:2']\n")
 	var groups []struct {
 		Source  string
 		Targets []string
@@ -56,12 +56,12 @@ func TestHotSwap(t *testing.T) {
 	// Live after one reload, under its own key.
 	control.awaitMore(t, 2)
 	s.wantReload(config + fmt.Sprintf("  - job_name: apps\n    scrape_interval: 400ms\n    scrape_timeout: 400ms\n"+
-		"    acme_sd_configs: [{servers: ['%s']}]\n", first.address))
+		"    acme_sd_configs: [{targets: ['%s']}]\n", first.address))
 	s.awaitInstances(5*time.Second, "apps", first.address)
 	first.awaitMore(t, 2)
 
 	// The second version is there after the next one.
-	changed := strings.Replace(example, "Targets: a.Servers", fmt.Sprintf("Targets: append(a.Servers, %q)", second.address), 1)
+	changed := strings.Replace(example, "Targets: a.Targets", fmt.Sprintf("Targets: append(a.Targets, %q)", second.address), 1)
 	if changed == example {
 		t.Fatal("the example does not have the line that the second version changes")
 	}

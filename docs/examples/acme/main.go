@@ -1,4 +1,4 @@
-// Command sd-acme discovers the servers that its config lists.
+// Command sd-acme discovers the targets that its config lists.
 package main
 
 import (
@@ -9,10 +9,10 @@ import (
 	"github.com/narthex-io/narthex/sdk/guest"
 )
 
-type acme struct{ Servers []string }
+type acme struct{ Targets []string }
 
 func (a *acme) Run(ctx context.Context, updates chan<- []sdk.Group) error {
-	updates <- []sdk.Group{{Source: "acme", Targets: a.Servers, Labels: map[string]string{"__meta_acme": "yes"}}}
+	updates <- []sdk.Group{{Source: "acme", Targets: a.Targets, Labels: map[string]string{"__meta_acme": "yes"}}}
 	<-ctx.Done()
 	return ctx.Err()
 }

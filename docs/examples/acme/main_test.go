@@ -63,7 +63,7 @@ func TestSwap(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	uses := []plugin.Use{{Key: "acme_sd_configs", Config: []byte(`{"servers": ["a:1", "b:2"]}`), Position: "narthex.yml:4: scrape_configs[0].acme_sd_configs[0]"}}
+	uses := []plugin.Use{{Key: "acme_sd_configs", Config: []byte(`{"targets": ["a:1", "b:2"]}`), Position: "narthex.yml:4: scrape_configs[0].acme_sd_configs[0]"}}
 	ch, err := c.Prepare(ctx, plugin.Config{}, uses)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func replace(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := strings.Replace(string(source), "Targets: a.Servers", `Targets: []string{"second:1"}`, 1)
+	second := strings.Replace(string(source), "Targets: a.Targets", `Targets: []string{"second:1"}`, 1)
 	if second == string(source) {
 		t.Fatal("main.go does not have the line that the second version changes")
 	}
