@@ -3,15 +3,19 @@ package tsdb
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
 )
 
@@ -20,13 +24,32 @@ const crashDir = "NARTHEX_TSDB_CRASH_DIR"
 
 const crashWidth = 40
 
+func crashOptions(dir string) Options {
+	return Options{Dir: dir, MinBlockDuration: time.Minute, WALSegmentSize: 64 << 10, OutOfOrderWindow: 10 * time.Minute, MaxExemplars: 1 << 20}
+}
+
+// crashExtras are what else a batch holds: a histogram, a sample that comes out of order in every other batch, and an
+// exemplar.
+func crashExtras(ts int64) []storage.Entry {
+	n := ts / 1000
+	hist := &histogram.Histogram{Count: uint64(n), Sum: float64(ts), PositiveSpans: []histogram.Span{{Length: 1}}, PositiveBuckets: []int64{n}}
+	late := ts
+	if n%2 == 1 {
+		late -= 1500
+	}
+	return []storage.Entry{
+		{Labels: labels.FromStrings("__name__", "hist"), T: ts, Histogram: hist, Exemplars: []sample.Exemplar{{T: ts, Value: float64(ts), HasT: true}}},
+		{Labels: labels.FromStrings("__name__", "late"), T: late, V: float64(late)},
+	}
+}
+
 // crashChild appends batch after batch and prints the time of each that was acknowledged. Blocks are cut beside it.
 func crashChild(dir string) {
 	fail := func(err error) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(3)
 	}
-	db, err := Open(context.Background(), Options{Dir: dir, MinBlockDuration: time.Minute, WALSegmentSize: 64 << 10})
+	db, err := Open(context.Background(), crashOptions(dir))
 	if err != nil {
 		fail(err)
 	}
@@ -52,13 +75,14 @@ func crashChild(dir string) {
 			}
 			entries[i] = storage.Entry{Labels: labels.FromStrings("__name__", "m", "i", name), T: ts, V: float64(ts) + float64(i)}
 		}
+		entries, outcomes = append(entries, crashExtras(ts)...), append(outcomes, storage.Outcome{}, storage.Outcome{})
 		app := db.Appender()
 		if err := app.Append(context.Background(), entries, outcomes); err != nil {
 			fail(err)
 		}
 		for i := range outcomes {
-			if outcomes[i].Err != nil {
-				fail(outcomes[i].Err)
+			if err := errors.Join(outcomes[i].Err, outcomes[i].ExemplarErr); err != nil {
+				fail(err)
 			}
 		}
 		if err := app.Commit(context.Background()); err != nil {
@@ -82,11 +106,22 @@ func TestKill(t *testing.T) {
 		for _, ts := range runAndKill(t, dir, delay) {
 			acknowledged[ts] = true
 		}
-		db, err := Open(t.Context(), Options{Dir: dir, MinBlockDuration: time.Minute, WALSegmentSize: 64 << 10})
+		db, err := Open(t.Context(), crashOptions(dir))
 		if err != nil {
 			t.Fatal(err)
 		}
 		checkBatches(t, db, acknowledged)
+		checkExtras(t, db, acknowledged)
+		if round%3 == 1 { // The child appends faster than blocks are cut: what came out of order would stay in its log.
+			if err := db.maintain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if db.HeadStats().Late {
+				t.Error("samples out of order were not cut")
+			}
+			checkBatches(t, db, acknowledged)
+			checkExtras(t, db, acknowledged)
+		}
 		t.Logf("round %d: killed after %v, %d batches acknowledged so far, %d blocks", round, delay, len(acknowledged), len(db.currentBlocks()))
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
@@ -132,6 +167,61 @@ func runAndKill(t *testing.T, dir string, delay time.Duration) []int64 {
 		times = times[:len(times)-1] // The last line was cut off.
 	}
 	return times
+}
+
+// checkExtras looks for what the acknowledged batches held besides floats in order.
+func checkExtras(t *testing.T, db *DB, acknowledged map[int64]bool) {
+	t.Helper()
+	hists, lates := column(t, db, "hist"), column(t, db, "late")
+	m := []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "__name__", "hist")}
+	found, err := db.Exemplars(t.Context(), 0, 1<<60, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exemplars := map[int64]bool{}
+	for _, s := range found {
+		for _, e := range s.Exemplars {
+			exemplars[e.T] = e.Value == float64(e.T)
+		}
+	}
+	inHead := db.HeadStats().MinTime
+	for ts := range acknowledged {
+		extras := crashExtras(ts)
+		if k, ok := slices.BinarySearch(hists.T, ts); !ok || hists.H[k] == nil || hists.H[k].Sum != float64(ts) {
+			t.Errorf("the histogram at %d is missing", ts)
+		}
+		if k, ok := slices.BinarySearch(lates.T, extras[1].T); !ok || lates.F[k] != extras[1].V {
+			t.Errorf("the sample at %d, of the batch at %d, is missing", extras[1].T, ts)
+		}
+		// What is in blocks has no exemplars after a restart.
+		if ts >= inHead && !exemplars[ts] {
+			t.Errorf("the exemplar at %d is missing", ts)
+		}
+	}
+}
+
+// column reads the only series of a name.
+func column(t *testing.T, db *DB, name string) (c storage.Columns) {
+	t.Helper()
+	q, err := db.Querier(-1<<60, 1<<60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close() //nolint:errcheck // a test's reader
+	set := q.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchEqual, "__name__", name))
+	for set.Next() {
+		r := set.At().Samples(nil)
+		for r.Read(&c) {
+			continue
+		}
+		if r.Err() != nil {
+			t.Fatal(r.Err())
+		}
+	}
+	if set.Err() != nil || !slices.IsSorted(c.T) {
+		t.Fatalf("%s: %v", name, set.Err())
+	}
+	return c
 }
 
 func checkBatches(t *testing.T, db *DB, acknowledged map[int64]bool) {
