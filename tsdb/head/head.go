@@ -81,6 +81,8 @@ type Head struct {
 
 	// truncating serializes truncations.
 	truncating sync.Mutex
+	// reported are the places of damage that were reported. Opening writes it, then who holds truncating.
+	reported map[string]bool
 
 	// extra is what only few series have.
 	extra     extras
@@ -123,7 +125,7 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 		o.LateWAL.FS = o.WAL.FS
 	}
 	o.LateWAL.OutOfOrder, o.LateWAL.Registerer = true, o.Registerer
-	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger, lateOptions: o.LateWAL}
+	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger, lateOptions: o.LateWAL, reported: map[string]bool{}}
 	h.index.pairs = newPairs()
 	h.snapshots.open = map[uint64]uint64{}
 	h.snapshots.closed = make(chan struct{})

@@ -20,9 +20,10 @@ func (h *Head) replay(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	for _, index := range chain.Missing {
+	for _, gap := range chain.Missing {
 		h.metrics.corruptions.Inc()
-		h.logger.Error("Segment of the write-ahead log is missing; going on without it", "dir", o.WAL.Dir, "segment", index)
+		h.logger.Error("Segments of the write-ahead log are missing, and no checkpoint stands for them; going on without them",
+			"dir", gap.Dir, "first", gap.First, "last", gap.Last)
 	}
 	if len(chain.Segments) == 0 {
 		return nil
@@ -70,8 +71,13 @@ func (p *player) runLate(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// damaged reports a part of the log that was left out.
+// damaged reports a part of the log that was left out, once: a checkpoint comes across what the start found.
 func (h *Head) damaged(d *wal.Damage) {
+	where := fmt.Sprintf("%s:%d", d.Segment.Path(), d.Offset)
+	if h.reported[where] {
+		return
+	}
+	h.reported[where] = true
 	h.metrics.corruptions.Inc()
 	h.logger.Error("Write-ahead log is damaged; what can't be read is left out", "file", d.Segment.Path(), "offset", d.Offset, "err", d.Err)
 }

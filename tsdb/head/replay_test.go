@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -147,5 +148,44 @@ func TestReplayCanBeInterrupted(t *testing.T) {
 	}
 	if _, err := Open(ctx, o); err == nil {
 		t.Fatal("no error")
+	}
+}
+
+// TestDamageIsReportedOnce: the checkpoint that drops a damaged part does not count it again.
+func TestDamageIsReportedOnce(t *testing.T) {
+	dir, reg := t.TempDir(), prometheus.NewPedanticRegistry()
+	h := openHead(t, dir)
+	appendAll(t, h, floatEntry(1, 10))
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	segs, err := wal.ListSegments(wal.OS{}, filepath.Join(dir, "wal"))
+	if err != nil || len(segs) == 0 {
+		t.Fatal(segs, err)
+	}
+	b, err := os.ReadFile(segs[0].Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[10] ^= 1
+	if err := os.WriteFile(segs[0].Path(), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h = openHead(t, dir, func(o *Options) { o.Registerer = reg })
+	for i := range int64(4) {
+		appendAll(t, h, floatEntry(1, 20+i))
+		if err := h.Truncate(t.Context(), 20+i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(segs[0].Path()); !os.IsNotExist(err) {
+		t.Fatalf("the damaged segment is still there: %v", err)
+	}
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP prometheus_tsdb_wal_corruptions_total Total number of WAL corruptions.
+# TYPE prometheus_tsdb_wal_corruptions_total counter
+prometheus_tsdb_wal_corruptions_total 1
+`), "prometheus_tsdb_wal_corruptions_total"); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,10 +1,12 @@
 package wal
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // FS is the part of a file system that the log needs; tests put in one that fails. Names are whole paths.
@@ -96,7 +98,7 @@ func (OS) MkdirAll(name string) error { return os.MkdirAll(name, 0o777) }
 // List implements [FS].
 func (OS) List(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
-	if os.IsNotExist(err) {
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
 	if err != nil {

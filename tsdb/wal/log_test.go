@@ -305,10 +305,56 @@ func TestMissingSegmentIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	chain, err := FindChain(OS{}, dir)
-	if err != nil || !slices.Equal(chain.Missing, []int{2}) {
+	if err != nil || !slices.Equal(chain.Missing, []Gap{{dir, 2, 2}}) {
 		t.Fatalf("missing %v, %v", chain.Missing, err)
 	}
 	expectRecords(t, OS{}, dir, []string{"0", "1", "3", "4"})
+	if err := os.Remove(Segment{dir, 0}.Path()); err != nil {
+		t.Fatal(err)
+	}
+	// A name that some other program chose, such as a date: the gap is long, and one.
+	if err := os.WriteFile(Segment{dir, 20261121093000}.Path(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := []Gap{{dir, 0, 0}, {dir, 2, 2}, {dir, 6, 20261121092999}}
+	if chain, err = FindChain(OS{}, dir); err != nil || !slices.Equal(chain.Missing, want) {
+		t.Fatalf("missing %v, %v", chain.Missing, err)
+	}
+}
+
+// TestCheckpointOfNothingHidesNothing: what has the name of a checkpoint but no segment stands for none.
+func TestCheckpointOfNothingHidesNothing(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, OS{}, None)
+	if err := l.Append([]byte("0")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(checkpointPath(dir, 9), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(checkpointPath(dir, 8), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expectRecords(t, OS{}, dir, []string{"0"})
+}
+
+// TestZeroedTailIsDamage: zeros that end a segment are padding only within a page.
+func TestZeroedTailIsDamage(t *testing.T) {
+	for _, from := range []int{0, pageSize, pageSize + 100} {
+		_, _, damage, _ := damaged(t, func(b []byte) []byte {
+			clear(b[from:])
+			return b
+		})
+		if len(damage) == 0 {
+			t.Errorf("zeros from %d on: no damage", from)
+		}
+	}
+	_, read, damage, torn := damaged(t, func(b []byte) []byte {
+		return append(b, make([]byte, (pageSize-len(b)%pageSize)%pageSize)...)
+	})
+	if len(damage) > 0 || torn || len(read) == 0 {
+		t.Errorf("padded to the page's end: damage %q, torn %v", damage, torn)
+	}
 }
 
 func TestCheckpoint(t *testing.T) {

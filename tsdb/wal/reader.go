@@ -45,6 +45,7 @@ type Reader struct {
 	recordStart int64 // where it begins
 	flags       byte
 	padding     int64 // where padding began that must not be followed by anything; -1 if there is none
+	blank       bool  // it covers a whole page, which no writer leaves
 	end         int64 // end of the last whole record in the segment
 	torn        bool
 
@@ -134,10 +135,11 @@ func (r *Reader) open() {
 		return
 	}
 	r.file, r.size, r.page, r.pageOff, r.at = file, size, nil, -pageSize, 0
-	r.inRecord, r.padding, r.end, r.torn = false, -1, 0, false
+	r.inRecord, r.padding, r.blank, r.end, r.torn = false, -1, false, 0, false
 }
 
 func (r *Reader) closeSegment() {
+	r.endPadding(r.blank)
 	if r.inRecord {
 		if r.next == len(r.segs) {
 			r.torn = true
@@ -176,10 +178,7 @@ func (r *Reader) fragment() bool {
 		r.pad(offset)
 		return false
 	}
-	if r.padding >= 0 {
-		r.damage(r.padding, errors.New("zeros where records should be"))
-		r.padding = -1
-	}
+	r.endPadding(r.padding >= 0)
 	part, err := r.part()
 	if err != nil {
 		r.breakOff(offset, err)
@@ -254,6 +253,15 @@ func (r *Reader) pad(offset int64) {
 		// Right at the end of a segment and wrong before it: remember it until something follows.
 		r.padding = offset
 	}
+	r.blank = r.blank || len(rest) >= headerSize && offset%pageSize == 0
+}
+
+// endPadding forgets the padding, and reports it where it can be none.
+func (r *Reader) endPadding(wrong bool) {
+	if wrong {
+		r.damage(r.padding, errors.New("zeros where records should be"))
+	}
+	r.padding, r.blank = -1, false
 }
 
 // join adds a fragment to the record and reports whether that is complete.

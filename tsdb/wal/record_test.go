@@ -107,7 +107,7 @@ func TestUpstreamLog(t *testing.T) {
 	}
 	for _, dir := range []string{"wal", "wbl"} {
 		chain, err := FindChain(OS{}, filepath.Join(data, dir))
-		if err != nil || len(chain.Missing) > 0 {
+		if err != nil || dir == "wal" && len(chain.Missing) > 0 {
 			t.Fatal(chain.Missing, err)
 		}
 		entries := map[Type]int{}

@@ -44,8 +44,14 @@ type Chain struct {
 	Segments []Segment
 	// Checkpoint is the last segment that the checkpoint covers, -1 without one.
 	Checkpoint int
-	// Missing are indices of segments that should be there and are not.
-	Missing []int
+	// Missing are the segments that should be there and are not.
+	Missing []Gap
+}
+
+// Gap is a range of segments, both ends included, that are missing in a folder.
+type Gap struct {
+	Dir         string
+	First, Last int
 }
 
 // ListSegments returns the segments of a folder by index. A folder that does not exist has none.
@@ -64,14 +70,24 @@ func ListSegments(fs FS, dir string) ([]Segment, error) {
 	return segs, nil
 }
 
-// LastCheckpoint returns the newest finished checkpoint; ok is false if there is none.
+// LastCheckpoint returns the newest finished checkpoint; ok is false if there is none. A folder without segments is
+// none, since each checkpoint has one: it must not hide the segments that it claims to cover.
 func LastCheckpoint(fs FS, dir string) (path string, index int, ok bool, err error) {
 	all, err := listCheckpoints(fs, dir)
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return "", -1, false, err
 	}
-	index = all[len(all)-1]
-	return checkpointPath(dir, index), index, true, nil
+	for _, index := range slices.Backward(all) {
+		path := checkpointPath(dir, index)
+		segs, err := ListSegments(fs, path)
+		if err != nil {
+			return "", -1, false, err
+		}
+		if len(segs) > 0 {
+			return path, index, true, nil
+		}
+	}
+	return "", -1, false, nil
 }
 
 func listCheckpoints(fs FS, dir string) ([]int, error) {
@@ -95,7 +111,8 @@ func checkpointPath(dir string, index int) string {
 	return filepath.Join(dir, fmt.Sprintf("%s%08d", checkpointPrefix, index))
 }
 
-// FindChain lists what has to be read to restore the state of the log in dir.
+// FindChain lists what has to be read to restore the state of the log in dir, which begins with a checkpoint or with
+// segment 0. A log of out-of-order samples loses its beginning without a checkpoint: that is then among Missing.
 func FindChain(fs FS, dir string) (Chain, error) {
 	c := Chain{Checkpoint: -1}
 	path, index, ok, err := LastCheckpoint(fs, dir)
@@ -107,26 +124,23 @@ func FindChain(fs FS, dir string) (Chain, error) {
 		if c.Segments, err = ListSegments(fs, path); err != nil {
 			return c, err
 		}
-		c.findGaps(c.Segments, 0)
+		c.findGaps(path, c.Segments, 0)
 	}
 	segs, err := ListSegments(fs, dir)
 	if err != nil {
 		return c, err
 	}
 	segs = slices.DeleteFunc(segs, func(s Segment) bool { return s.Index <= c.Checkpoint })
-	next := c.Checkpoint + 1
-	if c.Checkpoint < 0 && len(segs) > 0 {
-		next = segs[0].Index
-	}
-	c.findGaps(segs, next)
+	// Without a checkpoint the log begins with segment 0: it loses segments to checkpoints alone.
+	c.findGaps(dir, segs, c.Checkpoint+1)
 	c.Segments = append(c.Segments, segs...)
 	return c, nil
 }
 
-func (c *Chain) findGaps(segs []Segment, next int) {
+func (c *Chain) findGaps(dir string, segs []Segment, next int) {
 	for _, s := range segs {
-		for ; next < s.Index; next++ {
-			c.Missing = append(c.Missing, next)
+		if next < s.Index {
+			c.Missing = append(c.Missing, Gap{dir, next, s.Index - 1})
 		}
 		next = s.Index + 1
 	}
