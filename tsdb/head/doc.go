@@ -6,7 +6,9 @@
 //
 // A series is a number, its id, counted up from zero while the process runs and never used twice; it leads to a slot
 // in a page of [pageSize] series. Slots hold no pointers: the labels are numbers of interned name/value pairs, the chunk
-// that is being filled lies in a slab, and the complete ones follow each other in one byte slice a series.
+// that is being filled lies in a slab, and the complete ones follow each other in one byte slice a series. What only few
+// series have lies beside the slots: open chunks of histograms, and samples that came out of order, which go to a log of
+// their own and from there to blocks with [Head.BeginLateCut]. Exemplars of all series share one ring.
 //
 // Locks are taken in this order, and none is held while another goroutine is waited for:
 //
