@@ -135,24 +135,23 @@ func (in *windowed) between(k int, t int64, isCounter bool) float64 {
 
 func (in *windowed) extendedIncrease(e extent, isCounter bool) float64 {
 	left, right := in.borders(e, isCounter)
-	delta := right - left
 	if !isCounter {
-		return delta
+		return right - left
 	}
-	before := left
+	lost, before := 0.0, left
 	for k := e.first; k <= e.last; k++ {
 		if in.T[k] <= e.start || in.T[k] >= e.end {
 			continue // The borders have taken care of it.
 		}
 		if in.F[k] < before {
-			delta += before
+			lost += before
 		}
 		before = in.F[k]
 	}
 	if right < before {
-		delta += before
+		lost += before
 	}
-	return delta
+	return right - left + lost
 }
 
 // extendedHistogram is extendedIncrease of histograms; nil if they do not go together.

@@ -299,7 +299,8 @@ func (b *enricher) enrich(ctx context.Context) (operator, error) {
 	if err := o.checkLost(ctx, b.q, lost); err != nil {
 		return nil, err
 	}
-	return merge(o, o.out), nil
+	merged := merge(o, o.out)
+	return merged, b.q.settleIfMerged(ctx, merged, o.out)
 }
 
 // labels returns the labels of a base series with those of a choice of info series. A series without info is kept

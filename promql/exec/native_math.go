@@ -109,7 +109,7 @@ type native struct {
 func nativeOf(h *histogram.FloatHistogram) native {
 	return native{
 		hint: h.CounterResetHint, schema: h.Schema, zeroThreshold: h.ZeroThreshold, custom: h.CustomValues,
-		zero: kahan{sum: h.ZeroCount}, count: kahan{sum: h.Count}, sum: kahan{sum: h.Sum},
+		zero: kahan{sum: zeroCount(h)}, count: kahan{sum: h.Count}, sum: kahan{sum: h.Sum},
 		pos: sideOf(h.PositiveSpans, h.PositiveBuckets), neg: sideOf(h.NegativeSpans, h.NegativeBuckets),
 	}
 }
@@ -333,9 +333,17 @@ func divided(h *histogram.FloatHistogram, by float64) *histogram.FloatHistogram 
 	return d
 }
 
+// zeroCount returns what the zero bucket holds. There is none among custom buckets, whatever a division by zero has left.
+func zeroCount(h *histogram.FloatHistogram) float64 {
+	if h.UsesCustomBuckets() {
+		return 0
+	}
+	return h.ZeroCount
+}
+
 func calculated(h *histogram.FloatHistogram, sign float64, f func(float64) float64) *histogram.FloatHistogram {
 	c := h.Copy()
-	c.ZeroCount, c.Count, c.Sum = f(c.ZeroCount), f(c.Count), f(c.Sum)
+	c.ZeroCount, c.Count, c.Sum = f(zeroCount(h)), f(c.Count), f(c.Sum)
 	for i := range c.PositiveBuckets {
 		c.PositiveBuckets[i] = f(c.PositiveBuckets[i])
 	}
@@ -351,7 +359,9 @@ func calculated(h *histogram.FloatHistogram, sign float64, f func(float64) float
 // compacted returns a histogram without empty buckets.
 func compacted(h *histogram.FloatHistogram) *histogram.FloatHistogram {
 	n := nativeOf(h)
-	return n.histogram()
+	c := n.histogram()
+	c.ZeroCount = h.ZeroCount
+	return c
 }
 
 // sameHistogram reports whether two histograms hold the same, bit for bit and empty buckets included, whatever is known

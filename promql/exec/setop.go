@@ -127,10 +127,15 @@ func (q *query) concat(ctx context.Context, a, b operator) (operator, error) {
 	c := &concatenated{a: a, b: b}
 	c.out = append(append(c.out, a.series()...), b.series()...)
 	op := merge(c, c.out)
+	return op, q.settleIfMerged(ctx, op, c.out)
+}
+
+// settleIfMerged calls settleNames if op has merged any of the series.
+func (q *query) settleIfMerged(ctx context.Context, op operator, in []Series) error {
 	if m, ok := op.(*merged); ok {
-		return m, q.settleNames(ctx, m, c.out)
+		return q.settleNames(ctx, m, in)
 	}
-	return op, nil
+	return nil
 }
 
 // settleNames decides for rows whose members do not agree whether the name goes: the first value in time counts.

@@ -82,10 +82,10 @@ func (b *builder) aggregate(e *parser.AggregateExpr) (Node, error) {
 	}
 	var err error
 	if e.Param != nil {
-		n.ParamPos = e.Param.PositionRange()
 		if n.Param, err = b.lower(e.Param, Hints{}); err != nil {
 			return nil, err
 		}
+		n.ParamPos = n.Param.Pos()
 	}
 	if n.Expr, err = b.lower(e.Expr, Hints{Func: e.Op.String(), Grouping: n.Grouping, By: !e.Without}); err != nil {
 		return nil, err

@@ -114,7 +114,7 @@ type Aggregate struct {
 	// Grouping is sorted.
 	Grouping []string
 	Without  bool
-	// ParamPos and ExprPos are where the operands stand: that of the parameter with its parentheses, as upstream has it.
+	// ParamPos and ExprPos are where the operands stand, without parentheses.
 	ParamPos, ExprPos parser.PositionRange
 	position
 }
