@@ -11,12 +11,17 @@ import (
 )
 
 func checkCommand(io streams) *cobra.Command {
-	check := &cobra.Command{Use: "check", Short: "Check files for mistakes", Args: noArgs}
+	check := group("check", "Check files for mistakes")
 	var directories []string
 	config := &cobra.Command{
 		Use:   "config FILE...",
 		Short: "Check configuration files, the plugins that they use included",
-		Args:  cobra.MinimumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return &usageError{fmt.Errorf("name the files to check: %s", cmd.UseLine())}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, files []string) error {
 			var errs []error
 			for _, file := range files {

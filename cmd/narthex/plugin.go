@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -19,7 +18,7 @@ import (
 )
 
 func pluginCommand(io streams) *cobra.Command {
-	c := &cobra.Command{Use: "plugin", Short: "Write, build, look into and run plugins", Args: noArgs}
+	c := group("plugin", "Write, build, look into and run plugins")
 	cache := c.PersistentFlags().String("plugins.cache-directory", "", "directory for compiled plugins; default: narthex in the user's cache directory")
 	c.AddCommand(pluginListCommand(io, cache), pluginInspectCommand(io, cache), pluginNewCommand(io),
 		pluginBuildCommand(io, cache), pluginRunCommand(io))
@@ -70,7 +69,7 @@ func pluginInspectCommand(io streams, cache *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Show a plugin's manifest, digest, size, imports and what it asks for",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, err := author.Inspect(cmd.Context(), args[0], *cache)
 			if err != nil {
@@ -86,17 +85,19 @@ func pluginNewCommand(io streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new NAME",
 		Short: "Write a folder with a plugin that builds, passes its test and runs",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := author.New(cmd.Context(), args[0], sdk.Kind(kind), dir)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(io.out, "%s: plugin %s\n  %s\n\nNext:\n  cd %s && go test ./...\n  narthex plugin build %s\n",
-				s.Dir, s.Plugin, strings.Join(s.Files, "\n  "), s.Dir, s.Dir)
+			fmt.Fprintf(io.out, "%s: plugin %s\n  %s\n\nNext:\n  go -C %[1]s test ./...\n  %[4]s plugin build %[1]s\n",
+				s.Dir, s.Plugin, strings.Join(s.Files, "\n  "), os.Args[0])
+			use := "name it below exporters of a job"
 			if s.Key != "" {
-				fmt.Fprintf(io.out, "Then put the file into a plugins directory, use %s in a job, and reload.\n", s.Key)
+				use = "use " + s.Key + " in a job"
 			}
+			fmt.Fprintf(io.out, "Then put the file into a plugins directory, %s, and reload. %s shows how.\n", use, filepath.Join(s.Dir, "README.md"))
 			return nil
 		},
 	}
@@ -140,14 +141,16 @@ func pluginRunCommand(io streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Run a plugin alone and watch what it finds",
-		Args:  cobra.ExactArgs(1),
+		Long: "Runs the plugin in a file alone and prints what it finds. --config has one entry of what stands below the\n" +
+			"plugin's key in a job, or below config of an exporter, such as: targets: [\"localhost:9100\"]",
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if configFile != "" {
 				var err error
 				if o.Config, err = sectionFrom(configFile); err != nil {
 					return err
 				}
-				o.BaseDir = filepath.Dir(configFile)
+				o.BaseDir, o.Position = filepath.Dir(configFile), configFile
 			}
 			o.Logger = slog.New(slog.NewTextHandler(io.err, nil))
 			return author.Run(cmd.Context(), args[0], o, io.out)
@@ -165,12 +168,12 @@ func sectionFrom(file string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	var section map[string]any
+	var section any
 	if err := yaml.Unmarshal(text, &section); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if section == nil {
-		return nil, errors.New(file + ": empty")
+	if _, ok := section.(map[string]any); !ok {
+		return nil, fmt.Errorf("%s: a mapping is needed, one entry of what is below the plugin's key, without a dash", file)
 	}
 	return json.Marshal(section)
 }

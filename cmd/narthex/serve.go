@@ -41,6 +41,9 @@ func serve(ctx context.Context, io streams, fs *pflag.FlagSet, defaults map[stri
 	if err != nil {
 		return &usageError{err}
 	}
+	if _, err := os.Stat(opts.ConfigFile); errors.Is(err, os.ErrNotExist) {
+		return &usageError{fmt.Errorf("there is no configuration %s: write one, name another with --config.file, or try narthex demo", opts.ConfigFile)}
+	}
 	log.Info("starting", "version", version, "revision", revision, "go", runtime.Version())
 	limitResources(ctx, v, log)
 	reload := make(chan struct{}, 1)
@@ -162,6 +165,11 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 	}
 	if v.flag("config.auto-reload") {
 		opts.AutoReload = max(v.duration("config.auto-reload-interval"), time.Second)
+	}
+	for _, dir := range v.list("plugins.directory") {
+		if stat, err := os.Stat(dir); err != nil || !stat.IsDir() {
+			log.Warn("--plugins.directory is not there: no plugins come from it", "directory", dir)
+		}
 	}
 	if opts.Hostname, err = os.Hostname(); err != nil {
 		log.Warn("host name unknown: replicas may scrape at the same moments", "err", err)

@@ -178,7 +178,7 @@ func fromEnvironment(known map[string]setting, environ []string) (map[string]any
 		}
 		s, ok := names[name]
 		if !ok {
-			return nil, fmt.Errorf("environment variable %s is no setting; see narthex --help", name)
+			return nil, fmt.Errorf("environment variable %s is no setting%s; see narthex --help", name, didYouMean(name, maps.Keys(names)))
 		}
 		if env[s.name] = value; s.kind == kindList {
 			env[s.name] = strings.Split(value, ",")
@@ -211,25 +211,36 @@ func fromSettingsFile(path string) (map[string]any, error) {
 	return flat, nil
 }
 
+// checkSource says what is wrong with the settings of one source, of all parts that are missing at once.
 func checkSource(source string, known map[string]setting, given map[string]any) error {
+	where := source + ": "
+	if source == "flag" {
+		where = ""
+	}
+	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(given)) {
-		s, ok := known[name]
-		switch {
-		case !ok:
-			return fmt.Errorf("%s: %q is no setting; see narthex --help", source, name)
-		case s.part != "":
-			return fmt.Errorf("%s: --%s belongs to %s, which this version does not have yet: remove it", source, name, s.part)
+		if s, ok := known[name]; !ok {
+			errs = append(errs, fmt.Errorf("%s%q is no setting%s; see narthex --help", where, name, didYouMean(name, maps.Keys(known))))
+		} else if s.part != "" {
+			errs = append(errs, fmt.Errorf("%s--%s belongs to %s, which this version does not have yet: remove it", where, name, s.part))
+		} else if err := s.checkGiven(given[name]); err != nil {
+			errs = append(errs, fmt.Errorf("%s--%s: %w", where, name, err))
 		}
-		texts, isList := given[name].([]string)
-		if !isList {
-			texts = []string{given[name].(string)}
-		} else if s.kind != kindList {
-			return fmt.Errorf("%s: --%s takes one value, not a list", source, name)
-		}
-		for _, text := range texts {
-			if err := s.check(text); err != nil {
-				return fmt.Errorf("%s: --%s: %w", source, name, err)
-			}
+	}
+	return errors.Join(errs...)
+}
+
+// checkGiven reports whether what a source has for a setting can be read.
+func (s setting) checkGiven(value any) error {
+	texts, isList := value.([]string)
+	if !isList {
+		texts = []string{value.(string)}
+	} else if s.kind != kindList {
+		return errors.New("takes one value, not a list")
+	}
+	for _, text := range texts {
+		if err := s.check(text); err != nil {
+			return err
 		}
 	}
 	return nil

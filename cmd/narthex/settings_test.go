@@ -78,12 +78,13 @@ func TestMistakesNameTheSource(t *testing.T) {
 	}
 	check([]string{"--query.timeout=soon"}, nil, "", `"soon" is not of type duration`)
 	check([]string{"--query.max-samples=1.5"}, nil, "", `"1.5" is not of type int`)
-	check([]string{"--agent"}, nil, "", "flag: --agent belongs to agent mode, which this version does not have yet")
+	check([]string{"--agent"}, nil, "", "--agent belongs to agent mode, which this version does not have yet")
+	check([]string{"--web.console.templates=a", "--web.console.libraries=b"}, nil, "", "remove it\n--web.console.templates belongs to console templates")
 	check(nil, []string{"NARTHEX_QUERY_TIMEOUT=soon"}, "", `environment: --query.timeout: "soon" is not of type duration`)
-	check(nil, []string{"NARTHEX_QUERY_TIMEOT=1m"}, "", "environment variable NARTHEX_QUERY_TIMEOT is no setting")
+	check(nil, []string{"NARTHEX_QUERY_TIMEOT=1m"}, "", "NARTHEX_QUERY_TIMEOT is no setting; did you mean NARTHEX_QUERY_TIMEOUT?")
 	check(nil, []string{"NARTHEX_RULES_MAX_CONCURRENT_EVALS=1"}, "", "environment: --rules.max-concurrent-evals belongs to rules and alerting")
-	check(nil, nil, "query.timeot: 1m", `"query.timeot" is no setting`)
-	check(nil, nil, "query.timeout: [1m]", "--query.timeout takes one value, not a list")
+	check(nil, nil, "query.timeot: 1m", `"query.timeot" is no setting; did you mean query.timeout?`)
+	check(nil, nil, "query.timeout: [1m]", "--query.timeout: takes one value, not a list")
 	check([]string{"--nonsense"}, nil, "", "unknown flag: --nonsense")
 }
 
