@@ -60,14 +60,14 @@ func (c *Catalogue) find(ctx context.Context, config Config, uses []Use) (*found
 	for _, path := range c.options.Files {
 		f, ok := candidateAt(path)
 		if !ok {
-			return nil, fmt.Errorf("%s is neither a wasm module nor an executable", path)
+			return nil, fmt.Errorf("%s is neither a wasm module nor an executable: build it with narthex plugin build", path)
 		}
 		s.files = append(s.files, f)
 	}
 	for _, dir := range s.directories {
 		err := s.search(dir, named)
 		if err != nil && (config.Directory != "" || !errors.Is(err, fs.ErrNotExist)) {
-			return nil, fmt.Errorf("search for plugins: %w", err)
+			return nil, fmt.Errorf("search for plugins: %w: correct plugins.directory or --plugins.directory", err)
 		}
 	}
 	c.describe(ctx, s.files, config)
@@ -113,10 +113,14 @@ func candidate(dir, base string, named map[string]bool) (*file, bool) {
 	name, exe := strings.CutSuffix(base, ".exe")
 	known := named[name] || slices.ContainsFunc(nativePrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 	executable := info.Mode()&0o111 != 0 || exe && runtime.GOOS == "windows"
-	if !known || !executable || strings.Contains(name, ".") {
+	if !known || strings.Contains(name, ".") {
 		return nil, false
 	}
-	return &file{name: name, path: path, transport: TransportProcess}, true
+	f := &file{name: name, path: path, transport: TransportProcess}
+	if !executable {
+		f.err = errors.New("the file is not executable: chmod +x, or take it out of the plugins directory")
+	}
+	return f, true
 }
 
 // candidateAt is candidate for a file that was named on purpose.
@@ -139,6 +143,9 @@ func (c *Catalogue) describe(ctx context.Context, files []*file, config Config) 
 	slots := make(chan struct{}, max(runtime.GOMAXPROCS(0), 1))
 	var wait sync.WaitGroup
 	for _, f := range files {
+		if f.err != nil {
+			continue
+		}
 		wait.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
@@ -225,16 +232,26 @@ func (s *found) claims(key string) []*file {
 	return claims
 }
 
-// searched says where a plugin was looked for and, when broken is set, what was found there and cannot be loaded.
-func (s *found) searched(broken bool) string {
+// searched says where a plugin was looked for and what was found there: for a key, the keys that are claimed and the
+// files that cannot be loaded; otherwise the exporters.
+func (s *found) searched(forKey bool) string {
 	text := "; no directory was searched"
 	if len(s.directories) > 0 {
 		text = "; searched " + strings.Join(s.directories, ", ")
 	}
+	var there []string
 	for _, f := range s.files {
-		if broken && f.err != nil {
+		switch {
+		case f.err != nil && forKey:
 			text += fmt.Sprintf("; %s cannot be loaded: %v", f.path, f.err)
+		case f.err == nil && forKey:
+			there = append(there, f.manifest.Keys...)
+		case f.err == nil && slices.Contains(f.manifest.Kinds, sdk.KindExporter):
+			there = append(there, f.name)
 		}
+	}
+	if len(there) > 0 {
+		text += "; found " + strings.Join(there, ", ")
 	}
 	return text
 }

@@ -71,6 +71,9 @@ func (c *Catalogue) Manifest(ctx context.Context, path string) (sdk.Manifest, er
 	if !ok {
 		return sdk.Manifest{}, fmt.Errorf("%s is neither a wasm module nor an executable", path)
 	}
+	if f.err != nil {
+		return sdk.Manifest{}, fmt.Errorf("read the manifest of %s: %w", path, f.err)
+	}
 	var err error
 	if f.digest, err = digestOf(path); err != nil {
 		return sdk.Manifest{}, err

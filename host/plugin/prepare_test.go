@@ -3,6 +3,8 @@ package plugin
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -40,6 +42,13 @@ func TestPrepareRefuses(t *testing.T) {
 	t.Run("missing exporter", func(t *testing.T) {
 		b := newBench(t)
 		refuses(t, b, Config{}, on("exporter-y", `{}`), "jobs[0].exporter-y: there is no plugin exporter-y; searched ", b.dir)
+	})
+	t.Run("not executable", func(t *testing.T) {
+		b := newBench(t)
+		if err := os.WriteFile(filepath.Join(b.dir, "exporter-y"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		refuses(t, b, Config{}, on("exporter-y", `{}`), "plugin exporter-y", "not executable: chmod +x")
 	})
 	t.Run("not an exporter", func(t *testing.T) {
 		refuses(t, newBench(t), Config{}, on("sd-a", `{}`), "plugin sd-a", "is not an exporter")

@@ -71,13 +71,14 @@ func TestNewExporter(t *testing.T) {
 	if err := goCommand(ctx, dir, nil, "test", "./..."); err != nil {
 		t.Fatal(err)
 	}
+	t.Chdir(plugins)
 	for _, target := range []Target{TargetNative, TargetWasm} {
 		built, err := Build(ctx, dir, target, plugins, cache)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := Run(ctx, built.Path, RunOptions{Once: true, CacheDir: cache}, &out); err != nil {
+		if err := Run(ctx, filepath.Base(built.Path), RunOptions{Once: true, CacheDir: cache}, &out); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(out.String(), `two_words_uptime_seconds{greeting="hello"} `) {

@@ -49,7 +49,7 @@ func New(ctx context.Context, name string, kind sdk.Kind, dir string) (Scaffold,
 	}
 	short := strings.TrimPrefix(name, prefix)
 	if !shortNamePattern.MatchString(short) {
-		return Scaffold{}, fmt.Errorf("name %q does not consist of words of a-z and 0-9 with dashes between them", name)
+		return Scaffold{}, fmt.Errorf("name %q is not made of a-z and 0-9, with dashes between words: write one such as acme or rack-list", name)
 	}
 	s := Scaffold{Plugin: prefix + short, Dir: dir}
 	if kind == sdk.KindDiscovery {
@@ -87,7 +87,7 @@ func claim(dir string) error {
 		return err
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("folder %s is not empty", dir)
+		return fmt.Errorf("folder %s is not empty: remove it, or name another with --dir", dir)
 	}
 	return nil
 }

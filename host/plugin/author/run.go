@@ -20,6 +20,8 @@ import (
 type RunOptions struct {
 	// Config is the plugin's section as JSON. [{}]
 	Config json.RawMessage
+	// Position is where Config was written, for errors. [the plugin's file]
+	Position string
 	// BaseDir is where relative paths in Config start. [the working directory]
 	BaseDir string
 	// Settings are limits and grants, as in the config file.
@@ -44,7 +46,7 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	use := plugin.Use{Config: o.Config, BaseDir: o.BaseDir, HTTPClient: o.HTTPClient, Position: path}
+	use := plugin.Use{Config: o.Config, BaseDir: o.BaseDir, HTTPClient: o.HTTPClient, Position: cmp.Or(o.Position, path)}
 	isDiscovery := slices.Contains(in.Kinds, sdk.KindDiscovery)
 	if isDiscovery {
 		if len(in.Keys) == 0 {

@@ -32,9 +32,8 @@ type child struct {
 }
 
 func newChild(path string, env []string) *child {
-	cmd := exec.Command(path)
-	cmd.Env = env
-	cmd.SysProcAttr = processAttributes()
+	// Not exec.Command, which looks for a name without a slash in PATH.
+	cmd := &exec.Cmd{Path: path, Args: []string{path}, Env: env, SysProcAttr: processAttributes()}
 	return &child{cmd: cmd, exited: make(chan struct{})}
 }
 

@@ -27,7 +27,7 @@ const (
 // compiler does that.
 func inspect(code []byte, memoryBytes uint64) error {
 	if len(code) < preambleSize || string(code[:len(magic)]) != magic {
-		return errors.New("this is no wasm module")
+		return errors.New("this is no wasm module: build it with narthex plugin build, or with GOOS=wasip1 GOARCH=wasm")
 	}
 	for rest := code[preambleSize:]; len(rest) > 0; {
 		id := rest[0]

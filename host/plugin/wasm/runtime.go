@@ -114,7 +114,21 @@ func (r *Runtime) acquire(ctx context.Context, code []byte) ([sha256.Size]byte, 
 	if err != nil {
 		return key, nil, fmt.Errorf("compile module: %w", err)
 	}
+	if err := checkImports(compiled); err != nil {
+		return key, nil, errors.Join(err, compiled.Close(ctx))
+	}
 	return key, r.use(key, compiled), nil
+}
+
+// checkImports names what was built for another host.
+func checkImports(m wazero.CompiledModule) error {
+	for _, f := range m.ImportedFunctions() {
+		if module, name, _ := f.Import(); module != wire.Module && module != wasi_snapshot_preview1.ModuleName {
+			return fmt.Errorf("the module imports %s.%s, which this host does not have: build it with narthex plugin build, or with GOOS=wasip1 GOARCH=wasm",
+				module, name)
+		}
+	}
+	return nil
 }
 
 // use counts a user of the module with key, which compiled becomes when there is none.

@@ -128,6 +128,10 @@ func TestSandbox(t *testing.T) {
 
 func TestNotAPlugin(t *testing.T) {
 	r := newRuntime(t)
+	foreign := []byte("\x00asm\x01\x00\x00\x00" + "\x01\x04\x01\x60\x00\x00" + "\x02\x0a\x01\x04gojs\x01f\x00\x00")
+	if _, err := r.Start(t.Context(), foreign, wasm.StartOptions{Name: "x"}); err == nil || !strings.Contains(err.Error(), "the module imports gojs.f, which this host does not have") {
+		t.Errorf("a module for another host: %v", err)
+	}
 	if _, err := r.Start(t.Context(), []byte("\x7fELF"), wasm.StartOptions{Name: "x"}); err == nil || !strings.Contains(err.Error(), "start guest x: this is no wasm module") {
 		t.Errorf("starting an ELF file: %v", err)
 	}
