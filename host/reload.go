@@ -34,6 +34,9 @@ func (h *Host) Reload(ctx context.Context) error {
 	h.reloaded.successful.Store(err == nil)
 	if err != nil {
 		h.metrics.reloadSuccessful.Set(0)
+		if ctx.Err() != nil {
+			return err // The server is being stopped.
+		}
 		h.log.Error("configuration not loaded, the old one stays in force", "file", h.opts.ConfigFile, "err", err)
 		return err
 	}

@@ -117,7 +117,7 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 	begin := time.Now()
 	db, err := tsdb.Open(ctx, opts)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", opts.Dir, err)
+		return err
 	}
 	h.storage.open(db)
 	h.applyStorage(db, h.config.Load()) // A reload may have come in between.
