@@ -23,7 +23,7 @@ func trimmed(h *histogram.FloatHistogram, at float64, upper bool) *histogram.Flo
 		t.zero(nativeBucket{-n.zeroThreshold, n.zeroThreshold, zero})
 	}
 	if !t.changed {
-		return h
+		return scaled(h, 1)
 	}
 	n.count, n.sum = kahan{sum: t.count}, kahan{sum: t.sum}
 	return n.histogram()
