@@ -44,7 +44,7 @@ const (
 func settings() []setting {
 	return []setting{
 		{name: "settings.file", help: "YAML file with settings, keyed by flag name. Environment variables and flags win over it.", ours: true},
-		{name: "plugins.directory", kind: kindList, help: "Directory to search for plugins, before plugins.directory of the config file, 'plugins' beside the binary and ./plugins. Repeatable.", ours: true},
+		{name: "plugins.directory", kind: kindList, help: "Directory to search for plugins, before 'plugins' beside the binary and ./plugins. Repeatable. plugins.directory of the config file takes the place of them all.", ours: true},
 		{name: "plugins.cache-directory", help: "Directory for compiled plugins. Default: narthex in the user's cache directory.", ours: true},
 
 		{name: "config.file", value: "prometheus.yml", help: "Configuration file path."},
