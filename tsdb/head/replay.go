@@ -2,8 +2,10 @@ package head
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"os"
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
@@ -30,7 +32,7 @@ func (h *Head) replay(ctx context.Context, o *Options) error {
 	}
 	h.logger.Info("Reading the write-ahead log", "segments", len(chain.Segments))
 	p := player{h: h, o: o, chain: chain, minValid: o.MinValidTime, ids: map[uint64]uint32{}, first: math.MaxInt64, last: math.MinInt64}
-	p.reader = wal.NewReader(o.WAL.FS, chain.Segments, h.damaged)
+	p.reader = wal.NewReader(o.WAL.FS, chain.Segments, p.damaged)
 	defer func() { _ = p.reader.Close() }()
 	if err := p.run(ctx); err != nil {
 		return err
@@ -38,6 +40,9 @@ func (h *Head) replay(ctx context.Context, o *Options) error {
 	h.mendTail(o.WAL.FS, p.reader)
 	if err := p.runLate(ctx); err != nil {
 		return err
+	}
+	if p.denied != nil {
+		return fmt.Errorf("%w: make it readable, or move it away to go on without it", p.denied)
 	}
 	p.finish()
 	return nil
@@ -51,7 +56,7 @@ func (p *player) runLate(ctx context.Context) error {
 		return err
 	}
 	p.late = true
-	p.reader = wal.NewReader(p.o.LateWAL.FS, segs, p.h.damaged)
+	p.reader = wal.NewReader(p.o.LateWAL.FS, segs, p.damaged)
 	defer func() { _ = p.reader.Close() }()
 	for p.reader.Next() {
 		if err := ctx.Err(); err != nil {
@@ -82,6 +87,16 @@ func (h *Head) damaged(d *wal.Damage) {
 	h.logger.Error("Write-ahead log is damaged; what can't be read is left out", "file", d.Segment.Path(), "offset", d.Offset, "err", d.Err)
 }
 
+// damaged sets apart what is not damaged but may not be read: to go on without it would be to delete it with the next
+// checkpoint.
+func (p *player) damaged(d *wal.Damage) {
+	if errors.Is(d, os.ErrPermission) {
+		p.denied = errors.Join(p.denied, d)
+		return
+	}
+	p.h.damaged(d)
+}
+
 // mendTail cuts off a record that was being written when the process died, so that later readers don't take it for
 // damage.
 func (h *Head) mendTail(fs wal.FS, r *wal.Reader) {
@@ -102,6 +117,7 @@ type player struct {
 	o        *Options
 	chain    wal.Chain
 	reader   *wal.Reader
+	denied   error // why segments may not be read
 	minValid int64
 	// ids leads from the log's references to series.
 	ids         map[uint64]uint32

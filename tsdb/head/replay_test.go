@@ -2,6 +2,7 @@ package head
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"os"
@@ -187,5 +188,38 @@ func TestDamageIsReportedOnce(t *testing.T) {
 prometheus_tsdb_wal_corruptions_total 1
 `), "prometheus_tsdb_wal_corruptions_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+// deniedFS is a file system with a file that may not be read.
+type deniedFS struct {
+	wal.OS
+	name string
+}
+
+func (f deniedFS) Open(name string) (wal.File, error) {
+	if name == f.name {
+		return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrPermission}
+	}
+	return f.OS.Open(name)
+}
+
+// TestDeniedSegmentIsKept: a segment that may not be read is intact. A start without it would lead to its deletion.
+func TestDeniedSegmentIsKept(t *testing.T) {
+	dir := t.TempDir()
+	h := openHead(t, dir)
+	appendAll(t, h, floatEntry(1, 10))
+	want := all(t, h)
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := wal.Options{Dir: filepath.Join(dir, "wal")}
+	o.FS = deniedFS{name: wal.Segment{Dir: o.Dir, Index: 0}.Path()}
+	_, err := Open(t.Context(), Options{WAL: o, ChunkRange: hour, MinValidTime: math.MinInt64})
+	if !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "00000000") {
+		t.Fatalf("opened: %v", err)
+	}
+	if got := all(t, openHead(t, dir)); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
