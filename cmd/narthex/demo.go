@@ -45,6 +45,9 @@ func demoCommand(io streams) *cobra.Command {
 			if err := writeDemo(demoDir, port); err != nil {
 				return fmt.Errorf("write the demo's configuration: %w", err)
 			}
+			if text, err := os.ReadFile(filepath.Join(demoDir, "narthex.yml")); err == nil && !bytes.Contains(text, []byte("localhost:"+port)) {
+				fmt.Fprintf(io.err, "narthex: %s is from an earlier run on another port than %s: edit its targets, or remove it to have it written anew\n", demoDir, port)
+			}
 			return serve(cmd.Context(), io, cmd.Flags(), defaults, func(u *url.URL) { greet(io, u) })
 		},
 	}
