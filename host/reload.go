@@ -31,6 +31,9 @@ func (h *Host) Reload(ctx context.Context) error {
 	defer h.reloading.Unlock()
 	begin := time.Now()
 	err := h.reload(ctx)
+	if err != nil && ctx.Err() != nil {
+		return err // The server is stopping, or who asked has gone: nothing has changed.
+	}
 	h.reloaded.successful.Store(err == nil)
 	if err != nil {
 		h.metrics.reloadSuccessful.Set(0)

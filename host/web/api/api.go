@@ -277,6 +277,9 @@ func (a *api) fail(w http.ResponseWriter, err error) {
 	if e, ok := errors.AsType[*apiError](err); ok {
 		kind = e.kind
 	}
+	if kind == typeInternal { // Not the client's doing, such as a damaged block: the operator has to know.
+		a.Logger.Error("request failed", "err", err)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(kind.status())
 	body, encodeErr := json.Marshal(struct {
