@@ -58,8 +58,11 @@ scrape_configs:
 	}
 }
 
+// stock is what the configuration that comes with Prometheus says about parts that are missing here.
+const stock = "alerting:\n  alertmanagers:\n  - static_configs:\n    - targets:\n      # - alertmanager:9093\nrule_files:\n  # - first.yml\n"
+
 func TestEmptyFileIsValid(t *testing.T) {
-	for _, text := range []string{"", "# nothing\n", "global:\nscrape_configs:\nrule_files:\n"} {
+	for _, text := range []string{"", "# nothing\n", "global:\nscrape_configs:\nrule_files:\n", stock} {
 		c, err := load(t, text)
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
