@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/narthex-io/narthex/internal/suggest"
 )
 
 // suggestFlag asks for the flag that was probably meant: one written with a single dash, or one of a similar name.
@@ -23,7 +25,7 @@ func suggestFlag(fs *pflag.FlagSet, unknown *pflag.NotExistError) string {
 			names = append(names, f.Name)
 		}
 	})
-	if best := nearest(name, names); best != "" {
+	if best := suggest.Nearest(name, names); best != "" {
 		return "; did you mean --" + best + "?"
 	}
 	return ""
@@ -31,40 +33,8 @@ func suggestFlag(fs *pflag.FlagSet, unknown *pflag.NotExistError) string {
 
 // didYouMean asks for the name that was probably meant.
 func didYouMean(name string, names iter.Seq[string]) string {
-	if best := nearest(name, slices.Sorted(names)); best != "" {
+	if best := suggest.Nearest(name, slices.Collect(names)); best != "" {
 		return "; did you mean " + best + "?"
 	}
 	return ""
-}
-
-// nearest returns the name that the fewest typing mistakes lead from, or nothing if that takes many.
-func nearest(name string, names []string) string {
-	best, distance := "", min(len(name)/4, 3)+1
-	for _, candidate := range names {
-		if d := edits(name, candidate); d < distance {
-			best, distance = candidate, d
-		}
-	}
-	return best
-}
-
-// edits counts the bytes to insert, remove or change to get from a to b.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -24,13 +24,3 @@ func TestCommandLineMistakes(t *testing.T) {
 	check("name the files to check: narthex check config FILE...", "check", "config")
 	check("there is no configuration nowhere.yml: write one, name another with --config.file, or try narthex demo", "--config.file=nowhere.yml")
 }
-
-func TestNearest(t *testing.T) {
-	for name, want := range map[string]string{
-		"query.timeot": "query.timeout", "qeury.timeout": "query.timeout", "query": "", "": "",
-	} {
-		if got := nearest(name, []string{"log.level", "query.timeout"}); got != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
-	}
-}

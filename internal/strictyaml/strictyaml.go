@@ -18,6 +18,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/narthex-io/narthex/internal/suggest"
 )
 
 // Error is a mistake in a document.
@@ -408,35 +410,9 @@ func fieldsOf(v reflect.Value) (fields map[string]reflect.Value, rest reflect.Va
 }
 
 func unknownField(name string, fields map[string]reflect.Value) error {
-	best, bestDistance := "", len(name)/3+1
-	for known := range fields {
-		if d := distance(name, known); d < bestDistance || d == bestDistance && best != "" && known < best {
-			best, bestDistance = known, d
-		}
-	}
+	best := suggest.Nearest(name, slices.Collect(maps.Keys(fields)))
 	if best != "" {
 		return fmt.Errorf("unknown field; did you mean %s?", best)
 	}
 	return errors.New("unknown field")
-}
-
-// distance is the number of single-character edits between two names.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
