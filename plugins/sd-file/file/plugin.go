@@ -5,18 +5,13 @@
 package file
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/narthex-io/narthex/sdk"
+	"github.com/narthex-io/narthex/sdk/guest/section"
 )
 
 // defaultRefresh is how often files are read when no change was seen.
@@ -59,12 +54,10 @@ func ParseConfig(text sdk.Config) (Config, error) {
 		Files           []string `json:"files"`
 		RefreshInterval *string  `json:"refresh_interval"`
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
-		return Config{}, configError(err)
+	if err := section.Decode(text, &raw); err != nil {
+		return Config{}, err
 	}
-	c := Config{Files: raw.Files, RefreshInterval: defaultRefresh}
+	c := Config{Files: raw.Files}
 	if len(c.Files) == 0 {
 		return Config{}, errors.New("files: at least one path is needed")
 	}
@@ -73,51 +66,7 @@ func ParseConfig(text sdk.Config) (Config, error) {
 			return Config{}, fmt.Errorf("files[%d]: %q does not end in .json, .yml or .yaml, or has an asterisk before its last element", i, f)
 		}
 	}
-	if raw.RefreshInterval != nil {
-		var err error
-		if c.RefreshInterval, err = parseDuration(*raw.RefreshInterval); err != nil {
-			return Config{}, fmt.Errorf("refresh_interval: %w", err)
-		}
-		if c.RefreshInterval <= 0 {
-			return Config{}, fmt.Errorf("refresh_interval: %s is not longer than 0s", *raw.RefreshInterval)
-		}
-	}
-	return c, nil
-}
-
-// configError puts the field in front of what encoding/json says.
-func configError(err error) error {
-	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) && wrong.Field != "" {
-		return fmt.Errorf("%s: a %s is not what belongs here", wrong.Field, wrong.Value)
-	}
-	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return fmt.Errorf("%s: unknown field; there are files and refresh_interval", strings.Trim(field, `"`))
-	}
-	return fmt.Errorf("config of file_sd_configs: %w", err)
-}
-
-var durationPattern = regexp.MustCompile(`^(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$`)
-
-// parseDuration reads a duration as Prometheus writes it: 1d12h, 90s, 0.
-func parseDuration(s string) (time.Duration, error) {
-	if s == "0" {
-		return 0, nil
-	}
-	parts := durationPattern.FindStringSubmatch(s)
-	if parts == nil || s == "" {
-		return 0, fmt.Errorf("%q is not a duration such as 30s or 1h30m", s)
-	}
-	const day = 24 * time.Hour
-	var total time.Duration
-	for i, unit := range []time.Duration{365 * day, 7 * day, day, time.Hour, time.Minute, time.Second, time.Millisecond} {
-		if parts[i+1] == "" {
-			continue
-		}
-		n, err := strconv.ParseInt(parts[i+1], 10, 64)
-		if err != nil || n > int64((math.MaxInt64-total)/unit) {
-			return 0, fmt.Errorf("%q is too long", s)
-		}
-		total += time.Duration(n) * unit
-	}
-	return total, nil
+	var err error
+	c.RefreshInterval, err = section.Interval("refresh_interval", raw.RefreshInterval, defaultRefresh)
+	return c, err
 }
