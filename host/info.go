@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web/api"
 	"github.com/narthex-io/narthex/promql/parser"
 )
@@ -119,7 +118,22 @@ func (h *Host) retentionText() string {
 		parts = append(parts, model.Duration(r.Time).String())
 	}
 	if r.SizeBytes > 0 {
-		parts = append(parts, fmt.Sprint(scrape.ByteSize(r.SizeBytes)))
+		parts = append(parts, sizeText(r.SizeBytes))
+	}
+	if r.Percentage > 0 {
+		parts = append(parts, fmt.Sprintf("%g%%", r.Percentage))
 	}
 	return strings.Join(parts, " or ")
+}
+
+// sizeText formats bytes as upstream does: 1GiB512MiB.
+func sizeText(n int64) string {
+	text := ""
+	for _, unit := range []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"} {
+		if part := n % 1024; part != 0 {
+			text = strconv.FormatInt(part, 10) + unit + text
+		}
+		n /= 1024
+	}
+	return text
 }

@@ -143,19 +143,15 @@ func (h *Host) maxExemplars(cfg *config.Config) int {
 	return cfg.Storage.Exemplars.Limit()
 }
 
-// retention returns what the configuration says, or else the flags, or else 15 days.
+// retention returns what the configuration says, or else the flags, or else 15 days. As in Prometheus, a section in the
+// configuration takes the place of both flags.
 func (h *Host) retention(cfg *config.Config) tsdb.Retention {
 	r := h.opts.Storage.Retention
 	if r == (tsdb.Retention{}) {
 		r.Time = tsdb.DefaultRetentionTime
 	}
 	if set := cfg.Storage.TSDB.Retention; set != nil {
-		if set.Time != nil {
-			r.Time = time.Duration(*set.Time)
-		}
-		if set.Size != nil {
-			r.SizeBytes = int64(*set.Size)
-		}
+		return tsdb.Retention{Time: time.Duration(set.Time), SizeBytes: int64(set.Size), Percentage: set.Percentage}
 	}
 	return r
 }

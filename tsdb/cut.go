@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,13 +16,13 @@ import (
 	"github.com/narthex-io/narthex/tsdb/head"
 )
 
-// maintenanceInterval is how often the background looks whether something is to be done.
-const maintenanceInterval = time.Minute
+// defaultMaintenanceInterval is how often the background looks whether something is to be done.
+const defaultMaintenanceInterval = time.Minute
 
-// Run cuts blocks from the head, reloads blocks, applies the retention and merges blocks, at once and then once a minute, until ctx
-// ends. It returns nil then. What fails is logged and tried again.
+// Run cuts blocks from the head, reloads blocks, applies the retention and merges blocks, at once and then once in each
+// maintenance interval, until ctx ends. It returns nil then. What fails is logged and tried again.
 func (db *DB) Run(ctx context.Context) error {
-	tick := time.NewTicker(maintenanceInterval)
+	tick := time.NewTicker(db.opts.MaintenanceInterval)
 	defer tick.Stop()
 	for {
 		if err := db.maintain(ctx); err != nil && ctx.Err() == nil {
@@ -45,14 +46,42 @@ func (db *DB) maintain(ctx context.Context) error {
 		return err
 	}
 	defer give()
+	if db.paused.Load() {
+		db.metrics.compactionsSkipped.Inc()
+		return db.reload()
+	}
 	err = errors.Join(db.cutBlocks(ctx), db.reload())
 	return errors.Join(err, db.compactBlocks(ctx))
 }
 
-// cutIsDue reports whether the head spans more than one and a half times the range of a block.
+// SetCompaction turns off and on again what the background does on its own: cutting blocks from the head, and merging
+// them. The retention is applied in any case. While it is off, memory and log grow. It does not wait for what runs.
+func (db *DB) SetCompaction(enabled bool) { db.paused.Store(!enabled) }
+
+// cutIsDue reports whether the head spans more than one and a half times the range of a block, and has done so for as
+// long as the cut may wait. The caller has the turn.
 func (db *DB) cutIsDue() bool {
 	s := db.head.Stats()
-	return s.Samples && s.MaxTime-s.MinTime > db.opts.MinBlockDuration.Milliseconds()/2*3
+	if !s.Samples || s.MaxTime-s.MinTime <= db.opts.MinBlockDuration.Milliseconds()/2*3 {
+		db.dueSince = time.Time{}
+		return false
+	}
+	if db.cutDelay == 0 {
+		return true
+	}
+	if db.dueSince.IsZero() {
+		db.dueSince = time.Now()
+	}
+	return time.Since(db.dueSince) >= db.cutDelay
+}
+
+// randomDelay returns a time of up to so many percent of a range.
+func randomDelay(width time.Duration, percent int) time.Duration {
+	longest := width / 100 * time.Duration(percent)
+	if longest <= 0 {
+		return 0
+	}
+	return rand.N(longest)
 }
 
 // cutBlocks cuts blocks as long as the head spans more than one and a half times the range of a block.
@@ -167,19 +196,6 @@ func (db *DB) writeBlockTo(ctx context.Context, dir string, mint, maxt int64) (b
 		return block.Meta{}, errors.Join(err, w.Abort())
 	}
 	return meta, nil
-}
-
-// SetRetention replaces the bounds. They take effect with the next run of the background, within a minute.
-func (db *DB) SetRetention(r Retention) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.opts.Retention = r
-}
-
-func (db *DB) currentRetention() Retention {
-	db.mu.RLock()
-	defer db.mu.RUnlock()
-	return db.opts.Retention
 }
 
 // MinTime returns the time of the oldest sample in milliseconds; ok is false while there is none.

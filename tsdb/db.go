@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -40,6 +41,10 @@ type DB struct {
 	// guards both.
 	quarantined map[string]string
 	retries     map[ulid.ULID]retry
+	// cutDelay is how long a block that is due waits for being cut; maintaining guards since when one is.
+	cutDelay time.Duration
+	dueSince time.Time
+	paused   atomic.Bool
 
 	// mu guards the set of blocks and the time from which on samples are read from the head: they change together.
 	mu       sync.RWMutex
@@ -63,6 +68,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	db := &DB{
 		opts: opts, logger: opts.Logger, lock: &directoryLock{}, headFrom: math.MinInt64,
 		maintaining: newTurn(), quarantined: map[string]string{}, retries: map[ulid.ULID]retry{},
+		cutDelay: randomDelay(opts.MinBlockDuration, opts.CutDelayPercent),
 	}
 	db.metrics = newMetrics(db)
 	if err := db.open(ctx); err != nil {
@@ -83,6 +89,9 @@ func (db *DB) open(ctx context.Context) error {
 			return err
 		}
 		db.lock = lock
+	}
+	if err := db.checkRetention(); err != nil {
+		return err
 	}
 	if err := db.removeLeftovers(); err != nil {
 		return err

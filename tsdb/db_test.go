@@ -2,6 +2,7 @@ package tsdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -365,7 +366,78 @@ func TestRetention(t *testing.T) {
 	apply(Retention{Time: 30 * time.Minute}, 3, 20*minute)
 	size := db.headBytes() + db.currentBlocks()[1].Size() + db.currentBlocks()[2].Size()
 	apply(Retention{SizeBytes: size}, 2, 30*minute)
+	db.opts.DiskSize = func(string) (int64, error) { return 4 * (size - 1), nil }
+	apply(Retention{Percentage: 100, SizeBytes: 1}, 2, 30*minute)
+	db.opts.DiskSize = func(string) (int64, error) { return 0, errors.ErrUnsupported }
+	apply(Retention{Percentage: 1}, 2, 30*minute)
+	db.opts.DiskSize = func(string) (int64, error) { return 4 * (size - 1), nil }
+	apply(Retention{Percentage: 24}, 1, 40*minute)
+	db.opts.DiskSize = func(string) (int64, error) { return 0, errors.ErrUnsupported }
 	apply(Retention{SizeBytes: 1}, 0, 0)
+}
+
+func TestRetentionByPercentageNeedsTheSize(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Retention: Retention{Percentage: 50}}
+	o.DiskSize = func(string) (int64, error) { return 0, errors.ErrUnsupported }
+	if _, err := Open(t.Context(), o); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "50%") {
+		t.Errorf("opening says %v", err)
+	}
+	o.DiskSize = nil
+	db, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := db.opts.DiskSize(o.Dir); err != nil || n < 1<<20 || db.sizeLimit(o.Retention) != int64(float64(n)/100*50) {
+		t.Errorf("the file system has %d bytes (%v), the limit is %d", n, err, db.sizeLimit(o.Retention))
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.Retention.Percentage = 100.5
+	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "100.5") {
+		t.Errorf("opening says %v", err)
+	}
+}
+
+func TestDelayedCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := openDB(t, t.TempDir(), func(o *Options) { o.CutDelayPercent = 100 })
+		if db.cutDelay < 0 || db.cutDelay >= 10*time.Minute {
+			t.Errorf("the delay is %v", db.cutDelay)
+		}
+		db.cutDelay = 3 * time.Minute
+		fill(t, db, 0, 16*minute, 1)
+		for _, want := range []int{0, 0, 0, 1, 1} {
+			maintain(t, db)
+			if n := len(db.currentBlocks()); n != want {
+				t.Errorf("%d blocks, not %d", n, want)
+			}
+			time.Sleep(time.Minute)
+		}
+		fill(t, db, 16*minute, 26*minute, 1)
+		maintain(t, db) // The next block waits anew.
+		if n := len(db.currentBlocks()); n != 1 {
+			t.Errorf("%d blocks", n)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCompactionTurnedOff(t *testing.T) {
+	db := openDB(t, t.TempDir())
+	fill(t, db, 0, 16*minute, 1)
+	db.SetCompaction(false)
+	maintain(t, db)
+	if n, skipped := len(db.currentBlocks()), testutil.ToFloat64(db.metrics.compactionsSkipped); n != 0 || skipped != 1 {
+		t.Errorf("%d blocks, skipped %v times", n, skipped)
+	}
+	db.SetCompaction(true)
+	maintain(t, db)
+	if n := len(db.currentBlocks()); n != 1 {
+		t.Errorf("%d blocks", n)
+	}
 }
 
 // TestRunWorksOnSchedule drives the background with a fake clock.

@@ -15,6 +15,7 @@ type metrics struct {
 	reloads, reloadsFailed                               prometheus.Counter
 	timeRetentions, sizeRetentions                       prometheus.Counter
 	compactions, compactionsFailed, compactionsTriggered prometheus.Counter
+	compactionsSkipped                                   prometheus.Counter
 	verticalCompactions                                  prometheus.Counter
 	compactionDuration, tombstoneCleanup                 prometheus.Histogram
 	chunkBytes, chunkSamples, chunkRange                 prometheus.Histogram
@@ -38,6 +39,7 @@ func newMetrics(db *DB) *metrics {
 	m.compactions = counter("compactions_total", "Total number of compactions that were executed for the partition.")
 	m.compactionsFailed = counter("compactions_failed_total", "Total number of compactions that failed for the partition.")
 	m.compactionsTriggered = counter("compactions_triggered_total", "Total number of triggered compactions for the partition.")
+	m.compactionsSkipped = counter("compactions_skipped_total", "Total number of skipped compactions due to disabled auto compaction.")
 	m.verticalCompactions = counter("vertical_compactions_total", "Total number of compactions done on overlapping blocks.")
 	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
 		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "prometheus_tsdb_" + name, Help: help, Buckets: buckets})
@@ -72,6 +74,9 @@ func newMetrics(db *DB) *metrics {
 	gauge("lowest_timestamp_seconds", "Lowest timestamp value stored in the database.", func() float64 { return lowest() / 1000 })
 	gauge("retention_limit_bytes", "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled", func() float64 {
 		return float64(db.currentRetention().SizeBytes)
+	})
+	gauge("retention_limit_percentage", "Max percentage of total storage space to be retained in the tsdb blocks, configured 0 means disabled", func() float64 {
+		return db.currentRetention().Percentage
 	})
 	gauge("retention_limit_seconds", "How long to retain samples in storage.", func() float64 { return db.currentRetention().Time.Seconds() })
 	gauge("clean_start", "-1: lockfile is disabled. 0: a lockfile from a previous execution was replaced. 1: lockfile creation was clean", func() float64 {

@@ -58,6 +58,13 @@ type Options struct {
 	ChunkSegmentBytes int64
 	// Retention says which blocks are deleted. [DB.SetRetention] changes it later.
 	Retention Retention
+	// MaintenanceInterval is how often [DB.Run] looks whether something is to be done; zero means a minute.
+	MaintenanceInterval time.Duration
+	// CutDelayPercent, if not zero, lets the head wait before a block is cut, for a random time of up to so many percent
+	// of MinBlockDuration, so that many servers don't do so at once.
+	CutDelayPercent int
+	// DiskSize returns the size in bytes of the file system that a folder lies on; nil asks the machine.
+	DiskSize func(dir string) (int64, error)
 	// MaxExemplars is the number of exemplars that are kept in memory and in the log, zero for none.
 	// [DB.SetMaxExemplars] changes it later.
 	MaxExemplars int
@@ -84,6 +91,9 @@ type Retention struct {
 	Time time.Duration
 	// SizeBytes bounds blocks, write-ahead log and head chunks together; the oldest blocks are deleted first.
 	SizeBytes int64
+	// Percentage, between 0 and 100, is SizeBytes as a share of the file system that the data directory lies on. It
+	// prevails over SizeBytes, unless nobody can tell how large the file system is.
+	Percentage float64
 }
 
 // ReplayProgress tells how far reading the write-ahead log has come. It can be read while [Open] runs.
@@ -147,6 +157,21 @@ func (o Options) validated() (Options, error) {
 	}
 	if o.Retention.Time < 0 || o.Retention.SizeBytes < 0 {
 		errs = append(errs, errors.New("retention is negative"))
+	}
+	if p := o.Retention.Percentage; !(p >= 0 && p <= 100) { // Not a number is refused, too.
+		errs = append(errs, fmt.Errorf("retention percentage %v is not between 0 and 100", p))
+	}
+	if o.CutDelayPercent < 0 || o.CutDelayPercent > 100 {
+		errs = append(errs, fmt.Errorf("cut delay of %d percent is not between 0 and 100", o.CutDelayPercent))
+	}
+	if o.MaintenanceInterval < 0 {
+		errs = append(errs, fmt.Errorf("maintenance interval %v is negative", o.MaintenanceInterval))
+	}
+	if o.MaintenanceInterval == 0 {
+		o.MaintenanceInterval = defaultMaintenanceInterval
+	}
+	if o.DiskSize == nil {
+		o.DiskSize = diskSize
 	}
 	if o.Replay == nil {
 		o.Replay = &ReplayProgress{}

@@ -35,7 +35,6 @@ const (
 	partOTLP     = "OTLP ingestion"
 	partConsoles = "console templates"
 	partUI       = "the web interface"
-	partDelayed  = "delayed compaction"
 	partSearch   = "the search API"
 )
 
@@ -113,7 +112,7 @@ func settings() []setting {
 		{name: "storage.tsdb.wal-compression", value: "true", kind: kindBool, hidden: true, help: "Compress the write-ahead log."},
 		{name: "storage.tsdb.wal-compression-type", value: "snappy", hidden: true, help: "snappy or zstd."},
 		{name: "storage.tsdb.samples-per-chunk", value: "120", kind: kindInt, hidden: true, help: "Target number of samples in a chunk."},
-		{name: "storage.tsdb.delayed-compaction.max-percent", value: "10", kind: kindInt, hidden: true, part: partDelayed, help: "Upper bound of the random delay of head compaction."},
+		{name: "storage.tsdb.delayed-compaction.max-percent", value: "10", kind: kindInt, hidden: true, help: "Upper bound of the random delay of head compaction, in percent of the range of a block; counts with the feature delayed-compaction."},
 		{name: "storage.tsdb.block-reload-interval", value: "1m", kind: kindDuration, hidden: true, help: "How often to look for new and removed blocks."},
 		{name: "storage.agent.wal-segment-size", value: "128MB", kind: kindBytes, hidden: true, part: partAgent, help: "Size of a segment of the agent's log."},
 		{name: "storage.agent.wal-compression-type", value: "snappy", hidden: true, part: partAgent, help: "snappy or zstd."},

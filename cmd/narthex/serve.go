@@ -137,6 +137,9 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 	query := queryOptions(v)
 	enabled := features{query: &query}
 	errs = append(errs, enabled.enable(v.list("enable-feature"), log))
+	if enabled.delayedCuts {
+		storage.CutDelayPercent = cutDelay(v, log)
+	}
 	opts := host.Options{
 		ConfigFile:              v.text("config.file"),
 		Getenv:                  os.Getenv,
@@ -235,6 +238,8 @@ func storageOptions(v *values) (tsdb.Options, error) {
 		KeepOverlaps:      !v.flag("storage.tsdb.allow-overlapping-compaction"),
 		DelayCompactFile:  v.text("storage.tsdb.delay-compact-file.path"),
 		ChunkSegmentBytes: v.bytes("storage.tsdb.max-block-chunk-segment-size"),
+
+		MaintenanceInterval: max(v.duration("storage.tsdb.block-reload-interval"), time.Second),
 	}
 	if opts.ChunkSegmentBytes < minChunkSegment {
 		return opts, fmt.Errorf("--storage.tsdb.max-block-chunk-segment-size must be 1MB or more, not %s", v.text("storage.tsdb.max-block-chunk-segment-size"))
@@ -246,6 +251,19 @@ func storageOptions(v *values) (tsdb.Options, error) {
 		return opts, fmt.Errorf("--storage.tsdb.wal-segment-size must be between 10MB and 256MB, not %s", v.text("storage.tsdb.wal-segment-size"))
 	}
 	return opts, nil
+}
+
+// defaultCutDelay is the default of --storage.tsdb.delayed-compaction.max-percent.
+const defaultCutDelay = 10
+
+// cutDelay returns the percentage that the flag gives. As upstream does, it goes on with the default if that is none.
+func cutDelay(v *values, log *slog.Logger) int {
+	percent := v.int("storage.tsdb.delayed-compaction.max-percent")
+	if percent < 1 || percent > 100 {
+		log.Warn("--storage.tsdb.delayed-compaction.max-percent is not between 1 and 100: the default is used", "given", percent, "default", defaultCutDelay)
+		return defaultCutDelay
+	}
+	return percent
 }
 
 func externalURL(v *values) (*url.URL, error) {

@@ -103,11 +103,12 @@ type TSDB struct {
 	} `yaml:"chunk_encoding,omitempty"`
 }
 
-// Retention is the section storage.tsdb.retention. It wins over the flags; a nil Time leaves the flag in force.
+// Retention is the section storage.tsdb.retention. It takes the place of the flags as a whole: what it leaves out has no
+// bound. Percentage is of the file system, and prevails over Size.
 type Retention struct {
-	Time       *model.Duration  `yaml:"time,omitempty"`
-	Size       *scrape.ByteSize `yaml:"size,omitempty"`
-	Percentage float64          `yaml:"percentage,omitempty"`
+	Time       model.Duration  `yaml:"time,omitempty"`
+	Size       scrape.ByteSize `yaml:"size,omitempty"`
+	Percentage float64         `yaml:"percentage,omitempty"`
 }
 
 // missing are the sections of parts that this version lacks.
@@ -224,8 +225,8 @@ func (s *Storage) check() error {
 	default:
 		errs = append(errs, strictyaml.At("tsdb.chunk_encoding.floats", fmt.Errorf("%q is neither xor nor xor2", t.ChunkEncoding.Floats)))
 	}
-	if t.Retention != nil && t.Retention.Percentage != 0 {
-		errs = append(errs, notYet("tsdb.retention.percentage", "retention by percentage"))
+	if r := t.Retention; r != nil && !(r.Percentage >= 0 && r.Percentage <= 100) { // Not a number is refused, too.
+		errs = append(errs, strictyaml.At("tsdb.retention.percentage", fmt.Errorf("%v is not between 0 and 100", r.Percentage)))
 	}
 	return errors.Join(errs...)
 }

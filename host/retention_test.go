@@ -1,0 +1,30 @@
+package host
+
+import (
+	"testing"
+	"time"
+
+	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/tsdb"
+)
+
+// TestRetentionSectionTakesThePlaceOfTheFlags: upstream's precedence.
+func TestRetentionSectionTakesThePlaceOfTheFlags(t *testing.T) {
+	const day = 24 * time.Hour
+	check := func(flags tsdb.Retention, section *config.Retention, want tsdb.Retention, text string) {
+		t.Helper()
+		h := &Host{opts: Options{Storage: tsdb.Options{Retention: flags}}}
+		cfg := &config.Config{}
+		cfg.Storage.TSDB.Retention = section
+		h.config.Store(cfg)
+		if got := h.retention(cfg); got != want || h.retentionText() != text {
+			t.Errorf("flags %+v and section %+v give %+v, %q", flags, section, got, h.retentionText())
+		}
+	}
+	none := tsdb.Retention{}
+	check(none, nil, tsdb.Retention{Time: 15 * day}, "15d")
+	check(tsdb.Retention{SizeBytes: 1 << 30}, nil, tsdb.Retention{SizeBytes: 1 << 30}, "1GiB")
+	check(tsdb.Retention{Time: 3 * day, SizeBytes: 1}, &config.Retention{}, none, "")
+	check(tsdb.Retention{Time: 3 * day}, &config.Retention{Size: 1 << 20}, tsdb.Retention{SizeBytes: 1 << 20}, "1MiB")
+	check(none, &config.Retention{Percentage: 62.5, Size: 1<<30 + 512<<20}, tsdb.Retention{SizeBytes: 1<<30 + 512<<20, Percentage: 62.5}, "1GiB512MiB or 62.5%")
+}
