@@ -206,6 +206,7 @@ func (h *Host) makeEngine() (err error) {
 	if h.engine, err = promql.New(opts); err != nil {
 		return fmt.Errorf("make query engine: %w", err)
 	}
+	h.cleanups.add("query log", func() error { return h.engine.SetQueryLog(nil) })
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/narthex-io/narthex/host/config"
 	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
 )
 
@@ -50,7 +51,7 @@ func (h *Host) Reload(ctx context.Context) error {
 	return nil
 }
 
-func (h *Host) reload(ctx context.Context) error {
+func (h *Host) reload(ctx context.Context) (err error) {
 	cfg, err := config.Load(h.opts.ConfigFile, h.opts.Getenv)
 	if err != nil {
 		return err
@@ -59,6 +60,16 @@ func (h *Host) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	queryLog, err := openQueryLog(cfg)
+	if err != nil {
+		return err
+	}
+	applied := false
+	defer func() {
+		if !applied {
+			err = errors.Join(err, queryLog.Close())
+		}
+	}()
 	plugins, err := h.catalogue.Prepare(ctx, cfg.Plugins, needs.uses)
 	if err != nil {
 		return err
@@ -76,6 +87,7 @@ func (h *Host) reload(ctx context.Context) error {
 	}
 	exporting := needs.exporters(cfg, plugins)
 	// From here on nothing can fail.
+	applied = true
 	h.config.Store(cfg)
 	h.exporters.add(exporting) // Loops of the old configuration still look up theirs.
 	plugins.Apply()
@@ -85,8 +97,23 @@ func (h *Host) reload(ctx context.Context) error {
 	if db := h.storage.get(); db != nil {
 		h.applyStorage(db, cfg)
 	}
+	if err := h.engine.SetQueryLog(queryLog); err != nil {
+		h.log.Warn("old query log not closed", "err", err)
+	}
 	h.applyRuntime(cfg)
 	return nil
+}
+
+// openQueryLog opens the query log anew with each reload, so that it can be moved away; nil if there is to be none.
+func openQueryLog(cfg *config.Config) (*promql.QueryLog, error) {
+	if cfg.Global.QueryLogFile == "" {
+		return nil, nil //nolint:nilnil // queries are not logged
+	}
+	l, err := promql.OpenQueryLog(cfg.Global.QueryLogFile)
+	if err != nil {
+		return nil, fmt.Errorf("global.query_log_file: %w", err)
+	}
+	return l, nil
 }
 
 // positioned says of each job that cannot be used where it stands in the files.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/oklog/run"
 
+	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
 )
 
@@ -119,6 +121,8 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 	if err != nil {
 		return err
 	}
+	closeLog := h.openActiveLog() // The directory is locked by now: no other server writes to its log.
+	defer closeLog()
 	h.storage.open(db)
 	h.applyStorage(db, h.config.Load()) // A reload may have come in between.
 	h.log.Info("storage is open", "dir", opts.Dir, "took", time.Since(begin).Round(time.Millisecond))
@@ -126,4 +130,21 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 	err = db.Run(ctx)
 	h.storage.shut()
 	return errors.Join(err, db.Close())
+}
+
+// openActiveLog makes the engine log the queries that run; the function it returns ends that. A log that cannot be
+// written is no reason not to start.
+func (h *Host) openActiveLog() func() {
+	l, err := promql.OpenActiveLog(filepath.Join(h.opts.Storage.Dir, "queries.active"), h.engine.MaxConcurrency(), h.log.With("component", "promql"))
+	if err != nil {
+		h.log.Warn("a crash will not show which queries were running", "err", err)
+		return func() {}
+	}
+	h.engine.SetActiveLog(l)
+	return func() {
+		h.engine.SetActiveLog(nil)
+		if err := l.Close(); err != nil {
+			h.log.Warn("log of active queries", "err", err)
+		}
+	}
 }

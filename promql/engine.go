@@ -17,7 +17,9 @@ type Engine struct {
 	opts    Options
 	logger  *slog.Logger
 	metrics *metrics
-	places  chan struct{}
+	queue   *queue
+	active  activeQueries
+	logs    logs
 	pool    exec.Pool
 }
 
@@ -50,8 +52,11 @@ func New(opts Options) (*Engine, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{opts: opts, logger: logger, metrics: m, places: make(chan struct{}, opts.MaxConcurrency)}, nil
+	return &Engine{opts: opts, logger: logger, metrics: m, queue: newQueue(opts.MaxConcurrency)}, nil
 }
+
+// MaxConcurrency returns the number of queries that run at the same time.
+func (e *Engine) MaxConcurrency() int { return e.opts.MaxConcurrency }
 
 // Instant evaluates a query at one time. The value is of any type; it is a [Matrix] for a range selector.
 func (e *Engine) Instant(ctx context.Context, q storage.Queryable, query string, opts QueryOptions, ts time.Time) (*Result, error) {
@@ -77,34 +82,56 @@ type request struct {
 	query            string
 	opts             QueryOptions
 	start, end, step int64
+
+	usage exec.Usage
+	// stats grow as the query goes on, so that they tell something even if it fails.
+	stats Stats
 }
 
 // run evaluates a request under the limits of the engine.
 func (e *Engine) run(ctx context.Context, r *request) (*Result, error) {
 	begin := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, e.opts.Timeout)
-	defer cancel()
-	if err := stopped(ctx, "query execution"); err != nil {
-		return nil, err
-	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ctx, cancelTimeout := context.WithTimeout(ctx, e.opts.Timeout)
+	defer cancelTimeout()
 	e.metrics.current.Inc()
 	defer e.metrics.current.Dec()
-	select {
-	case e.places <- struct{}{}:
-		defer func() { <-e.places }()
-	case <-ctx.Done():
-		return nil, stopped(ctx, "query queue")
+	id := e.active.add(r, cancel)
+	defer e.active.remove(id)
+	res, err := e.inTurn(ctx, r, id)
+	samples := r.usage.Stats()
+	r.stats.Samples.TotalQueryable, r.stats.Samples.Read, r.stats.Samples.Peak = samples.Total, samples.Read, samples.Peak
+	t := &r.stats.Timings
+	t.ExecTotal = time.Since(begin)
+	t.EvalTotal = t.ExecTotal - t.ExecQueue
+	if KindOf(err) != KindBadData {
+		e.metrics.observeQuery(&r.stats)
+		e.logQuery(r, err)
 	}
-	waited := time.Since(begin)
-	e.metrics.observe(sliceQueue, waited)
-	res, err := e.guarded(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	res.Stats.Timings.ExecQueue, res.Stats.Timings.ExecTotal = waited, time.Since(begin)
-	res.Stats.Timings.EvalTotal = res.Stats.Timings.ExecTotal - waited
-	e.metrics.observeQuery(&res.Stats)
+	res.Stats = r.stats
 	return res, nil
+}
+
+// inTurn evaluates a request when a place is free.
+func (e *Engine) inTurn(ctx context.Context, r *request, id uint64) (*Result, error) {
+	begin := time.Now()
+	if err := stopped(ctx, "query execution"); err != nil {
+		return nil, err
+	}
+	place, err := e.queue.enter(ctx, &r.opts.Origin)
+	r.stats.Timings.ExecQueue = time.Since(begin)
+	e.metrics.observe(sliceQueue, r.stats.Timings.ExecQueue)
+	if err != nil {
+		return nil, stopped(ctx, "query queue")
+	}
+	defer e.queue.leave(place)
+	defer e.logActive(place, r)()
+	e.active.setRunning(id)
+	return e.guarded(ctx, r)
 }
 
 // guarded turns a panic into an error of this query.

@@ -140,7 +140,7 @@ func (panickingStore) Select(context.Context, bool, *storage.SelectHints, ...*la
 
 func TestAPanicIsAnErrorOfOneQuery(t *testing.T) {
 	e := newEngine(t, promql.Options{MaxConcurrency: 1})
-	if _, err := ask(t.Context(), e, panickingStore{}, "x"); promql.KindOf(err) != promql.KindExecution || err.Error() != "unexpected error: bug" {
+	if _, err := ask(t.Context(), e, panickingStore{}, "x"); promql.KindOf(err) != promql.KindInternal || err.Error() != "unexpected error: bug" {
 		t.Errorf("panic came as %v", err)
 	}
 	if _, err := ask(t.Context(), e, newStore(t, 1), "x_total"); err != nil {

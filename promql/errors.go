@@ -12,7 +12,7 @@ import (
 var (
 	// ErrTimeout: the query ran longer than it may.
 	ErrTimeout = errors.New("query timed out")
-	// ErrCanceled: the caller gave up.
+	// ErrCanceled: the caller gave up, or [Engine.Cancel] was called.
 	ErrCanceled = errors.New("query was canceled")
 	// ErrTooManySamples: the query would hold more samples in memory than it may.
 	ErrTooManySamples = exec.ErrTooManySamples
@@ -55,6 +55,7 @@ const (
 func KindOf(err error) ErrorKind {
 	var parse *ParseError
 	var storage *StorageError
+	var bug *exec.PanicError
 	switch {
 	case err == nil:
 		return KindNone
@@ -64,7 +65,7 @@ func KindOf(err error) ErrorKind {
 		return KindTimeout
 	case errors.Is(err, ErrCanceled):
 		return KindCanceled
-	case errors.As(err, &storage):
+	case errors.As(err, &storage), errors.As(err, &bug):
 		return KindInternal
 	default:
 		return KindExecution
@@ -78,6 +79,8 @@ func stopped(ctx context.Context, stage string) error {
 		return nil
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w in %s", ErrTimeout, stage)
+	case errors.Is(context.Cause(ctx), errByOperator):
+		return fmt.Errorf("%w by an operator in %s", ErrCanceled, stage)
 	default:
 		return fmt.Errorf("%w in %s", ErrCanceled, stage)
 	}

@@ -27,6 +27,12 @@ func (e *Engine) evaluate(ctx context.Context, r *request) (res *Result, err err
 		return nil, &ParseError{err}
 	}
 	env := e.env(r)
+	planned, t := time.Now(), &r.stats.Timings
+	defer func() {
+		selecting := r.usage.Selecting()
+		t.QueryPreparation = planned.Sub(begin) + selecting
+		t.InnerEval = time.Since(planned) - selecting - t.ResultSort
+	}()
 	querier, err := openQuerier(r.storage, root, env)
 	if err != nil {
 		return nil, &StorageError{err}
@@ -41,16 +47,13 @@ func (e *Engine) evaluate(ctx context.Context, r *request) (res *Result, err err
 	if err != nil {
 		return nil, classify(ctx, err)
 	}
-	ready := time.Now()
 	out, err := prepared.Finish(ctx)
 	if err != nil {
 		return nil, classify(ctx, err)
 	}
 	evaluated := time.Now()
 	res = e.result(r, out)
-	res.Stats.Timings.QueryPreparation = ready.Sub(begin)
-	res.Stats.Timings.InnerEval = evaluated.Sub(ready)
-	res.Stats.Timings.ResultSort = time.Since(evaluated)
+	t.ResultSort = time.Since(evaluated)
 	return res, nil
 }
 
@@ -91,6 +94,7 @@ func (e *Engine) env(r *request) exec.Env {
 		Lookback:          lookback.Milliseconds(),
 		MaxSamples:        int64(e.opts.MaxSamples),
 		MaxBytes:          e.opts.MaxBytes,
+		Usage:             &r.usage,
 		Pool:              &e.pool,
 		Parallelism:       parallelism,
 		DelayNameRemoval:  e.opts.EnableDelayedNameRemoval,
@@ -135,9 +139,8 @@ func (e *Engine) result(r *request, out *exec.Result) *Result {
 	for _, w := range out.StorageWarnings {
 		res.Warnings = append(res.Warnings, w.Error())
 	}
-	res.Stats.Samples = SampleStats{TotalQueryable: out.Stats.Total, Read: out.Stats.Read, Peak: out.Stats.Peak}
 	for i, n := range out.Stats.PerStep {
-		res.Stats.Samples.PerStep = append(res.Stats.Samples.PerStep, StepCount{r.start + int64(i)*r.step, n})
+		r.stats.Samples.PerStep = append(r.stats.Samples.PerStep, StepCount{r.start + int64(i)*r.step, n})
 	}
 	series := out.Series
 	if limit := r.opts.Limit; limit > 0 && len(series) > limit {

@@ -10,6 +10,8 @@ import (
 type metrics struct {
 	current, concurrentMax prometheus.Gauge
 	samples, samplesRead   prometheus.Counter
+	logEnabled             prometheus.Gauge
+	logFailures            prometheus.Counter
 	duration               *prometheus.SummaryVec
 	durationHistogram      *prometheus.HistogramVec
 }
@@ -40,6 +42,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "prometheus_engine_query_samples_read_total",
 			Help: "The total number of samples read by all queries.",
 		}),
+		logEnabled: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "prometheus_engine_query_log_enabled",
+			Help: "State of the query log.",
+		}),
+		logFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "prometheus_engine_query_log_failures_total",
+			Help: "The number of query log failures.",
+		}),
 		duration: prometheus.NewSummaryVec(prometheus.SummaryOpts{
 			Name:       "prometheus_engine_query_duration_seconds",
 			Help:       "Query timings",
@@ -51,11 +61,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{.01, .1, 1, 10},
 		}, []string{"slice"}),
 	}
+	for _, slice := range []string{sliceQueue, slicePrepare, sliceEval, sliceSort} {
+		m.duration.WithLabelValues(slice)
+		m.durationHistogram.WithLabelValues(slice)
+	}
 	if reg == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.current, m.concurrentMax, m.samples, m.samplesRead, m.duration, m.durationHistogram,
+		m.current, m.concurrentMax, m.samples, m.samplesRead, m.logEnabled, m.logFailures, m.duration, m.durationHistogram,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -69,10 +83,15 @@ func (m *metrics) observe(slice string, d time.Duration) {
 	m.durationHistogram.WithLabelValues(slice).Observe(d.Seconds())
 }
 
+// observeQuery counts what a query did, whether it had a result or not.
 func (m *metrics) observeQuery(s *Stats) {
 	m.observe(slicePrepare, s.Timings.QueryPreparation)
 	m.observe(sliceEval, s.Timings.InnerEval)
 	m.observe(sliceSort, s.Timings.ResultSort)
+	m.addSamples(s)
+}
+
+func (m *metrics) addSamples(s *Stats) {
 	m.samples.Add(float64(s.Samples.TotalQueryable))
 	m.samplesRead.Add(float64(s.Samples.Read))
 }

@@ -52,6 +52,8 @@ type QueryOptions struct {
 	Limit int
 	// PerStepStats asks for [SampleStats.PerStep], where the engine has that enabled.
 	PerStepStats bool
+	// Origin says who asks.
+	Origin Origin
 }
 
 // The defaults are upstream's, which has no bound of bytes.

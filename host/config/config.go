@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -56,7 +57,8 @@ type Global struct {
 	RuleQueryOffset    model.Duration `yaml:"rule_query_offset,omitempty"`
 	// ExternalLabels are attached to what leaves the server. References to environment variables are replaced.
 	ExternalLabels map[string]string `yaml:"external_labels,omitempty"`
-	QueryLogFile   string            `yaml:"query_log_file,omitempty"`
+	// QueryLogFile is where queries are logged; it is relative to the file's directory.
+	QueryLogFile string `yaml:"query_log_file,omitempty"`
 }
 
 // Labels returns the external labels as a set.
@@ -187,6 +189,9 @@ func (c *Config) String() string {
 func (c *Config) complete(expand func(string) string) error {
 	errs := []error{strictyaml.At("global", c.Global.complete(expand)), c.missing.check()}
 	c.Plugins.SetDirectory(c.Dir)
+	if file := c.Global.QueryLogFile; file != "" && !filepath.IsAbs(file) {
+		c.Global.QueryLogFile = filepath.Join(c.Dir, file)
+	}
 	return errors.Join(append(errs,
 		strictyaml.At("storage", c.Storage.check()),
 		strictyaml.At("plugins", c.Plugins.Validate()))...)
@@ -199,9 +204,6 @@ func (g *Global) complete(expand func(string) string) error {
 	}
 	if g.RuleQueryOffset != 0 {
 		errs = append(errs, notYet("rule_query_offset", "rules"))
-	}
-	if g.QueryLogFile != "" {
-		errs = append(errs, notYet("query_log_file", "the query log"))
 	}
 	for name, value := range g.ExternalLabels {
 		if !model.UTF8Validation.IsValidLabelName(name) || name == labels.MetricName {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/narthex-io/narthex/model/histogram"
@@ -17,6 +19,32 @@ var (
 	// ErrTooMuchMemory means that a query would hold more bytes in memory than it may.
 	ErrTooMuchMemory = errors.New("query processing would use too much memory")
 )
+
+// Usage is what a query holds and has done. Others may look at it while the query runs.
+type Usage struct {
+	held, peak  atomic.Int64
+	bytes       atomic.Int64
+	total, read atomic.Int64
+	// selecting is the time, in nanoseconds, that the storage took to find the series.
+	selecting atomic.Int64
+}
+
+// Samples returns the number of samples that are in memory.
+func (u *Usage) Samples() int64 { return u.held.Load() }
+
+// Bytes returns the memory that is held.
+func (u *Usage) Bytes() int64 { return u.bytes.Load() }
+
+// Read returns the number of samples that came from storage.
+func (u *Usage) Read() int64 { return u.read.Load() }
+
+// Selecting returns how long the storage took to find the series.
+func (u *Usage) Selecting() time.Duration { return time.Duration(u.selecting.Load()) }
+
+// Stats returns the counts of samples, without those of the steps.
+func (u *Usage) Stats() Stats {
+	return Stats{Total: u.total.Load(), Read: u.read.Load(), Peak: u.peak.Load()}
+}
 
 const (
 	// sampleBytes is the size of a sample in a result; in other places it is about that.

@@ -32,7 +32,7 @@ func (o *numbered) row(_ context.Context, _ *worker, i int, dst *Row) error {
 
 func TestEachKeepsTheOrder(t *testing.T) {
 	for _, parallelism := range []int{1, 2, 7} {
-		q := &query{Env: Env{Pool: &Pool{}, Parallelism: parallelism}}
+		q := &query{Usage: &Usage{}, Env: Env{Pool: &Pool{}, Parallelism: parallelism}}
 		next := 0
 		err := q.each(t.Context(), &numbered{n: 10_000, fail: -1}, plan.NewGrid(0, 0, 0), func(i int, r *Row) error {
 			if i != next || r.F[0] != float64(i) {
@@ -50,7 +50,7 @@ func TestEachKeepsTheOrder(t *testing.T) {
 func TestEachStopsAtErrors(t *testing.T) {
 	broken := errors.New("broken")
 	for _, parallelism := range []int{1, 4} {
-		q := &query{Env: Env{Pool: &Pool{}, Parallelism: parallelism}}
+		q := &query{Usage: &Usage{}, Env: Env{Pool: &Pool{}, Parallelism: parallelism}}
 		g := plan.NewGrid(0, 0, 0)
 		if err := q.each(t.Context(), &numbered{n: 1000, fail: 500, err: broken}, g, func(int, *Row) error { return nil }); !errors.Is(err, broken) {
 			t.Errorf("parallelism %d: error of a row came as %v", parallelism, err)
@@ -72,7 +72,7 @@ func TestEachStopsAtErrors(t *testing.T) {
 }
 
 func TestEachTurnsPanicsIntoErrors(t *testing.T) {
-	q := &query{Env: Env{Pool: &Pool{}, Parallelism: 4}}
+	q := &query{Usage: &Usage{}, Env: Env{Pool: &Pool{}, Parallelism: 4}}
 	g := plan.NewGrid(0, 0, 0)
 	err := q.each(t.Context(), &numbered{n: 1000, fail: 500}, g, func(int, *Row) error { return nil })
 	if bug, ok := errors.AsType[*PanicError](err); !ok || !strings.Contains(string(bug.Stack), "numbered") {

@@ -28,6 +28,8 @@ type Env struct {
 	Lookback int64
 	// MaxSamples bounds the samples in memory, MaxBytes the memory; zero means no bound.
 	MaxSamples, MaxBytes int64
+	// Usage, if not nil, is where the query counts what it does.
+	Usage *Usage
 	// Pool lends memory; nil stands for a new one.
 	Pool *Pool
 	// Parallelism is the number of goroutines to use, at least 1.
@@ -54,11 +56,9 @@ type Stats struct {
 // query is the state that the operators of a query share.
 type query struct {
 	Env
+	*Usage
 	notes           Annotations
 	storageWarnings []error
-	total, read     atomic.Int64
-	held, peak      atomic.Int64
-	bytes           atomic.Int64
 	perStep         []atomic.Int64
 }
 

@@ -50,7 +50,10 @@ type Prepared struct {
 // Prepare makes the operators of a plan. Operators that need all of their input, such as aggregations, are evaluated
 // already. The caller ends with [Prepared.Finish].
 func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
-	q := &query{Env: env}
+	q := &query{Env: env, Usage: env.Usage}
+	if q.Usage == nil {
+		q.Usage = &Usage{}
+	}
 	if q.Pool == nil {
 		q.Pool = &Pool{}
 	}
@@ -106,7 +109,7 @@ func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	res.StorageWarnings = p.q.storageWarnings
-	res.Stats = Stats{Total: p.q.total.Load(), Read: p.q.read.Load(), Peak: p.q.peak.Load()}
+	res.Stats = p.q.Usage.Stats()
 	for i := range p.q.perStep {
 		res.Stats.PerStep = append(res.Stats.PerStep, p.q.perStep[i].Load())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/sample"
@@ -20,6 +21,8 @@ type source struct {
 }
 
 func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid) (*source, error) {
+	begin := time.Now()
+	defer func() { q.selecting.Add(int64(time.Since(begin))) }()
 	mint, maxt := n.Bounds(g, q.Lookback)
 	set := q.Querier.Select(ctx, false, &storage.SelectHints{
 		Start: mint, End: maxt, Step: g.Step, Range: n.Range,

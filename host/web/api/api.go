@@ -107,12 +107,14 @@ func New(opts Options) http.Handler {
 	get("/status/buildinfo", a.statusBuild)
 	get("/status/tsdb", a.statusTSDB)
 	get("/status/tsdb/blocks", a.statusBlocks)
+	get("/status/queries", a.statusQueries)
 	postOrPut := func(path string, h handler) {
 		mux.Handle(path, only(a.endpoint(a.admin(h)), http.MethodPost, http.MethodPut))
 	}
 	postOrPut("/admin/tsdb/delete_series", a.deleteSeries)
 	postOrPut("/admin/tsdb/clean_tombstones", a.cleanTombstones)
 	postOrPut("/admin/tsdb/snapshot", a.snapshot)
+	postOrPut("/admin/queries/{id}/cancel", a.cancelQuery)
 	mux.HandleFunc("/", a.missing)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions {

@@ -3,8 +3,9 @@ package api
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
-	"time"
+	"strings"
 
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/promql/parser"
@@ -83,7 +84,18 @@ func (a *api) queryOptions(r *http.Request) (promql.QueryOptions, boundContext, 
 		}
 	}
 	opts.PerStepStats = r.FormValue("stats") == "all"
+	opts.Origin = originOf(r)
 	return opts, bound, nil
+}
+
+// originOf says who asks, as the query log has it.
+func originOf(r *http.Request) promql.Origin {
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		ip = r.RemoteAddr
+	}
+	path, _, _ := strings.Cut(r.RequestURI, "?") // As it was before prefixes were stripped.
+	return promql.Origin{Request: &promql.RequestOrigin{ClientIP: ip, Method: r.Method, Path: path}}
 }
 
 func queryAnswer(r *http.Request, res *promql.Result, err error) (*answer, error) {
@@ -98,7 +110,7 @@ func queryAnswer(r *http.Request, res *promql.Result, err error) (*answer, error
 		e.value(res.Value)
 		if stats != "" {
 			e.raw(`,"stats":`)
-			e.json(statsOf(&res.Stats))
+			e.json(res.Stats)
 		}
 		e.raw("}")
 		res.Release()
@@ -118,41 +130,6 @@ func queryError(err error) error {
 	default:
 		return &apiError{typeExecution, err}
 	}
-}
-
-type queryStats struct {
-	Timings struct {
-		EvalTotalTime        float64 `json:"evalTotalTime"`
-		ResultSortTime       float64 `json:"resultSortTime"`
-		QueryPreparationTime float64 `json:"queryPreparationTime"`
-		InnerEvalTime        float64 `json:"innerEvalTime"`
-		ExecQueueTime        float64 `json:"execQueueTime"`
-		ExecTotalTime        float64 `json:"execTotalTime"`
-	} `json:"timings"`
-	Samples struct {
-		TotalQueryableSamplesPerStep [][2]float64 `json:"totalQueryableSamplesPerStep,omitempty"`
-		TotalQueryableSamples        int64        `json:"totalQueryableSamples"`
-		PeakSamples                  int64        `json:"peakSamples"`
-		SamplesRead                  int64        `json:"samplesRead"`
-	} `json:"samples"`
-}
-
-func statsOf(s *promql.Stats) *queryStats {
-	var q queryStats
-	q.Timings.EvalTotalTime = s.Timings.EvalTotal.Seconds()
-	q.Timings.ResultSortTime = s.Timings.ResultSort.Seconds()
-	q.Timings.QueryPreparationTime = s.Timings.QueryPreparation.Seconds()
-	q.Timings.InnerEvalTime = s.Timings.InnerEval.Seconds()
-	q.Timings.ExecQueueTime = s.Timings.ExecQueue.Seconds()
-	q.Timings.ExecTotalTime = s.Timings.ExecTotal.Seconds()
-	q.Samples.TotalQueryableSamples = s.Samples.TotalQueryable
-	q.Samples.PeakSamples = s.Samples.Peak
-	q.Samples.SamplesRead = s.Samples.Read
-	for _, p := range s.Samples.PerStep {
-		q.Samples.TotalQueryableSamplesPerStep = append(q.Samples.TotalQueryableSamplesPerStep,
-			[2]float64{float64(p.T) / float64(time.Second/time.Millisecond), float64(p.Count)})
-	}
-	return &q
 }
 
 func (a *api) formatQuery(r *http.Request) (*answer, error) {

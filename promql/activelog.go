@@ -1,0 +1,147 @@
+package promql
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+	"unicode/utf8"
+)
+
+// ActiveLog keeps the queries that are running in a file, so that the next start can tell which ones they were when the
+// server was killed. It has Prometheus's format: "[", and for each place a JSON object that is filled up with zero
+// bytes to 999 and ends with a comma, or 1,000 zero bytes if no query runs there.
+type ActiveLog struct {
+	file   *os.File
+	places int
+}
+
+const (
+	entryBytes = 1000
+	// maxLogged is the number of places that have an entry; queries on further ones are not logged.
+	maxLogged = 10_000
+)
+
+// entry is a query in the file.
+type entry struct {
+	Query        string `json:"query"`
+	TimestampSec int64  `json:"timestamp_sec"`
+}
+
+// OpenActiveLog makes a new file for an engine with that many places, after it has logged the queries that an old one
+// tells of. The caller closes the log after the last query.
+func OpenActiveLog(path string, places int, log *slog.Logger) (*ActiveLog, error) {
+	if unfinished, err := readUnfinished(path); err != nil {
+		log.Warn("queries of the last run are not known", "err", err)
+	} else if len(unfinished) > 0 {
+		text, err := json.Marshal(unfinished)
+		if err != nil {
+			return nil, fmt.Errorf("encode the queries of the last run: %w", err)
+		}
+		log.Info("queries were running when the server was killed", "queries", string(text))
+	}
+	l := &ActiveLog{places: min(places, maxLogged)}
+	var err error
+	if l.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_TRUNC, 0o666); err != nil {
+		return nil, fmt.Errorf("create the log of active queries: %w", err)
+	}
+	// All space is taken at once: entries can be written when the disk is full.
+	if _, err = l.file.Write(append([]byte("["), make([]byte, l.places*entryBytes)...)); err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write the log of active queries: %w", err), l.file.Close())
+	}
+	return l, nil
+}
+
+// readUnfinished returns the entries of a file that need not be there. Damaged ones are left out.
+func readUnfinished(path string) ([]entry, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the log of active queries: %w", err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, 1+maxLogged*entryBytes))
+	if err != nil {
+		return nil, fmt.Errorf("read the log of active queries: %w", err)
+	}
+	return parseUnfinished(content), nil
+}
+
+func parseUnfinished(content []byte) []entry {
+	var found []entry
+	for content = bytes.TrimPrefix(content, []byte("[")); len(content) > 0; {
+		piece := content[:min(entryBytes, len(content))]
+		content = content[len(piece):]
+		var e entry
+		if json.Unmarshal(bytes.TrimRight(piece, ",\x00"), &e) == nil {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// begin writes the entry of a place.
+func (l *ActiveLog) begin(place int, query string, now time.Time) error {
+	if place >= l.places {
+		return nil
+	}
+	e := make([]byte, entryBytes)
+	copy(e, encodeEntry(query, now))
+	e[entryBytes-1] = ','
+	return l.write(place, e)
+}
+
+// end clears the entry of a place.
+func (l *ActiveLog) end(place int) error {
+	if place >= l.places {
+		return nil
+	}
+	return l.write(place, make([]byte, entryBytes))
+}
+
+func (l *ActiveLog) write(place int, e []byte) error {
+	if _, err := l.file.WriteAt(e, 1+int64(place)*entryBytes); err != nil {
+		return fmt.Errorf("write the log of active queries: %w", err)
+	}
+	return nil
+}
+
+// encodeEntry returns an entry of less than entryBytes; the end of a long query is cut off.
+func encodeEntry(query string, now time.Time) []byte {
+	for limit := entryBytes; ; limit -= limit/8 + 1 {
+		e, err := json.Marshal(entry{cut(query, limit), now.Unix()})
+		if err == nil && len(e) < entryBytes || limit <= 0 {
+			return e
+		}
+	}
+}
+
+// cut returns the beginning of a text, of limit bytes at most.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	limit = max(limit, 0)
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}
+
+// Close closes the file.
+func (l *ActiveLog) Close() error {
+	if err := l.file.Close(); err != nil {
+		return fmt.Errorf("close the log of active queries: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,34 @@
+package promql
+
+// Origin says who asks a query. It stands in the query log, and decides about the order of queries that wait for a
+// place. The zero value is somebody unknown.
+type Origin struct {
+	// Request is set for a query of an HTTP client, Rule for that of a rule.
+	Request *RequestOrigin `json:"httpRequest,omitempty"`
+	Rule    *RuleOrigin    `json:"ruleGroup,omitempty"`
+}
+
+// RequestOrigin is an HTTP request.
+type RequestOrigin struct {
+	ClientIP string `json:"clientIP"`
+	Method   string `json:"method"`
+	Path     string `json:"path"`
+}
+
+// RuleOrigin is a group of rules.
+type RuleOrigin struct {
+	File string `json:"file"`
+	Name string `json:"name"`
+}
+
+// key tells those who wait from each other: clients by their address, groups of rules by file and name.
+func (o *Origin) key() string {
+	switch {
+	case o.Rule != nil:
+		return o.Rule.File + "\x00" + o.Rule.Name
+	case o.Request != nil:
+		return o.Request.ClientIP
+	default:
+		return ""
+	}
+}
