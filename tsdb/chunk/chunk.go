@@ -137,6 +137,14 @@ func (c *Columns) add(t, st int64, f float64, h *histogram.FloatHistogram) {
 	}
 }
 
+// start returns the start timestamp of sample number i, zero for none.
+func (c *Columns) start(i int) int64 {
+	if len(c.ST) == 0 {
+		return 0
+	}
+	return c.ST[i]
+}
+
 // Samples returns the number of samples that a chunk's header claims.
 func Samples(enc Encoding, data []byte) (int, error) {
 	if len(data) < 2 {

@@ -15,16 +15,17 @@ type Filtered struct {
 	Samples    int
 }
 
-// Filter writes a chunk anew with the samples whose times are wanted, in the same encoding, which must be XOR or one of
-// the histograms without start timestamps. Nothing else changes; only whether a counter was reset before the first
+// Filter writes a chunk anew with the samples whose times are wanted, in the same encoding. Nothing else changes; only whether a counter was reset before the first
 // sample becomes unknown, unless that is the one that it was.
 func Filter(enc Encoding, data []byte, wanted func(t int64) bool) (Filtered, error) {
 	switch enc {
 	case EncXOR:
 		return filterXOR(data, wanted)
-	case EncHistogram:
+	case EncXOR2:
+		return filterXOR2(data, wanted)
+	case EncHistogram, EncHistogramST:
 		return filterHistograms(enc, data, wanted, &intReader{})
-	case EncFloatHistogram:
+	case EncFloatHistogram, EncFloatHistogramST:
 		return filterHistograms(enc, data, wanted, &floatReader{})
 	}
 	return Filtered{}, &UnsupportedError{Encoding: enc}
@@ -53,6 +54,22 @@ func filterXOR(data []byte, wanted func(t int64) bool) (Filtered, error) {
 	return f, nil
 }
 
+func filterXOR2(data []byte, wanted func(t int64) bool) (Filtered, error) {
+	var cols Columns
+	if err := decodeXOR2(data, math.MinInt64, math.MaxInt64, &cols); err != nil {
+		return Filtered{}, err
+	}
+	var f Filtered
+	var w XOR2Writer
+	for i, t := range cols.T {
+		if wanted(t) {
+			w.Append(t, cols.start(i), cols.F[i])
+			f.add(t, w.data)
+		}
+	}
+	return f, nil
+}
+
 func filterHistograms(enc Encoding, data []byte, wanted func(t int64) bool, s samplesReader) (Filtered, error) {
 	h, err := openHistograms(enc, data, s)
 	if err != nil {
@@ -61,7 +78,7 @@ func filterHistograms(enc Encoding, data []byte, wanted func(t int64) bool, s sa
 	var f Filtered
 	w := HistogramWriter{enc: enc}
 	for i := range h.n {
-		if s.next(&h.r, i); h.r.overrun() {
+		if h.next(s, i); h.r.overrun() {
 			return Filtered{}, endsEarly(enc, i, h.n)
 		}
 		if !wanted(s.time()) {
@@ -78,7 +95,7 @@ func filterHistograms(enc Encoding, data []byte, wanted func(t int64) bool, s sa
 			}
 			w.begin(flags, l)
 		}
-		w.put(s.time(), s.sum(), numbersOf(s, &h.layout))
+		w.put(s.time(), h.st.st, s.sum(), numbersOf(s, &h.layout))
 		f.add(s.time(), w.data)
 	}
 	return f, nil

@@ -51,10 +51,7 @@ func decodeHistograms(enc Encoding, data []byte, mint, maxt int64, dst *Columns,
 		return err
 	}
 	for i := range h.n {
-		prev := s.time()
-		s.next(&h.r, i)
-		h.st.next(&h.r, i, prev, s.time())
-		if h.r.overrun() {
+		if h.next(s, i); h.r.overrun() {
 			return endsEarly(enc, i, h.n)
 		}
 		if s.time() > maxt {
@@ -74,6 +71,13 @@ type histogramChunk struct {
 	flags  byte
 	st     stReader
 	layout layout
+}
+
+// next reads sample number i with its start timestamp.
+func (h *histogramChunk) next(s samplesReader, i int) {
+	prev := s.time()
+	s.next(&h.r, i)
+	h.st.next(&h.r, i, prev, s.time())
 }
 
 // openHistograms reads what comes before the samples and gets s ready for them.

@@ -15,6 +15,8 @@ import (
 const (
 	TargetHistogramBytes = 1024
 	MinHistograms        = 10
+	// maxHistogramsST is the number of samples that the header can count besides the flags.
+	maxHistogramsST = 1<<14 - 1
 )
 
 // Native is a native histogram of one of the two kinds; the other is nil.
@@ -41,6 +43,7 @@ type HistogramWriter struct {
 	n        int
 	layout   layout
 	t, delta int64
+	starts   STState
 	sum      float64
 	window   uint64
 	// last are the numbers of the latest sample: count, zero count, and buckets, all absolute. Integers are held as
@@ -54,18 +57,48 @@ type HistogramWriter struct {
 // BeginHistograms begins a chunk with a first sample. The header tells whether the counter was reset since prev, the
 // chunk before it of the same series, which is nil if there is none or if other samples came in between.
 func BeginHistograms(prev *HistogramWriter, t int64, h Native) *HistogramWriter {
-	w := &HistogramWriter{enc: EncHistogram}
+	return beginHistograms(prev, EncHistogram, EncFloatHistogram, t, 0, h)
+}
+
+// BeginHistogramsST is BeginHistograms for a chunk that keeps start timestamps; zero is none.
+func BeginHistogramsST(prev *HistogramWriter, t, st int64, h Native) *HistogramWriter {
+	return beginHistograms(prev, EncHistogramST, EncFloatHistogramST, t, st, h)
+}
+
+func beginHistograms(prev *HistogramWriter, integer, float Encoding, t, st int64, h Native) *HistogramWriter {
+	w := &HistogramWriter{enc: integer}
 	if h.Float != nil {
-		w.enc = EncFloatHistogram
+		w.enc = float
 	}
 	f := flatten(h, nil)
 	_, flags := w.fits(&f)
-	if prev != nil && prev.enc == w.enc {
+	if prev != nil && prev.float() == w.float() {
 		_, flags = prev.fits(&f)
 	}
 	w.begin(flags, f.layout)
-	w.put(t, f.sum, f.numbers)
+	w.put(t, st, f.sum, f.numbers)
 	return w
+}
+
+// float tells that the histograms are of floats.
+func (w *HistogramWriter) float() bool {
+	return w.enc == EncFloatHistogram || w.enc == EncFloatHistogramST
+}
+
+// keepsST tells that the chunk has room for start timestamps.
+func (w *HistogramWriter) keepsST() bool {
+	return w.enc == EncHistogramST || w.enc == EncFloatHistogramST
+}
+
+// flags returns what the header tells about resets.
+func (w *HistogramWriter) flags() byte { return resetFlags(w.enc, w.data) }
+
+// resetFlags returns what the header of a chunk that is long enough tells about resets.
+func resetFlags(enc Encoding, data []byte) byte {
+	if enc == EncHistogramST || enc == EncFloatHistogramST {
+		return data[0] & flagMask
+	}
+	return data[2]
 }
 
 // Encoding returns the encoding of the chunk.
@@ -82,14 +115,17 @@ func (w *HistogramWriter) Bytes() []byte { return w.data }
 
 // Full reports whether the next sample is better put into a new chunk.
 func (w *HistogramWriter) Full() bool {
-	return len(w.data) >= TargetHistogramBytes && w.n >= MinHistograms || w.n >= MaxSamples
+	return len(w.data) >= TargetHistogramBytes && w.n >= MinHistograms || w.n >= maxHistogramsST
 }
 
 // Append appends a sample, whose time must come after the latest, and reports whether the chunk can hold it. It can't if
 // the kind, the schema, the zero threshold or the custom bounds differ, if the counter was reset, if one of the two is
 // a gauge and the other is not, and after a stale marker, unless it is one more.
-func (w *HistogramWriter) Append(t int64, h Native) bool {
-	if (h.Float != nil) != (w.enc == EncFloatHistogram) {
+func (w *HistogramWriter) Append(t int64, h Native) bool { return w.AppendST(t, 0, h) }
+
+// AppendST is Append with a start timestamp, which a chunk that does not keep any can't hold; zero is none.
+func (w *HistogramWriter) AppendST(t, st int64, h Native) bool {
+	if (h.Float != nil) != w.float() || st != 0 && !w.keepsST() {
 		return false
 	}
 	f := flatten(h, w.spare)
@@ -100,7 +136,7 @@ func (w *HistogramWriter) Append(t int64, h Native) bool {
 	if !f.stale() {
 		w.adapt(&f)
 	}
-	w.put(t, f.sum, f.numbers)
+	w.put(t, st, f.sum, f.numbers)
 	w.spare = w.spare[:0]
 	return true
 }
@@ -166,7 +202,7 @@ func newLayout(schema int32, zeroThreshold float64, pos, neg []histogram.Span, c
 // would be. A chunk without samples fits nothing.
 func (w *HistogramWriter) fits(f *flat) (ok bool, flags byte) {
 	stale := sample.IsStale(w.sum)
-	switch gauge := w.n > 0 && w.data[2]&flagMask == flagGauge; {
+	switch gauge := w.n > 0 && w.flags()&flagMask == flagGauge; {
 	case f.hint == histogram.GaugeType:
 		ok = gauge && (f.stale() || !stale && f.sameBounds(&w.layout) && f.schema == w.layout.schema && f.zeroThreshold == w.layout.zeroThreshold)
 		return ok, flagGauge
@@ -192,7 +228,7 @@ func (l *layout) sameBounds(o *layout) bool { return slices.Equal(l.custom, o.cu
 
 // less compares two numbers of the chunk's kind.
 func (w *HistogramWriter) less(a, b uint64) bool {
-	if w.enc == EncFloatHistogram {
+	if w.float() {
 		return math.Float64frombits(a) < math.Float64frombits(b)
 	}
 	return a < b
@@ -266,7 +302,7 @@ func (f *flat) spread(pos, neg []histogram.Span) {
 func (w *HistogramWriter) recode(l layout) {
 	old := *w
 	var s samplesReader = &intReader{}
-	if old.enc == EncFloatHistogram {
+	if old.float() {
 		s = &floatReader{}
 	}
 	h, err := openHistograms(old.enc, old.data, s)
@@ -274,12 +310,12 @@ func (w *HistogramWriter) recode(l layout) {
 		panic("chunk: a chunk of our own cannot be read: " + err.Error()) // The writer wrote it.
 	}
 	*w = HistogramWriter{enc: old.enc, spare: old.spare}
-	w.begin(old.data[2], l)
+	w.begin(old.flags(), l)
 	for i := range old.n {
-		s.next(&h.r, i)
+		h.next(s, i)
 		f := flat{layout: old.layout, sum: s.sum(), numbers: s.numbers(nil, old.layout.positive)}
 		f.spread(l.pos, l.neg)
-		w.put(s.time(), f.sum, f.numbers)
+		w.put(s.time(), h.st.st, f.sum, f.numbers)
 	}
 }
 
@@ -289,12 +325,16 @@ func (w *HistogramWriter) begin(flags byte, l layout) {
 	w.layout = l
 	w.last, w.state = make([]uint64, 2+l.buckets), make([]uint64, 2+l.buckets)
 	w.window = noWindow
-	if w.enc == EncFloatHistogram {
+	if w.float() {
 		for i := range w.state {
 			w.state[i] = noWindow
 		}
 	}
-	w.data = append(w.data, 0, 0, flags)
+	if w.keepsST() {
+		w.data = append(w.data, flags&flagMask, 0, 0)
+	} else {
+		w.data = append(w.data, 0, 0, flags)
+	}
 	w.putZeroThreshold(l.zeroThreshold)
 	w.putInt(int64(l.schema))
 	for _, spans := range [...][]histogram.Span{l.pos, l.neg} {
@@ -313,7 +353,7 @@ func (w *HistogramWriter) begin(flags byte, l layout) {
 }
 
 // put writes a sample whose numbers are those of the layout's buckets, or none in a stale marker.
-func (w *HistogramWriter) put(t int64, sum float64, numbers []uint64) {
+func (w *HistogramWriter) put(t, st int64, sum float64, numbers []uint64) {
 	if w.n == 0 {
 		w.putInt(t)
 		w.putFirst(sum, numbers)
@@ -323,14 +363,22 @@ func (w *HistogramWriter) put(t int64, sum float64, numbers []uint64) {
 		w.delta = delta
 		w.putNext(sum, numbers)
 	}
+	if w.keepsST() {
+		w.data, w.free = w.starts.append(w.data, w.free, w.n, w.t, t, st)
+		w.data[2] = w.starts.Header()
+	}
 	w.t, w.sum = t, sum
 	copy(w.last, numbers)
 	w.n++
-	binary.BigEndian.PutUint16(w.data, uint16(w.n))
+	count := uint16(w.n)
+	if w.keepsST() {
+		count |= uint16(w.data[0]&flagMask) << 8
+	}
+	binary.BigEndian.PutUint16(w.data, count)
 }
 
 func (w *HistogramWriter) putFirst(sum float64, numbers []uint64) {
-	if w.enc == EncFloatHistogram {
+	if w.float() {
 		w.putBits(numbers[0], 64)
 		w.putBits(numbers[1], 64)
 	} else {
@@ -339,7 +387,7 @@ func (w *HistogramWriter) putFirst(sum float64, numbers []uint64) {
 	}
 	w.putBits(math.Float64bits(sum), 64)
 	for i := 2; i < len(numbers); i++ {
-		if w.enc == EncFloatHistogram {
+		if w.float() {
 			w.putBits(numbers[i], 64)
 		} else {
 			w.putInt(w.step(numbers, i))
@@ -360,7 +408,7 @@ func (w *HistogramWriter) putNext(sum float64, numbers []uint64) {
 // putNumber writes how a number differs from the one before it; with same, an integer as if it continued.
 func (w *HistogramWriter) putNumber(numbers []uint64, i int, same bool) {
 	switch {
-	case w.enc == EncFloatHistogram:
+	case w.float():
 		w.putXOR(numbers[i]^w.last[i], &w.state[i])
 	case same:
 		w.putInt(0)
@@ -401,27 +449,10 @@ func (w *HistogramWriter) putUint(v uint64) {
 	w.putVarbit(8, v, 64)
 }
 
-func (w *HistogramWriter) putInt(v int64) {
-	if v == 0 {
-		w.putBits(0, 1)
-		return
-	}
-	for ones := 1; ones < 8; ones++ {
-		if size := varbitSize(ones); inSigned(v, uint(size)) {
-			w.putVarbit(ones, uint64(v), size)
-			return
-		}
-	}
-	w.putVarbit(8, uint64(v), 64)
-}
+func (w *HistogramWriter) putInt(v int64) { w.data, w.free = appendVarbitInt(w.data, w.free, v) }
 
 func (w *HistogramWriter) putVarbit(ones int, v uint64, size int) {
-	if ones < 8 {
-		w.putBits(1<<(ones+1)-2, uint8(ones)+1)
-	} else {
-		w.putBits(0xff, 8)
-	}
-	w.putBits(v, uint8(size))
+	w.data, w.free = appendVarbit(w.data, w.free, ones, v, size)
 }
 
 // putZeroThreshold writes a power of two, if it is not too large or small, as one byte, everything else as nine.

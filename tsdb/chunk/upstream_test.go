@@ -117,6 +117,115 @@ func TestXORBytesAreUpstreams(t *testing.T) {
 	}
 }
 
+// TestXOR2BytesAreUpstreams is the same for floats with start timestamps.
+func TestXOR2BytesAreUpstreams(t *testing.T) {
+	n := 0
+	for _, c := range upstreamChunks(t) {
+		if c.Encoding != EncXOR2 {
+			continue
+		}
+		n++
+		cols := decodeAll(t, EncXOR2, c.Data, math.MinInt64, math.MaxInt64)
+		var w XOR2Writer
+		for i := range cols.T {
+			before := len(w.Bytes())
+			w.Append(cols.T[i], cols.start(i), cols.F[i])
+			if grown := len(w.Bytes()) - before; i > 0 && grown > MaxXOR2SampleBytes || grown > xor2Header+MaxXOR2SampleBytes {
+				t.Errorf("%s: sample %d takes %d bytes", c.Name, i, grown)
+			}
+			if at, v := w.xor.LastT(), w.xor.LastV(); at != cols.T[i] || math.Float64bits(v) != math.Float64bits(cols.F[i]) {
+				t.Fatalf("%s: the latest sample is %v at %d", c.Name, v, at)
+			}
+		}
+		if !slices.Equal(w.Bytes(), c.Data) {
+			t.Fatalf("%s: encoded again, the bytes differ", c.Name)
+		}
+	}
+	if n < 5 {
+		t.Fatalf("%d chunks", n)
+	}
+}
+
+// TestXOR2WithoutStarts: a writer that does not look for start timestamps writes the same, up to sample 127.
+func TestXOR2WithoutStarts(t *testing.T) {
+	for _, p := range [][]point{randomPoints(1, 127), randomPoints(2, 2), randomPoints(3, 127)} {
+		var s XORState
+		var starts STState
+		var b []byte
+		var w XOR2Writer
+		for i, one := range p {
+			w.Append(one.t, 0, one.v)
+			b = s.AppendXOR2(b, nil, 0, one.t, one.v)
+			if i >= 100 { // The state can be made when the first start timestamp comes.
+				w.Append(one.t+1, one.t-1, one.v)
+				b = s.AppendXOR2(b, &starts, one.t-1, one.t+1, one.v)
+				break
+			}
+		}
+		if !slices.Equal(b, w.Bytes()) {
+			t.Fatal("the bytes differ")
+		}
+	}
+}
+
+// TestHistogramSTBytesAreUpstreams encodes again what upstream encoded with start timestamps, histogram by histogram.
+func TestHistogramSTBytesAreUpstreams(t *testing.T) {
+	n := 0
+	for _, c := range upstreamChunks(t) {
+		if c.Encoding != EncHistogramST && c.Encoding != EncFloatHistogramST {
+			continue
+		}
+		n++
+		cols := decodeAll(t, c.Encoding, c.Data, math.MinInt64, math.MaxInt64)
+		var w *HistogramWriter
+		for i, h := range cols.H {
+			native := Native{Float: h}
+			if c.Encoding == EncHistogramST {
+				native = Native{Int: h.ToInt()}
+			}
+			if w == nil {
+				w = BeginHistogramsST(nil, cols.T[i], cols.start(i), native)
+			} else if !w.AppendST(cols.T[i], cols.start(i), native) {
+				t.Fatalf("%s: sample %d begins a new chunk", c.Name, i)
+			}
+		}
+		if !slices.Equal(w.Bytes(), c.Data) || w.Encoding() != c.Encoding {
+			t.Fatalf("%s: encoded again, the bytes differ:\ngot  %x\nwant %x", c.Name, w.Bytes(), c.Data)
+		}
+	}
+	if n < 6 {
+		t.Fatalf("%d chunks", n)
+	}
+}
+
+// TestFilterOfEachEncoding: a chunk written anew with all of its samples is the same, byte for byte, and a part has the
+// samples of the part.
+func TestFilterOfEachEncoding(t *testing.T) {
+	for _, c := range upstreamChunks(t) {
+		whole, err := Filter(c.Encoding, c.Data, func(int64) bool { return true })
+		if err != nil || !slices.Equal(whole.Data, c.Data) || whole.Samples != len(c.Samples) {
+			t.Errorf("%s: written anew, the bytes differ (%v)", c.Name, err)
+		}
+		all := decodeAll(t, c.Encoding, c.Data, math.MinInt64, math.MaxInt64)
+		n := 0
+		kept, err := Filter(c.Encoding, c.Data, func(int64) bool { n++; return n%3 == 0 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept.Samples == 0 {
+			continue
+		}
+		part := decodeAll(t, c.Encoding, kept.Data, math.MinInt64, math.MaxInt64)
+		for i := range part.T {
+			k := 3*i + 2
+			if part.T[i] != all.T[k] || part.start(i) != all.start(k) || math.Float64bits(part.F[i]) != math.Float64bits(all.F[k]) ||
+				len(all.H) > 0 && (part.H[i].Count != all.H[k].Count || math.Float64bits(part.H[i].Sum) != math.Float64bits(all.H[k].Sum)) {
+				t.Fatalf("%s: sample %d of the part is not sample %d", c.Name, i, k)
+			}
+		}
+	}
+}
+
 func TestRangeOfEachEncoding(t *testing.T) {
 	for _, c := range upstreamChunks(t) {
 		all := decodeAll(t, c.Encoding, c.Data, math.MinInt64, math.MaxInt64)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+
+	"github.com/narthex-io/narthex/model/sample"
 )
 
 // MaxXORSampleBytes is the most by which one sample can make an XOR chunk longer.
@@ -22,6 +24,8 @@ type XORState struct {
 	num   uint16
 	// free is the number of unused bits in the last byte; lead and trail bound the window of significant bits.
 	free, lead, trail uint8
+	// stale tells, in an XOR2 chunk, that the latest sample is a stale marker; v is the latest that is none.
+	stale bool
 }
 
 // Samples returns the number of samples that were appended.
@@ -31,7 +35,12 @@ func (s *XORState) Samples() int { return int(s.num) }
 func (s *XORState) LastT() int64 { return s.t }
 
 // LastV returns the value of the latest sample.
-func (s *XORState) LastV() float64 { return math.Float64frombits(s.v) }
+func (s *XORState) LastV() float64 {
+	if s.stale {
+		return sample.StaleNaN()
+	}
+	return math.Float64frombits(s.v)
+}
 
 // Append appends a sample to the chunk in b and returns the chunk's bytes, which are complete after each sample. b
 // must be what the call before returned, or of length zero for the first sample; it moves only if its capacity does
