@@ -79,6 +79,21 @@ type Asks struct {
 	// Files are fields that hold paths, where the last element may be a glob; reading what they match, and change
 	// events for it, are granted.
 	Files []string `json:"files,omitempty"`
+	// Defaults are values for fields that the operator left out, which the host fills in before it derives grants:
+	// what is reachable without being written shows in the manifest.
+	Defaults map[string]string `json:"defaults,omitempty"`
+	// Headers are fields that hold a credential, each with the name of the header in which the host sends it to the
+	// origins of HTTP. The guest does not get these fields.
+	Headers map[string]string `json:"headers,omitempty"`
+	// BasicAuth are the fields that hold a user name and a password, which the host sends likewise. The guest does not
+	// get them either.
+	BasicAuth BasicAuth `json:"basic_auth,omitzero"`
+}
+
+// BasicAuth names two fields of a plugin's config section.
+type BasicAuth struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
 }
 
 // Config is the section of the config file that the operator wrote for the plugin, as JSON, without the fields that

@@ -83,6 +83,9 @@ func (ch *Change) choose(found *found, config Config, u Use) (*unit, error) {
 	if len(u.HTTPFields) > 0 && len(f.manifest.Asks.HTTP) == 0 {
 		return nil, u.errorf("field %s: plugin %s makes no HTTP requests", u.HTTPFields[0], f.name)
 	}
+	if err := u.oneCredential(f.manifest.Asks); err != nil {
+		return nil, u.errorf("%w", err)
+	}
 	settings := config.Settings[f.name]
 	print, err := u.fingerprint(f, settings)
 	if err != nil {

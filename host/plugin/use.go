@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/narthex-io/narthex/sdk"
 )
@@ -75,4 +77,21 @@ func (u *Use) config() json.RawMessage {
 		return json.RawMessage("{}")
 	}
 	return u.Config
+}
+
+// oneCredential returns an error when the section holds a credential of the plugin's own beside one of the HTTP client's.
+func (u *Use) oneCredential(asks sdk.Asks) error {
+	var section map[string]json.RawMessage
+	if err := json.Unmarshal(u.config(), &section); err != nil {
+		return nil //nolint:nilerr // the plugin says what is wrong with a section that is no mapping
+	}
+	own := append(slices.Sorted(maps.Keys(asks.Headers)), asks.BasicAuth.Username, asks.BasicAuth.Password)
+	for _, field := range own {
+		for _, theirs := range []string{"basic_auth", "authorization", "oauth2", "bearer_token", "bearer_token_file"} {
+			if _, ok := section[field]; ok && slices.Contains(u.HTTPFields, theirs) {
+				return fmt.Errorf("field %s: there is %s too, and only one can be sent; remove one of them", field, theirs)
+			}
+		}
+	}
+	return nil
 }

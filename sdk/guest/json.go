@@ -26,6 +26,16 @@ func encodeManifest(m sdk.Manifest) []byte {
 	}
 	b = appendStrings(append(b, `,"asks":{"http":`...), m.Asks.HTTP)
 	b = appendStrings(append(b, `,"files":`...), m.Asks.Files)
+	if len(m.Asks.Defaults) > 0 {
+		b = appendMap(append(b, `,"defaults":`...), m.Asks.Defaults)
+	}
+	if len(m.Asks.Headers) > 0 {
+		b = appendMap(append(b, `,"headers":`...), m.Asks.Headers)
+	}
+	if basic := m.Asks.BasicAuth; basic != (sdk.BasicAuth{}) {
+		b = appendString(append(b, `,"basic_auth":{"username":`...), basic.Username)
+		b = append(appendString(append(b, `,"password":`...), basic.Password), '}')
+	}
 	return append(b, "}}"...)
 }
 
@@ -33,7 +43,6 @@ func encodeManifest(m sdk.Manifest) []byte {
 func encodeGroups(groups []sdk.Group) []byte {
 	const usual = 256 // bytes of an entry
 	b := append(make([]byte, 0, 2+usual*len(groups)), '[')
-	var names []string
 	for i, g := range groups {
 		if i > 0 {
 			b = append(b, ',')
@@ -41,21 +50,27 @@ func encodeGroups(groups []sdk.Group) []byte {
 		b = appendString(append(b, `{"source":`...), g.Source)
 		b = appendStrings(append(b, `,"targets":`...), g.Targets)
 		if len(g.Labels) > 0 {
-			names = slices.AppendSeq(names[:0], maps.Keys(g.Labels))
-			slices.Sort(names)
-			b = append(b, `,"labels":{`...)
-			for j, name := range names {
-				if j > 0 {
-					b = append(b, ',')
-				}
-				b = append(appendString(b, name), ':')
-				b = appendString(b, g.Labels[name])
-			}
-			b = append(b, '}')
+			b = appendMap(append(b, `,"labels":`...), g.Labels)
 		}
 		b = append(b, '}')
 	}
 	return append(b, ']')
+}
+
+// appendMap appends m with its keys in order.
+func appendMap(b []byte, m map[string]string) []byte {
+	const usual = 16 // labels of a target
+	names := slices.AppendSeq(make([]string, 0, usual), maps.Keys(m))
+	slices.Sort(names)
+	b = append(b, '{')
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendString(b, name), ':')
+		b = appendString(b, m[name])
+	}
+	return append(b, '}')
 }
 
 func appendStrings[S ~string](b []byte, list []S) []byte {

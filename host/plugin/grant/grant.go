@@ -47,11 +47,17 @@ type Options struct {
 }
 
 // Derive returns what a guest with manifest m and section config may do, and the config as the guest shall see it:
-// with the paths in its file fields resolved against BaseDir, like Prometheus resolves them.
+// with its defaults filled in, without the credentials that the host sends for it, and with the paths in its file fields
+// resolved against BaseDir, like Prometheus resolves them.
 func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, error) {
 	section, err := decode(config)
 	if err != nil {
 		return Set{}, nil, fmt.Errorf("decode config of plugin %s: %w", m.Name, err)
+	}
+	section = fillDefaults(section, m.Asks)
+	secrets, err := takeCredentials(section, m.Asks)
+	if err != nil {
+		return Set{}, nil, err
 	}
 	urls, err := collect(section, m.Asks.HTTP)
 	if err != nil {
@@ -71,7 +77,7 @@ func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, erro
 		}
 	}
 	set := Set{}
-	if set.HTTP, err = NewHTTP(urls, o.HTTP, o.Client, o.Plain); err != nil {
+	if set.HTTP, err = newHTTP(urls, o, secrets); err != nil {
 		return Set{}, nil, err
 	}
 	trees := make([]string, len(o.Files))
@@ -81,12 +87,17 @@ func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, erro
 	if set.Files, err = NewFiles(paths, trees, o.FileBytes); err != nil {
 		return Set{}, nil, err
 	}
-	if len(paths) > 0 {
+	if changesConfig(m.Asks) {
 		if config, err = json.Marshal(section); err != nil {
 			return Set{}, nil, fmt.Errorf("encode config of plugin %s: %w", m.Name, err)
 		}
 	}
 	return set, config, nil
+}
+
+// changesConfig says whether a guest that asks for this sees another config than the operator wrote.
+func changesConfig(a sdk.Asks) bool {
+	return len(a.Files)+len(a.Defaults)+len(a.Headers) > 0 || a.BasicAuth != sdk.BasicAuth{}
 }
 
 // join resolves path against base; empty and absolute paths stay as they are.

@@ -296,3 +296,38 @@ func symlink(tb testing.TB, target, name string) {
 		tb.Fatal(err)
 	}
 }
+
+// TestCredentials: what the operator wrote for the host to send reaches the origin, and not the guest.
+func TestCredentials(t *testing.T) {
+	var seen http.Header
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header.Clone() }))
+	defer server.Close()
+	m := sdk.Manifest{Name: "sd-x", Asks: sdk.Asks{
+		HTTP: []string{"server"}, Defaults: map[string]string{"server": strings.TrimPrefix(server.URL, "http://")},
+		Headers: map[string]string{"token": "X-Token"}, BasicAuth: sdk.BasicAuth{Username: "user", Password: "pass"},
+	}}
+	set, config, err := grant.Derive(m, sdk.Config(`{"token": "t0k3n", "user": "u", "pass": "p", "kept": 1}`), grant.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"kept":1,"server":"` + strings.TrimPrefix(server.URL, "http://") + `"}`; string(config) != want {
+		t.Errorf("the guest sees %s, want %s", config, want)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := set.HTTP.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	set.HTTP.CloseIdle()
+	if seen.Get("X-Token") != "t0k3n" || seen.Get("Authorization") != "Basic dTpw" {
+		t.Errorf("the server sees %v", seen)
+	}
+	_, _, err = grant.Derive(m, sdk.Config(`{"token": ["t0k3n"]}`), grant.Options{})
+	if err == nil || !strings.Contains(err.Error(), "config field token: a string is needed here") || strings.Contains(err.Error(), "t0k3n") {
+		t.Errorf("a token of another type: %v", err)
+	}
+}

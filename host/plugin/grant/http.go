@@ -31,6 +31,11 @@ type HTTP struct {
 // The allow-list sits below the client, in front of the transports, so that whatever the client decides to send,
 // redirects included, passes it; and so an origin gets only the credentials that are meant for it.
 func NewHTTP(urls, explicit []string, client *http.Client, plain http.RoundTripper) (*HTTP, error) {
+	return newHTTP(urls, Options{HTTP: explicit, Client: client, Plain: plain}, credentials{})
+}
+
+func newHTTP(urls []string, o Options, secrets credentials) (*HTTP, error) {
+	plain := o.Plain
 	if plain == nil {
 		plain = &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
@@ -41,14 +46,15 @@ func NewHTTP(urls, explicit []string, client *http.Client, plain http.RoundTripp
 	}
 	inner := plain
 	copied := http.Client{}
-	if client != nil {
-		copied = *client
+	if o.Client != nil {
+		copied = *o.Client
 		if copied.Transport != nil {
 			inner = copied.Transport
 		}
 	}
+	inner = secrets.through(inner)
 	h := &HTTP{client: &copied, origins: map[string]http.RoundTripper{}}
-	for _, u := range explicit {
+	for _, u := range o.HTTP {
 		if err := h.grant(u, plain); err != nil {
 			return nil, err
 		}

@@ -51,7 +51,7 @@ type Limits struct {
 	CallTimeout time.Duration
 	// Grace is how long a guest may take to answer a call that was cancelled; then it is ended. [2 s]
 	Grace time.Duration
-	// HTTPConcurrent is how many HTTP requests may be open at a time. [16]
+	// HTTPConcurrent is how many HTTP requests may be open at a time, those that wait for changes included. [64]
 	HTTPConcurrent uint32
 	// FilesConcurrent is how many file requests may be open at a time; watches are counted on their own against the
 	// same number. [16]
@@ -65,7 +65,7 @@ func (l Limits) withDefaults() Limits {
 		StartTimeout:    cmp.Or(l.StartTimeout, 15*time.Second),
 		CallTimeout:     cmp.Or(l.CallTimeout, 30*time.Second),
 		Grace:           cmp.Or(l.Grace, 2*time.Second),
-		HTTPConcurrent:  cmp.Or(l.HTTPConcurrent, 16),
+		HTTPConcurrent:  cmp.Or(l.HTTPConcurrent, 64),
 		FilesConcurrent: cmp.Or(l.FilesConcurrent, 16),
 	}
 	l.OutputBytes = min(l.OutputBytes, l.MessageBytes)

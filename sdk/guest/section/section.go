@@ -38,10 +38,10 @@ func Decode(text sdk.Config, into any) error {
 	return err
 }
 
-// fields lists the fields of the struct that v points at.
+// fields lists the fields of the struct that v points at, those of embedded structs included.
 func fields(v any) string {
 	var names []string
-	for f := range reflect.TypeOf(v).Elem().Fields() {
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(v).Elem()) {
 		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
 			names = append(names, name)
 		}
