@@ -1,8 +1,6 @@
 package compact
 
 import (
-	"errors"
-	"fmt"
 	"math"
 
 	"github.com/narthex-io/narthex/tsdb/block"
@@ -13,9 +11,6 @@ import (
 // chunk costs some 30 bytes in index and segment, and begins with a whole timestamp and value. More would make readers
 // of a short range decode much for little.
 const maxSamples = 240
-
-// errNoEncoder is the reason for which overlapping samples with start timestamps are not merged.
-var errNoEncoder = fmt.Errorf("chunks overlap or are partly deleted, and their samples can't be encoded again: %w", errors.ErrUnsupported)
 
 // chunkList collects the chunks of a series. Small ones are joined, and what nobody has packed yet is encoded again by
 // chunk.XORPacker; others are copied byte for byte.
@@ -35,6 +30,10 @@ type chunkList struct {
 	samples, size int
 	repack        bool
 	packer        chunk.XORPacker
+
+	// starts is a last chunk of XOR2 that is growing, in place of the above, with its bounds.
+	starts   *chunk.XOR2Writer
+	min, max int64
 }
 
 func (l *chunkList) reset() {
@@ -47,6 +46,7 @@ func (l *chunkList) clearLast() {
 	clear(l.raw)
 	l.ts, l.vs, l.raw = l.ts[:0], l.vs[:0], l.raw[:0]
 	l.samples, l.size, l.repack = 0, 0, false
+	l.starts = nil
 }
 
 // add adds a chunk behind all others; fresh tells that it comes from the head, which does not pack.
@@ -62,6 +62,9 @@ func (l *chunkList) add(c block.Chunk, fresh bool) error {
 	if err != nil || n == 0 {
 		return err
 	}
+	if err := l.endXOR2(); err != nil {
+		return err
+	}
 	if l.samples+n > maxSamples || l.size+len(c.Data) > chunk.MaxBytes {
 		if err := l.flush(); err != nil {
 			return err
@@ -74,8 +77,32 @@ func (l *chunkList) add(c block.Chunk, fresh bool) error {
 	return nil
 }
 
-// append adds a sample behind all others.
-func (l *chunkList) append(t int64, v float64) error {
+// appendXOR2 adds a sample, with its start timestamp, behind all others, to a chunk of XOR2.
+func (l *chunkList) appendXOR2(t, st int64, v float64) error {
+	if l.starts == nil || l.starts.Full() {
+		if err := l.flush(); err != nil {
+			return err
+		}
+		l.starts, l.min = &chunk.XOR2Writer{}, t
+	}
+	l.starts.Append(t, st, v)
+	l.max = t
+	return nil
+}
+
+// endXOR2 completes the last chunk if it is one of XOR2.
+func (l *chunkList) endXOR2() error {
+	if l.starts == nil {
+		return nil
+	}
+	return l.flush()
+}
+
+// append adds a sample, which has no start timestamp, behind all others.
+func (l *chunkList) append(t, _ int64, v float64) error {
+	if err := l.endXOR2(); err != nil {
+		return err
+	}
 	if l.samples >= maxSamples {
 		if err := l.flush(); err != nil {
 			return err
@@ -107,6 +134,10 @@ func (l *chunkList) decode() (err error) {
 // flush completes the last chunk.
 func (l *chunkList) flush() error {
 	defer l.clearLast()
+	if l.starts != nil {
+		l.chunks = append(l.chunks, block.Chunk{Encoding: chunk.EncXOR2, Data: l.starts.Bytes(), MinTime: l.min, MaxTime: l.max})
+		return nil
+	}
 	if len(l.ts) == 0 && len(l.raw) <= 1 && !l.repack {
 		l.chunks = append(l.chunks, l.raw...)
 		return nil

@@ -32,7 +32,7 @@ type Options struct {
 // The memory that it takes does not grow with the samples: it holds a series at a time, besides the ids of all series
 // and the strings of the new index. The block appears as a whole or, on an error, not at all; [block.ErrEmpty] means
 // that no sample is left. An error that wraps [errors.ErrUnsupported] says that samples would have to be encoded anew
-// for which there is no encoder: the blocks can stay as they are.
+// whose encoding this version does not know: the blocks can stay as they are.
 func Merge(ctx context.Context, opts Options, blocks ...*block.Block) (block.Meta, error) {
 	if len(blocks) == 0 {
 		return block.Meta{}, errors.New("merge blocks: none given")

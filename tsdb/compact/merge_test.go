@@ -466,6 +466,24 @@ func withoutHints(dump string) string {
 	return regexp.MustCompile(`CounterResetHint:\w+ |Hint:\w+ `).ReplaceAllString(dump, "")
 }
 
+// TestUnknownEncodingIsRefused: what nobody can read is copied as it is; only where it would have to be written anew, the
+// merge is given up, and the blocks stay.
+func TestUnknownEncodingIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	ls := labels.FromStrings("__name__", "m")
+	odd := block.Chunk{Encoding: 77, Data: []byte{0, 9, 1, 2, 3}, MinTime: 0, MaxTime: 100}
+	a := writeBlock(t, dir, 0, 101, oneSeries{ls, []block.Chunk{odd}})
+	b := writeBlock(t, dir, 101, 201, oneSeries{ls, []block.Chunk{xorChunk([]int64{150}, []float64{1})}})
+	if _, err := Merge(t.Context(), Options{Dir: dir}, a, b); err != nil {
+		t.Error(err)
+	}
+	c := writeBlock(t, dir, 0, 101, oneSeries{ls, []block.Chunk{xorChunk([]int64{50}, []float64{1})}})
+	if _, err := Merge(t.Context(), Options{Dir: dir}, a, c); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "77") {
+		t.Errorf("merging gives %v", err)
+	}
+	onlyBlocks(t, dir, 4)
+}
+
 // checkResetsUnknown checks that no chunk of histograms but the first claims to know what was before it.
 func checkResetsUnknown(t *testing.T, b *block.Block) {
 	t.Helper()
@@ -483,16 +501,20 @@ func checkResetsUnknown(t *testing.T, b *block.Block) {
 			t.Fatal(err)
 		}
 		// The two highest bits: unknown, no reset, reset, gauge.
-		if flags := data[2] >> 6; enc.IsHistogram() && (flags == 1 || flags == 2) {
+		at := 2
+		if enc == chunk.EncHistogramST || enc == chunk.EncFloatHistogramST {
+			at = 0
+		}
+		if flags := data[at] >> 6; enc.IsHistogram() && (flags == 1 || flags == 2) {
 			t.Errorf("the chunk at %d has flags %d", m.MinTime, flags)
 		}
 	}
 }
 
-// TestOtherEncodings: chunks of all encodings are copied, and those that are the same in two blocks stay one. A merge
-// that would have to write samples for which there is no encoder is refused.
+// TestOtherEncodings: chunks of all encodings are copied, and those that are the same in two blocks stay one. Where they
+// overlap others, or are partly deleted, they are written anew, with their start timestamps.
 func TestOtherEncodings(t *testing.T) {
-	names, refused := map[chunk.Encoding]string{}, 0
+	names := map[chunk.Encoding]string{}
 	for name, c := range upstreamChunks(t) {
 		if c.Encoding == chunk.EncXOR {
 			continue
@@ -519,24 +541,20 @@ func TestOtherEncodings(t *testing.T) {
 		}
 		want := withoutHints(dump(t, b, late))
 		meta, err = Merge(t.Context(), Options{Dir: dir}, b, late)
-		switch {
-		case errors.Is(err, errors.ErrUnsupported):
-			refused++
-			onlyBlocks(t, dir, 4)
-			if c.Encoding == chunk.EncHistogram || c.Encoding == chunk.EncFloatHistogram {
-				t.Errorf("%s: %v", name, err)
-			}
-		case err != nil:
+		if err != nil {
 			t.Errorf("%s with floats in it: %v", name, err)
-		default:
-			if got := withoutHints(dump(t, openBlock(t, dir, meta))); got != want || strings.Count(got, ":") < 4 {
-				t.Errorf("%s with floats in it: got %s, want %s", name, got, want)
-			}
-			checkResetsUnknown(t, openBlock(t, dir, meta))
+			continue
 		}
-	}
-	if refused == 0 {
-		t.Error("nothing was refused")
+		merged := openBlock(t, dir, meta)
+		if got := withoutHints(dump(t, merged)); got != want || strings.Count(got, ":") < 4 {
+			t.Errorf("%s with floats in it: got %s, want %s", name, got, want)
+		}
+		if withST := strings.Contains(name, "start time") && !strings.Contains(name, "without"); withST != strings.Contains(want, "@") {
+			t.Errorf("%s: start timestamps are %v", name, !withST)
+		}
+		if c.Encoding.IsHistogram() {
+			checkResetsUnknown(t, merged)
+		}
 	}
 	if len(names) != 5 {
 		t.Errorf("only the encodings %v were merged", names)

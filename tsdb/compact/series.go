@@ -106,6 +106,11 @@ func (s *seriesMerger) mergeRun(run []part) error {
 	if slices.ContainsFunc(run, func(p part) bool { return p.Encoding.IsHistogram() }) {
 		return s.mergeNative(run)
 	}
+	// Where one of the chunks is XOR2, what is written anew is: it alone has room for start timestamps.
+	add := s.out.append
+	if slices.ContainsFunc(run, func(p part) bool { return p.Encoding == chunk.EncXOR2 }) {
+		add = s.out.appendXOR2
+	}
 	s.sources = s.sources[:0]
 	for i := range run {
 		if err := s.decode(&run[i]); err != nil {
@@ -125,7 +130,7 @@ func (s *seriesMerger) mergeRun(run []part) error {
 			return nil
 		}
 		t := s.sources[first].time()
-		if err := s.sources[first].copyTo(&s.out); err != nil {
+		if err := s.sources[first].copyTo(add); err != nil {
 			return err
 		}
 		for i := range s.sources {
@@ -145,13 +150,13 @@ type source struct {
 
 func (o *source) time() int64 { return o.cols.T[o.next] }
 
-// copyTo appends the next sample to the list, which takes floats alone.
-func (o *source) copyTo(out *chunkList) error {
-	i := o.next
-	if len(o.cols.ST) > 0 && o.cols.ST[i] != 0 {
-		return errNoEncoder
+// copyTo hands on the next sample.
+func (o *source) copyTo(add func(t, st int64, v float64) error) error {
+	i, st := o.next, int64(0)
+	if len(o.cols.ST) > 0 {
+		st = o.cols.ST[i]
 	}
-	return out.append(o.cols.T[i], o.cols.F[i])
+	return add(o.cols.T[i], st, o.cols.F[i])
 }
 
 // decode appends the samples of a chunk, less the deleted ones, to the source of its block, or to a new one if they
