@@ -470,7 +470,7 @@ func TestUpstreamsBlocksMerged(t *testing.T) {
 
 func TestPromtoolReadsMergedBlocks(t *testing.T) {
 	dir := t.TempDir()
-	db := openDB(t, dir, merging)
+	db := openDB(t, dir, merging, forPrometheus2)
 	fill(t, db, 0, 60*minute, 9)
 	maintain(t, db)
 	addOverlap(t, dir, 12*minute, 25*minute)

@@ -112,6 +112,7 @@ func (db *DB) open(ctx context.Context) error {
 			SegmentSize: int64(db.opts.WALSegmentSize),
 			Compression: db.opts.WALCompression.wal(),
 		},
+		SamplesV2:        db.opts.WALCompression == CompressionDefault,
 		OutOfOrderWindow: db.opts.OutOfOrderWindow.Milliseconds(),
 
 		ChunkRange:   db.opts.MinBlockDuration.Milliseconds(),

@@ -75,7 +75,7 @@ func liveHeap() uint64 {
 // BenchmarkAppend is 10,000 series × 100 scrapes, made anew in each round.
 func BenchmarkAppend(b *testing.B) {
 	const targets, width, scrapes = 20, 500, 100
-	for _, c := range []Compression{CompressionNone, CompressionSnappy} {
+	for _, c := range []Compression{CompressionDefault, CompressionNone, CompressionSnappy} {
 		b.Run("compression="+string(c), func(b *testing.B) {
 			var heap, logBytes float64
 			b.ReportAllocs()

@@ -102,7 +102,7 @@ func TestOutOfOrderSamplesBecomeBlocks(t *testing.T) {
 // TestPromtoolReadsOurOutOfOrderLog: samples that are in the log alone.
 func TestPromtoolReadsOurOutOfOrderLog(t *testing.T) {
 	dir := t.TempDir()
-	db := openDB(t, dir, func(o *Options) { o.OutOfOrderWindow = time.Hour })
+	db := openDB(t, dir, forPrometheus2, func(o *Options) { o.OutOfOrderWindow = time.Hour })
 	appendLate(t, db, lateEntry(0, 9*minute))
 	for i := range int64(40) {
 		appendLate(t, db, lateEntry(0, 8*minute-i*1000))

@@ -15,8 +15,10 @@ import (
 // Compression names how records of the write-ahead log are compressed.
 type Compression string
 
-// The compressions that Prometheus knows too.
+// The compressions that Prometheus knows too. They go with records that all versions of Prometheus 2 and 3 read;
+// CompressionDefault is zstd with the records of Prometheus 3.11, which together are less than half as large.
 const (
+	CompressionDefault Compression = ""
 	CompressionNone   Compression = "none"
 	CompressionSnappy Compression = "snappy"
 	CompressionZstd   Compression = "zstd"
@@ -26,10 +28,12 @@ func (c Compression) wal() wal.Compression {
 	switch c {
 	case CompressionNone:
 		return wal.None
+	case CompressionSnappy:
+		return wal.Snappy
 	case CompressionZstd:
 		return wal.Zstd
 	}
-	return wal.Snappy
+	return wal.ZstdLight
 }
 
 // Defaults of [Options], equal to Prometheus's.
@@ -71,7 +75,7 @@ type Options struct {
 	// OutOfOrderWindow is how far a sample may come behind the newest one and still be taken; zero takes none out of
 	// order. [DB.SetOutOfOrderWindow] changes it later.
 	OutOfOrderWindow time.Duration
-	// WALCompression is snappy if empty. WALSegmentSize is in bytes, a multiple of 32 KiB; zero means the default.
+	// WALCompression is how records of the log are compressed. WALSegmentSize is in bytes, a multiple of 32 KiB; zero means the default.
 	WALCompression Compression
 	WALSegmentSize int
 	// NoLockfile leaves out the lock that keeps a second process out of the directory.
@@ -134,9 +138,7 @@ func (o Options) validated() (Options, error) {
 		errs = append(errs, fmt.Errorf("max block duration %v is below the min block duration %v", o.MaxBlockDuration, o.MinBlockDuration))
 	}
 	switch o.WALCompression {
-	case "":
-		o.WALCompression = CompressionSnappy
-	case CompressionNone, CompressionSnappy, CompressionZstd:
+	case CompressionDefault, CompressionNone, CompressionSnappy, CompressionZstd:
 	default:
 		errs = append(errs, fmt.Errorf("unknown WAL compression %q", o.WALCompression))
 	}

@@ -110,7 +110,7 @@ func settings() []setting {
 		{name: "storage.tsdb.wal-segment-size", value: "128MB", kind: kindBytes, hidden: true, help: "Size of a segment of the write-ahead log, 10MB to 256MB."},
 		{name: "storage.tsdb.allow-overlapping-compaction", value: "true", kind: kindBool, hidden: true, help: "Merge overlapping blocks; otherwise they are left to another program."},
 		{name: "storage.tsdb.wal-compression", value: "true", kind: kindBool, hidden: true, help: "Compress the write-ahead log."},
-		{name: "storage.tsdb.wal-compression-type", value: "snappy", hidden: true, help: "snappy or zstd."},
+		{name: "storage.tsdb.wal-compression-type", hidden: true, help: "snappy or zstd, with records that Prometheus 2 reads too. Default: zstd with the smaller records of Prometheus 3.11."},
 		{name: "storage.tsdb.samples-per-chunk", value: "120", kind: kindInt, hidden: true, help: "Target number of samples in a chunk."},
 		{name: "storage.tsdb.delayed-compaction.max-percent", value: "10", kind: kindInt, hidden: true, help: "Upper bound of the random delay of head compaction, in percent of the range of a block; counts with the feature delayed-compaction."},
 		{name: "storage.tsdb.block-reload-interval", value: "1m", kind: kindDuration, hidden: true, help: "How often to look for new and removed blocks."},

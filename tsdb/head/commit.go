@@ -171,7 +171,7 @@ func (a *appender) writeSamples(all []staged) {
 	}
 	h.index.mu.RUnlock()
 	at := len(h.buf)
-	h.buf = wal.AppendSamples(h.buf, floats)
+	h.buf = h.appendSamples(h.buf, floats)
 	h.cutRecord(at)
 	if len(natives) > 0 {
 		h.recs = wal.AppendHistograms(h.recs, natives)

@@ -26,6 +26,8 @@ type Options struct {
 	WAL wal.Options
 	// LateWAL is the log of samples that come out of order. It is made when there is a window, or when it holds any.
 	LateWAL wal.Options
+	// SamplesV2 has floats written in records that Prometheus reads from 3.11 on, see [wal.AppendSamplesV2].
+	SamplesV2 bool
 	// OutOfOrderWindow is how many milliseconds a sample may come behind the newest; zero takes none out of order.
 	// [Head.SetOutOfOrderWindow] changes it later.
 	OutOfOrderWindow int64
@@ -53,6 +55,8 @@ type Head struct {
 	// lateLog, under commit, is the log of what comes out of order; nil as long as nothing ever did.
 	lateLog     *wal.Log
 	lateOptions wal.Options
+	// appendSamples makes a record of floats.
+	appendSamples func(dst []byte, samples []wal.Sample) []byte
 
 	index     seriesIndex
 	slab      slab
@@ -126,6 +130,10 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	}
 	o.LateWAL.OutOfOrder, o.LateWAL.Registerer = true, o.Registerer
 	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger, lateOptions: o.LateWAL, reported: map[string]bool{}}
+	h.appendSamples = wal.AppendSamples
+	if o.SamplesV2 {
+		h.appendSamples = wal.AppendSamplesV2
+	}
 	h.index.pairs = newPairs()
 	h.snapshots.open = map[uint64]uint64{}
 	h.snapshots.closed = make(chan struct{})

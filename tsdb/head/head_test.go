@@ -113,9 +113,9 @@ func all(tb testing.TB, s storage.Queryable) string {
 }
 
 func TestReplayRestoresEverything(t *testing.T) {
-	for _, comp := range []wal.Compression{wal.None, wal.Snappy, wal.Zstd} {
+	for _, comp := range []wal.Compression{wal.None, wal.Snappy, wal.Zstd, wal.ZstdLight} {
 		dir, r := t.TempDir(), rand.New(rand.NewPCG(1, 2))
-		compress := func(o *Options) { o.WAL.Compression = comp }
+		compress := func(o *Options) { o.WAL.Compression, o.SamplesV2 = comp, comp == wal.ZstdLight }
 		h := openHead(t, dir, compress)
 		for scrape := range 300 {
 			var entries []storage.Entry

@@ -113,7 +113,7 @@ func (h *Head) checkpoint(mint int64) error {
 	if err := h.log.NextSegment(); err != nil {
 		return err
 	}
-	c := checkpointer{mint: mint, stoneMint: min(mint, h.lateMin.Load()), refs: h.refs(), metadata: map[uint64]wal.Metadata{}}
+	c := checkpointer{appendSamples: h.appendSamples, mint: mint, stoneMint: min(mint, h.lateMin.Load()), refs: h.refs(), metadata: map[uint64]wal.Metadata{}}
 	_, err := h.log.Checkpoint(c.rewrite, h.damaged)
 	return err
 }
@@ -141,6 +141,8 @@ func (h *Head) refs() []uint64 {
 
 // checkpointer decides what stays in a checkpoint.
 type checkpointer struct {
+	appendSamples func(dst []byte, samples []wal.Sample) []byte
+
 	mint int64
 	refs []uint64
 	// stoneMint is the time before which deletions are not needed: they are about samples out of order, too.
@@ -171,7 +173,7 @@ func (c *checkpointer) rewrite(rec []byte) ([][]byte, error) {
 	case t == wal.TypeSeries:
 		return keep(rec, &c.series, wal.DecodeSeries, wal.AppendSeries, func(s wal.Series) bool { return c.alive(s.Ref) })
 	case t == wal.TypeSamples, t == wal.TypeSamplesV2:
-		return keep(rec, &c.samples, wal.DecodeSamples, wal.AppendSamples, func(s wal.Sample) bool { return s.T >= c.mint && c.alive(s.Ref) })
+		return keep(rec, &c.samples, wal.DecodeSamples, c.appendSamples, func(s wal.Sample) bool { return s.T >= c.mint && c.alive(s.Ref) })
 	case t == wal.TypeTombstones:
 		return keep(rec, &c.stones, wal.DecodeTombstones, wal.AppendTombstones, func(s wal.Tombstone) bool { return s.MaxT >= c.stoneMint && c.alive(s.Ref) })
 	case t == wal.TypeExemplars:

@@ -37,7 +37,7 @@ func AppendSamples(dst []byte, samples []Sample) []byte {
 		return dst
 	}
 	if slices.ContainsFunc(samples, func(s Sample) bool { return s.ST != 0 }) {
-		return appendSamplesV2(dst, samples)
+		return AppendSamplesV2(dst, samples)
 	}
 	first := samples[0]
 	dst = appendBase(append(dst, byte(TypeSamples)), first.Ref, first.T)
@@ -50,7 +50,12 @@ func AppendSamples(dst []byte, samples []Sample) []byte {
 	return dst
 }
 
-func appendSamplesV2(dst []byte, samples []Sample) []byte {
+// AppendSamplesV2 appends a record of floats, with start timestamps or without, in the form that Prometheus reads from
+// 3.11 on. References refer to the one before, so that entries of consecutive series look alike and compress well.
+func AppendSamplesV2(dst []byte, samples []Sample) []byte {
+	if len(samples) == 0 {
+		return dst
+	}
 	dst = append(dst, byte(TypeSamplesV2))
 	var st startTimes
 	for i := range samples {

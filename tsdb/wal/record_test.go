@@ -49,6 +49,7 @@ func TestRecordTypes(t *testing.T) {
 	sameBack(t, []Series{{1, labels.FromStrings("__name__", "up", "job", "x")}, {1 << 60, labels.FromStrings("a", "b")}}, AppendSeries, DecodeSeries)
 	sameBack(t, []Sample{{Ref: 9, T: 1000, V: 1}, {Ref: 3, T: -5, V: math.Inf(1)}, {Ref: 1 << 63, T: 1 << 60, V: -0.5}}, AppendSamples, DecodeSamples)
 	sameBack(t, []Sample{{Ref: 9, T: 1000, ST: 10, V: 1}, {Ref: 3, T: 1001, V: 2}, {Ref: 4, T: 1001, ST: 20, V: 2}, {Ref: 5, T: 1001, ST: 20, V: 2}}, AppendSamples, DecodeSamples)
+	sameBack(t, []Sample{{Ref: 9, T: 1000, V: 1}, {Ref: 3, T: -5, V: math.Inf(1)}, {Ref: 1 << 63, T: 1 << 60, V: -0.5}}, AppendSamplesV2, DecodeSamples)
 	sameBack(t, []Tombstone{{1, math.MinInt64, math.MaxInt64}, {2, 5, 6}}, AppendTombstones, DecodeTombstones)
 	sameBack(t, []Exemplar{{4, 100, 1.5, labels.FromStrings("trace_id", "x")}, {2, 99, 2, labels.EmptyLabels()}}, AppendExemplars, DecodeExemplars)
 	sameBack(t, []Metadata{{4, sample.Metadata{Type: sample.TypeStateset, Unit: "s", Help: "h"}}, {5, sample.Metadata{Type: sample.TypeUnknown}}}, AppendMetadata, DecodeMetadata)
