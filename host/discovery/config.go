@@ -153,6 +153,24 @@ func (c *Configs) takeStatic(value *yaml.Node) error {
 	return nil
 }
 
+// CheckStatic rejects URLs where hosts are needed in static_configs; rest names the fields that the rest of a URL belongs
+// into. The paths of the errors start below static_configs.
+func (c *Configs) CheckStatic(rest string) error {
+	var errs []error
+	for i, s := range c.Static {
+		for j, target := range s.Targets {
+			path := strictyaml.Index(strictyaml.Join(strictyaml.Index("", i), "targets"), j)
+			switch {
+			case target == "":
+				errs = append(errs, strictyaml.At(path, errors.New("the address is empty")))
+			case strings.Contains(target, "/"):
+				errs = append(errs, strictyaml.At(path, fmt.Errorf("%q is not a valid hostname: write host:port, and the rest into %s", target, rest)))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Groups returns the static targets as groups, each with a source of its own.
 func (c *Configs) Groups() []sdk.Group {
 	groups := make([]sdk.Group, 0, len(c.Static))

@@ -47,3 +47,25 @@ func Parse(text []byte) (httpconfig.HTTPClientConfig, error) {
 	}
 	return section.HTTP, nil
 }
+
+// Check checks the fields of a section. The library's errors name a field in their text alone; those returned are of
+// package strictyaml and carry it.
+func Check(c *httpconfig.HTTPClientConfig) error {
+	err := c.Validate()
+	if err == nil {
+		return nil
+	}
+	field, at := "", len(err.Error())
+	for _, name := range []string{
+		"basic_auth", "authorization", "oauth2", "bearer_token", "tls_config", "no_proxy", "proxy_url",
+		"proxy_from_environment", "proxy_connect_header",
+	} {
+		if i := strings.Index(err.Error(), name); i >= 0 && i < at {
+			field, at = name, i
+		}
+	}
+	if strings.HasPrefix(err.Error(), "setting header") {
+		field = "http_headers"
+	}
+	return strictyaml.At(field, err)
+}

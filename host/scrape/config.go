@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/narthex-io/narthex/host/discovery"
+	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/model/relabel"
 )
@@ -161,7 +162,7 @@ func (c *Config) Complete(global Inherited) error {
 	if s := strings.ToLower(c.Scheme); s != "http" && s != "https" {
 		fail("scheme", fmt.Errorf("%q is neither http nor https", c.Scheme))
 	}
-	errs = append(errs, checkHTTP(&c.HTTPClient))
+	errs = append(errs, httpclient.Check(&c.HTTPClient))
 	legacy := c.MetricNameValidationScheme == LegacyNames
 	fail("relabel_configs", relabel.ValidateAll(c.RelabelConfigs, legacy))
 	fail("metric_relabel_configs", relabel.ValidateAll(c.MetricRelabelConfigs, legacy))
@@ -171,49 +172,10 @@ func (c *Config) Complete(global Inherited) error {
 	if c.NativeHistogramMinBucketFactor != 0 {
 		fail("native_histogram_min_bucket_factor", errNotYet("native_histogram_min_bucket_factor"))
 	}
-	fail("static_configs", c.checkStatic())
+	if len(c.RelabelConfigs) == 0 { // Relabelling may still repair an address.
+		fail("static_configs", c.Discovery.CheckStatic("scheme and metrics_path"))
+	}
 	fail("exporters", c.checkExporters())
-	return errors.Join(errs...)
-}
-
-// checkHTTP checks the fields of the HTTP client. The library's errors name a field in their text alone.
-func checkHTTP(c *httpconfig.HTTPClientConfig) error {
-	err := c.Validate()
-	if err == nil {
-		return nil
-	}
-	field, at := "", len(err.Error())
-	for _, name := range []string{
-		"basic_auth", "authorization", "oauth2", "bearer_token", "tls_config", "no_proxy", "proxy_url",
-		"proxy_from_environment", "proxy_connect_header",
-	} {
-		if i := strings.Index(err.Error(), name); i >= 0 && i < at {
-			field, at = name, i
-		}
-	}
-	if strings.HasPrefix(err.Error(), "setting header") {
-		field = "http_headers"
-	}
-	return strictyaml.At(field, err)
-}
-
-// checkStatic rejects URLs where hosts are needed, unless relabelling may still repair them.
-func (c *Config) checkStatic() error {
-	if len(c.RelabelConfigs) > 0 {
-		return nil
-	}
-	var errs []error
-	for i, s := range c.Discovery.Static {
-		for j, target := range s.Targets {
-			path := strictyaml.Index(strictyaml.Join(strictyaml.Index("", i), "targets"), j)
-			switch {
-			case target == "":
-				errs = append(errs, strictyaml.At(path, errors.New("the address is empty")))
-			case strings.Contains(target, "/"):
-				errs = append(errs, strictyaml.At(path, fmt.Errorf("%q is not a valid hostname: write host:port, and the rest into scheme and metrics_path", target)))
-			}
-		}
-	}
 	return errors.Join(errs...)
 }
 
