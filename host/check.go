@@ -8,10 +8,13 @@ import (
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
+	httpconfig "github.com/prometheus/common/config"
 
 	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/internal/strictyaml"
 )
 
 // CheckOptions say with what a configuration is checked.
@@ -47,7 +50,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (jobs int,
 		return 0, err
 	}
 	change.Discard()
-	if err := checkJobs(cfg); err != nil {
+	if err := errors.Join(checkJobs(cfg), checkAlerting(cfg), checkCredentials(cfg)); err != nil {
 		return 0, err
 	}
 	return len(cfg.ScrapeConfigs), nil
@@ -66,21 +69,40 @@ func checkJobs(cfg *config.Config) error {
 		return positioned(cfg, err)
 	}
 	change.Discard()
-	return checkCredentials(cfg)
+	return nil
+}
+
+// checkAlerting has the notifier prepare the section alerting, which reads the files with certificates and keys.
+func checkAlerting(cfg *config.Config) error {
+	manager, err := notify.New(notify.Options{Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		return err
+	}
+	change, err := manager.Prepare(&cfg.Alerting, cfg.Global.Labels())
+	if err != nil {
+		return cfg.Locate(strictyaml.At("alerting", err))
+	}
+	change.Discard()
+	return nil
 }
 
 // checkCredentials looks for the files with tokens. A server starts without them, since they may come later, but whoever
 // asks for a check wants to know.
 func checkCredentials(cfg *config.Config) error {
 	var missing config.Errors
+	look := func(client *httpconfig.HTTPClientConfig, origin config.Origin) {
+		if client.Authorization == nil || client.Authorization.CredentialsFile == "" {
+			return
+		}
+		if _, err := os.Stat(client.Authorization.CredentialsFile); err != nil {
+			missing = append(missing, fmt.Errorf("%s: file with credentials: %w", origin.Position("authorization"), err))
+		}
+	}
 	for i, job := range cfg.ScrapeConfigs {
-		auth := job.HTTPClient.Authorization
-		if auth == nil || auth.CredentialsFile == "" {
-			continue
-		}
-		if _, err := os.Stat(auth.CredentialsFile); err != nil {
-			missing = append(missing, fmt.Errorf("%s: file with credentials: %w", cfg.Origins[i].Position("authorization"), err))
-		}
+		look(&job.HTTPClient, cfg.Origins[i])
+	}
+	for i, am := range cfg.Alerting.Alertmanagers {
+		look(&am.HTTPClient, cfg.Origin(strictyaml.Index("alerting.alertmanagers", i)))
 	}
 	if len(missing) > 0 {
 		return missing

@@ -21,6 +21,7 @@ import (
 
 	"github.com/narthex-io/narthex/host/config"
 	"github.com/narthex-io/narthex/host/discovery"
+	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web"
@@ -56,6 +57,8 @@ type Options struct {
 	Storage tsdb.Options
 	// Exemplars turns on the storage of exemplars, as many as the configuration says.
 	Exemplars bool
+	// Notify configures the sending of alerts. What is taken from other options is set by the host.
+	Notify notify.Options
 	// Query configures the engine. Its Logger, Registerer and NoStepSubqueryInterval are set by the host.
 	Query promql.Options
 
@@ -98,11 +101,14 @@ type Host struct {
 	catalogue *plugin.Catalogue
 	discovery *discovery.Manager
 	scrape    *scrape.Manager
-	engine    *promql.Engine
-	web       *web.Server
-	storage   gate
-	exporters exporters
-	cleanups  cleanups
+	notify    *notify.Manager
+	// alertmanagers finds those that alerts are sent to.
+	alertmanagers *discovery.Manager
+	engine        *promql.Engine
+	web           *web.Server
+	storage       gate
+	exporters     exporters
+	cleanups      cleanups
 
 	// quit is closed when a shutdown was asked for.
 	quit     chan struct{}
@@ -140,6 +146,9 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 		return nil, err
 	}
 	if err := h.makeScraping(); err != nil {
+		return nil, err
+	}
+	if err := h.makeNotify(); err != nil {
 		return nil, err
 	}
 	if err := h.makeEngine(); err != nil {
@@ -192,6 +201,26 @@ func (h *Host) makeScraping() (err error) {
 	})
 	if err != nil {
 		return fmt.Errorf("make scrape manager: %w", err)
+	}
+	return nil
+}
+
+func (h *Host) makeNotify() (err error) {
+	h.alertmanagers, err = discovery.New(discovery.Options{
+		Log:            h.log.With("component", "discovery"),
+		Registerer:     h.registry,
+		Name:           "notify",
+		ReloadInterval: h.opts.DiscoveryReloadInterval,
+	})
+	if err != nil {
+		return fmt.Errorf("make discovery manager of Alertmanagers: %w", err)
+	}
+	opts := h.opts.Notify
+	opts.Log = h.log.With("component", "notify")
+	opts.Registerer = h.registry
+	opts.UserAgent = h.opts.Build.userAgent()
+	if h.notify, err = notify.New(opts); err != nil {
+		return fmt.Errorf("make notifier: %w", err)
 	}
 	return nil
 }

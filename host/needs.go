@@ -12,12 +12,13 @@ import (
 	"github.com/narthex-io/narthex/host/config"
 	"github.com/narthex-io/narthex/host/discovery"
 	"github.com/narthex-io/narthex/host/httpclient"
+	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 )
 
-// needs are all places of a configuration that need a plugin, in the order of the jobs: for each job its discoveries,
-// then its exporters.
+// needs are all places of a configuration that need a plugin: for each job its discoveries, then its exporters; then the
+// discoveries of each entry of alertmanagers.
 type needs struct{ uses []plugin.Use }
 
 func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
@@ -38,6 +39,16 @@ func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 				BaseDir:  origin.Dir,
 				Position: origin.Position(strictyaml.Index("exporters", j)),
 			})
+		}
+	}
+	for i, am := range cfg.Alerting.Alertmanagers {
+		origin := cfg.Origin(strictyaml.Index("alerting.alertmanagers", i))
+		for _, d := range am.Discovery.Plugins {
+			use, err := discoveryUse("alertmanagers", d, origin, userAgent)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", origin.Position(d.Name()), err)
+			}
+			n.uses = append(n.uses, use)
 		}
 	}
 	return n, nil
@@ -85,22 +96,41 @@ func pluginClient(job, key string, settings []byte, dir, userAgent string) (*htt
 	return httpclient.New(cfg, httpclient.Options{Name: job + "/" + key, UserAgent: userAgent})
 }
 
-// jobs returns what the discovery manager is to run.
+// jobs returns what the discovery manager of scraping is to run.
 func (n *needs) jobs(cfg *config.Config, change *plugin.Change) []discovery.Job {
 	jobs := make([]discovery.Job, len(cfg.ScrapeConfigs))
 	i := 0
 	for j, job := range cfg.ScrapeConfigs {
-		jobs[j] = discovery.Job{Name: job.JobName, Static: job.Discovery.Groups()}
-		for _, d := range job.Discovery.Plugins {
-			found := change.Discovery(i)
-			jobs[j].Providers = append(jobs[j].Providers, discovery.Provider{
-				Name: d.Name(), Fingerprint: found.Fingerprint(), Discovery: found,
-			})
-			i++
-		}
-		i += len(job.Exporters)
+		jobs[j] = discoveryJob(job.JobName, &job.Discovery, change, i)
+		i += len(job.Discovery.Plugins) + len(job.Exporters)
 	}
 	return jobs
+}
+
+// alertmanagers returns what the discovery manager of notification is to run.
+func (n *needs) alertmanagers(cfg *config.Config, change *plugin.Change) []discovery.Job {
+	jobs := make([]discovery.Job, len(cfg.Alerting.Alertmanagers))
+	i := 0
+	for _, job := range cfg.ScrapeConfigs {
+		i += len(job.Discovery.Plugins) + len(job.Exporters)
+	}
+	for j, am := range cfg.Alerting.Alertmanagers {
+		jobs[j] = discoveryJob(notify.JobName(j), &am.Discovery, change, i)
+		i += len(am.Discovery.Plugins)
+	}
+	return jobs
+}
+
+// discoveryJob returns a job whose plugins are those of change from first on.
+func discoveryJob(name string, from *discovery.Configs, change *plugin.Change, first int) discovery.Job {
+	job := discovery.Job{Name: name, Static: from.Groups()}
+	for i, d := range from.Plugins {
+		found := change.Discovery(first + i)
+		job.Providers = append(job.Providers, discovery.Provider{
+			Name: d.Name(), Fingerprint: found.Fingerprint(), Discovery: found,
+		})
+	}
+	return job
 }
 
 // exporters returns the exporters in use by plugin and config.

@@ -14,7 +14,11 @@ import (
 	httpconfig "github.com/prometheus/common/config"
 
 	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/host/discovery"
+	"github.com/narthex-io/narthex/host/notify"
+	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
 )
@@ -85,6 +89,13 @@ func (h *Host) reload(ctx context.Context) (err error) {
 		plugins.Discard()
 		return positioned(cfg, err)
 	}
+	found, notified, err := h.prepareNotify(ctx, cfg, needs, plugins)
+	if err != nil {
+		scraped.Discard()
+		discovered.Discard()
+		plugins.Discard()
+		return err
+	}
 	exporting := needs.exporters(cfg, plugins)
 	// From here on nothing can fail.
 	applied = true
@@ -93,6 +104,8 @@ func (h *Host) reload(ctx context.Context) (err error) {
 	plugins.Apply()
 	scraped.Apply()
 	discovered.Apply()
+	notified.Apply()
+	found.Apply()
 	h.exporters.replace(exporting)
 	if db := h.storage.get(); db != nil {
 		h.applyStorage(db, cfg)
@@ -114,6 +127,20 @@ func openQueryLog(cfg *config.Config) (*promql.QueryLog, error) {
 		return nil, fmt.Errorf("global.query_log_file: %w", err)
 	}
 	return l, nil
+}
+
+// prepareNotify prepares the parts behind the section alerting.
+func (h *Host) prepareNotify(ctx context.Context, cfg *config.Config, needs *needs, plugins *plugin.Change) (*discovery.Change, *notify.Change, error) {
+	found, err := h.alertmanagers.Prepare(ctx, needs.alertmanagers(cfg, plugins))
+	if err != nil {
+		return nil, nil, err
+	}
+	notified, err := h.notify.Prepare(&cfg.Alerting, cfg.Global.Labels())
+	if err != nil {
+		found.Discard()
+		return nil, nil, cfg.Locate(strictyaml.At("alerting", err))
+	}
+	return found, notified, nil
 }
 
 // positioned says of each job that cannot be used where it stands in the files.

@@ -26,8 +26,8 @@ const stopGrace = 30 * time.Second
 // Run runs the server until ctx is done, Quit is called or a part fails, then stops all parts in order and releases
 // everything. It returns nil after an orderly stop.
 //
-// The stages below are in the order in which they stop, which follows the data: no requests and no reloads, then no
-// new targets, no scrapes, then the storage; the plugins are closed last, as a cleanup. They start side by side; what
+// The stages below are in the order in which they stop, which follows the data: no requests and no reloads, then the
+// delivery of alerts, no new targets, no scrapes, then the storage; the plugins are closed last, as a cleanup. They start side by side; what
 // needs another part waits for it: the configuration is applied first, which starts the plugins; scraping begins and
 // the server is ready when the storage is open too.
 func (h *Host) Run(ctx context.Context) error {
@@ -37,6 +37,8 @@ func (h *Host) Run(ctx context.Context) error {
 		{"shutdown", h.awaitQuit},
 		{"web", h.web.Run},
 		{"reload", func(ctx context.Context) error { return h.runReloads(ctx, configured, opened) }},
+		{"notify", after(h.runNotify, configured)},
+		{"alertmanagers", after(h.alertmanagers.Run, configured)},
 		{"discovery", after(h.discovery.Run, configured)},
 		{"scrape", after(h.runScrape, configured, opened)},
 		{"storage", func(ctx context.Context) error { return h.runStorage(ctx, opened) }},
@@ -106,6 +108,10 @@ func after(run func(context.Context) error, gates ...<-chan struct{}) func(conte
 
 func (h *Host) runScrape(ctx context.Context) error {
 	return h.scrape.Run(ctx, h.discovery.Updates())
+}
+
+func (h *Host) runNotify(ctx context.Context) error {
+	return h.notify.Run(ctx, h.alertmanagers.Updates())
 }
 
 // runStorage opens the data directory, which reads the write-ahead log, and closes it in the end.

@@ -22,6 +22,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/narthex-io/narthex/host"
+	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
 )
@@ -141,19 +142,24 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		storage.CutDelayPercent = cutDelay(v, log)
 	}
 	opts := host.Options{
-		ConfigFile:              v.text("config.file"),
-		Getenv:                  os.Getenv,
-		ListenAddresses:         v.list("web.listen-address"),
-		WebConfigFile:           v.text("web.config.file"),
-		MaxConnections:          v.int("web.max-connections"),
-		ReadTimeout:             v.duration("web.read-timeout"),
-		ExternalURL:             external,
-		RoutePrefix:             v.text("web.route-prefix"),
-		EnableLifecycle:         v.flag("web.enable-lifecycle"),
-		EnableAdminAPI:          v.flag("web.enable-admin-api"),
-		CORSOrigin:              origin,
-		Storage:                 storage,
-		Exemplars:               enabled.exemplars,
+		ConfigFile:      v.text("config.file"),
+		Getenv:          os.Getenv,
+		ListenAddresses: v.list("web.listen-address"),
+		WebConfigFile:   v.text("web.config.file"),
+		MaxConnections:  v.int("web.max-connections"),
+		ReadTimeout:     v.duration("web.read-timeout"),
+		ExternalURL:     external,
+		RoutePrefix:     v.text("web.route-prefix"),
+		EnableLifecycle: v.flag("web.enable-lifecycle"),
+		EnableAdminAPI:  v.flag("web.enable-admin-api"),
+		CORSOrigin:      origin,
+		Storage:         storage,
+		Exemplars:       enabled.exemplars,
+		Notify: notify.Options{
+			QueueCapacity: v.int("alertmanager.notification-queue-capacity"),
+			BatchSize:     v.int("alertmanager.notification-batch-size"),
+			Drain:         v.flag("alertmanager.drain-notification-queue-on-shutdown"),
+		},
 		Query:                   query,
 		PluginDirectories:       pluginDirectories(v.list("plugins.directory")),
 		PluginCache:             v.text("plugins.cache-directory"),

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/internal/strictyaml"
@@ -24,6 +25,7 @@ import (
 type Config struct {
 	Global            Global           `yaml:"global"`
 	Runtime           Runtime          `yaml:"runtime,omitempty"`
+	Alerting          notify.Config    `yaml:"alerting,omitempty"`
 	ScrapeConfigFiles []string         `yaml:"scrape_config_files,omitempty"`
 	ScrapeConfigs     []*scrape.Config `yaml:"scrape_configs,omitempty"`
 	Storage           Storage          `yaml:"storage,omitempty"`
@@ -34,17 +36,29 @@ type Config struct {
 	// Origins says where each job of ScrapeConfigs was read.
 	Origins []Origin `yaml:"-"`
 
+	// root is the place of the whole.
+	root    Origin
 	missing missing
 }
 
-// Origin is the place of a job.
+// Origin returns the place of a field of the file itself.
+func (c *Config) Origin(path string) Origin {
+	o := c.root
+	o.Path = path
+	return o
+}
+
+// Locate adds the file and lines to the errors that err joins, which are of package strictyaml.
+func (c *Config) Locate(err error) error { return located(c.root.File, c.root.document, err) }
+
+// Origin is the place of a part of the configuration.
 type Origin struct {
-	// File is the file's path, Dir its folder, and Path the job's field path, such as scrape_configs[2].
+	// File is the file's path, Dir its folder, and Path the part's field path, such as scrape_configs[2].
 	File, Dir, Path string
 	document        *strictyaml.Document
 }
 
-// Position formats the place of a field below the job as FILE:LINE: PATH, for errors.
+// Position formats the place of a field below the part as FILE:LINE: PATH, for errors.
 func (o Origin) Position(field string) string {
 	path := strictyaml.Join(o.Path, field)
 	return fmt.Sprintf("%s:%d: %s", o.File, o.document.Line(path), path)
@@ -116,7 +130,6 @@ type Retention struct {
 // missing are the sections of parts that this version lacks.
 type missing struct {
 	RuleFiles   yaml.Node `yaml:"rule_files"`
-	Alerting    yaml.Node `yaml:"alerting"`
 	RemoteWrite yaml.Node `yaml:"remote_write"`
 	RemoteRead  yaml.Node `yaml:"remote_read"`
 	OTLP        yaml.Node `yaml:"otlp"`
@@ -131,43 +144,16 @@ func (m *missing) check() error {
 		node        yaml.Node
 	}{
 		{"rule_files", "rules", m.RuleFiles},
-		{"alerting", "alerting", m.Alerting},
 		{"remote_write", "remote write", m.RemoteWrite},
 		{"remote_read", "remote read", m.RemoteRead},
 		{"otlp", "OTLP ingestion", m.OTLP},
 		{"tracing", "tracing", m.Tracing},
 	} {
-		if s.field == "alerting" && namesNobody(&s.node) {
-			continue
-		}
 		if len(s.node.Content) > 0 || s.node.Kind == yaml.ScalarNode {
 			errs = append(errs, notYet(s.field, s.part))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// namesNobody reports whether an alerting section lists Alertmanagers without a single target, as the configuration
-// that comes with Prometheus does: there is nothing that this version would leave out.
-func namesNobody(node *yaml.Node) bool {
-	var section struct {
-		Alertmanagers []struct {
-			StaticConfigs []struct {
-				Targets []string `yaml:"targets"`
-			} `yaml:"static_configs"`
-		} `yaml:"alertmanagers"`
-	}
-	if node.Kind == 0 || strictyaml.Decode(node, &section) != nil {
-		return false
-	}
-	for _, am := range section.Alertmanagers {
-		for _, static := range am.StaticConfigs {
-			if len(static.Targets) > 0 {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 func notYet(field, part string) error {
@@ -192,7 +178,9 @@ func (c *Config) complete(expand func(string) string) error {
 	if file := c.Global.QueryLogFile; file != "" && !filepath.IsAbs(file) {
 		c.Global.QueryLogFile = filepath.Join(c.Dir, file)
 	}
+	legacy := c.Global.MetricNameValidationScheme == scrape.LegacyNames
 	return errors.Join(append(errs,
+		strictyaml.At("alerting", c.Alerting.Complete(c.Dir, legacy)),
 		strictyaml.At("storage", c.Storage.check()),
 		strictyaml.At("plugins", c.Plugins.Validate()))...)
 }

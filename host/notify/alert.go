@@ -1,7 +1,8 @@
 // Package notify tells others about alerts: it queues what the rules send, and delivers it to the Alertmanagers of the
 // configuration.
 //
-// Start with [Alert]. The package does not decide what fires, nor when it is sent again.
+// Start with [Manager] and [Alert]. Each Alertmanager has a queue of its own, from which a sender delivers batches and tries
+// again what fails until it is out of date. The package does not decide what fires, nor when it is sent again.
 package notify
 
 import (

@@ -178,7 +178,7 @@ func (m *Manager) start(s *sender) {
 // retire ends a sender.
 func (m *Manager) retire(s *sender) {
 	if s.stop == nil {
-		m.metrics.release(s.name) // It has never run.
+		m.metrics.release(s.url) // It has never run.
 		return
 	}
 	s.stop()
@@ -195,7 +195,7 @@ func (m *Manager) Run(ctx context.Context, updates <-chan map[string][]sdk.Group
 		senders.Go(func() {
 			s.run(own)
 			s.stop()
-			m.metrics.release(s.name)
+			m.metrics.release(s.url)
 		})
 	}
 	for _, s := range m.sets {
@@ -262,9 +262,9 @@ func (m *Manager) Send(_ context.Context, alerts ...Alert) {
 	}
 }
 
-// Alertmanagers returns the URLs that alerts are sent to, in order of their discovery, without passwords.
+// Alertmanagers returns the URLs that alerts are sent to, in order of their discovery.
 func (m *Manager) Alertmanagers() (urls []string) {
-	m.eachSender(func(s *sender) { urls = append(urls, s.name) })
+	m.eachSender(func(s *sender) { urls = append(urls, s.url) })
 	return urls
 }
 
@@ -273,9 +273,7 @@ func (m *Manager) DroppedAlertmanagers() (urls []string) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, s := range m.sets {
-		for _, u := range s.dropped {
-			urls = append(urls, redacted(u))
-		}
+		urls = append(urls, s.dropped...)
 	}
 	return urls
 }

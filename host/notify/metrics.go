@@ -60,27 +60,27 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 }
 
 // acquire makes the series of an Alertmanager, so that its counters begin at zero.
-func (m *metrics) acquire(name string) {
+func (m *metrics) acquire(url string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.users[name]++
+	m.users[url]++
 	for _, v := range []*prometheus.CounterVec{m.errors, m.sent, m.dropped, m.superseded} {
-		v.WithLabelValues(name)
+		v.WithLabelValues(url)
 	}
 }
 
 // release drops the series when the last sender of an Alertmanager has ended.
-func (m *metrics) release(name string) {
+func (m *metrics) release(url string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.users[name]--; m.users[name] > 0 {
+	if m.users[url]--; m.users[url] > 0 {
 		return
 	}
-	delete(m.users, name)
+	delete(m.users, url)
 	for _, v := range []interface{ DeleteLabelValues(...string) bool }{
 		m.latencySummary, m.latencyHistogram, m.errors, m.sent, m.dropped, m.superseded,
 	} {
-		v.DeleteLabelValues(name)
+		v.DeleteLabelValues(url)
 	}
 }
 
@@ -96,8 +96,8 @@ func (c *lengthCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 // Collect implements prometheus.Collector.
 func (c *lengthCollector) Collect(ch chan<- prometheus.Metric) {
 	lengths := map[string]int{}
-	c.m.eachSender(func(s *sender) { lengths[s.name] += s.queue.len() })
-	for name, n := range lengths {
-		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n), name)
+	c.m.eachSender(func(s *sender) { lengths[s.url] += s.queue.len() })
+	for url, n := range lengths {
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(n), url)
 	}
 }

@@ -31,8 +31,7 @@ type endpoint struct {
 
 // sender delivers alerts to one Alertmanager, from a queue of its own and one request at a time.
 type sender struct {
-	// url is posted to, name shown: it lacks a password.
-	url, name string
+	url       string
 	queue     *queue
 	end       atomic.Pointer[endpoint]
 	batchSize int
@@ -52,10 +51,9 @@ type sender struct {
 }
 
 func newSender(url string, opts Options, m *metrics) *sender {
-	name := redacted(url)
 	return &sender{
-		url: url, name: name, queue: newQueue(opts.QueueCapacity), batchSize: opts.BatchSize, limit: opts.BatchSize,
-		drain: opts.Drain, metrics: m, log: opts.Log.With("alertmanager", name),
+		url: url, queue: newQueue(opts.QueueCapacity), batchSize: opts.BatchSize, limit: opts.BatchSize,
+		drain: opts.Drain, metrics: m, log: opts.Log.With("alertmanager", url),
 	}
 }
 
@@ -67,9 +65,9 @@ func (s *sender) add(alerts []Alert) {
 
 // count notes what became of alerts in the queue.
 func (s *sender) count(replaced, dropped int) {
-	s.metrics.superseded.WithLabelValues(s.name).Add(float64(replaced))
+	s.metrics.superseded.WithLabelValues(s.url).Add(float64(replaced))
 	if dropped > 0 {
-		s.metrics.dropped.WithLabelValues(s.name).Add(float64(dropped))
+		s.metrics.dropped.WithLabelValues(s.url).Add(float64(dropped))
 		s.log.Warn("queue of notifications is full, the oldest alerts are dropped", "count", dropped, "capacity", s.queue.capacity)
 	}
 }
@@ -119,7 +117,7 @@ func (s *sender) finish(ctx context.Context) {
 	}
 	left, expired := s.queue.take(s.queue.len())
 	if n := len(left) + len(expired); n > 0 {
-		s.metrics.dropped.WithLabelValues(s.name).Add(float64(n))
+		s.metrics.dropped.WithLabelValues(s.url).Add(float64(n))
 		s.log.Error("alerts are not delivered to an Alertmanager that is no longer served", "count", n, "drain", s.drain)
 	}
 }
@@ -128,7 +126,7 @@ func (s *sender) finish(ctx context.Context) {
 func (s *sender) deliver(ctx context.Context) (answered bool) {
 	batch, expired := s.queue.take(s.limit)
 	if n := len(expired); n > 0 {
-		s.metrics.dropped.WithLabelValues(s.name).Add(float64(n))
+		s.metrics.dropped.WithLabelValues(s.url).Add(float64(n))
 		s.log.Error("alerts are out of date before they could be delivered, and dropped", "count", n, "first", expired[0].Labels)
 	}
 	if len(batch) == 0 {
@@ -152,9 +150,9 @@ func (s *sender) deliver(ctx context.Context) (answered bool) {
 }
 
 func (s *sender) delivered(count int, took time.Duration) {
-	s.metrics.latencySummary.WithLabelValues(s.name).Observe(took.Seconds())
-	s.metrics.latencyHistogram.WithLabelValues(s.name).Observe(took.Seconds())
-	s.metrics.sent.WithLabelValues(s.name).Add(float64(count))
+	s.metrics.latencySummary.WithLabelValues(s.url).Observe(took.Seconds())
+	s.metrics.latencyHistogram.WithLabelValues(s.url).Observe(took.Seconds())
+	s.metrics.sent.WithLabelValues(s.url).Add(float64(count))
 	if s.failures > 0 {
 		s.log.Info("Alertmanager takes alerts again", "failed_requests", s.failures, "failing_for", time.Since(s.failing).Round(time.Millisecond))
 	}
@@ -164,21 +162,21 @@ func (s *sender) delivered(count int, took time.Duration) {
 
 // refused tries a smaller batch next, until the alert is found that is not wanted, and drops that one.
 func (s *sender) refused(batch []*queued, err error) {
-	s.metrics.errors.WithLabelValues(s.name).Add(float64(len(batch)))
+	s.metrics.errors.WithLabelValues(s.url).Add(float64(len(batch)))
 	if len(batch) > 1 {
 		s.limit = len(batch) / 2
 		s.pause = 0
 		s.count(s.queue.giveBack(batch))
 		return
 	}
-	s.metrics.dropped.WithLabelValues(s.name).Inc()
+	s.metrics.dropped.WithLabelValues(s.url).Inc()
 	s.log.Error("Alertmanager refuses an alert, which is dropped", "labels", batch[0].Labels, "err", err)
 	s.backOff(err) // In case it refuses everything.
 }
 
 // failed puts the batch back, for another try after a pause.
 func (s *sender) failed(batch []*queued, err error) {
-	s.metrics.errors.WithLabelValues(s.name).Add(float64(len(batch)))
+	s.metrics.errors.WithLabelValues(s.url).Add(float64(len(batch)))
 	s.count(s.queue.giveBack(batch))
 	s.backOff(err)
 	level := slog.LevelDebug

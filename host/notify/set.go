@@ -48,7 +48,7 @@ func (m *Manager) sync(s *set, groups []sdk.Group) {
 		one := before[url]
 		if delete(before, url); one == nil {
 			one = newSender(url, m.opts, m.metrics)
-			m.metrics.acquire(one.name)
+			m.metrics.acquire(one.url)
 		}
 		one.end.Store(end)
 		m.start(one)

@@ -58,6 +58,8 @@ func (t *targets) add(cfg *AlertmanagerConfig, b *labels.Builder) {
 	switch {
 	case address == "":
 		t.errs = append(t.errs, errors.New("an Alertmanager has no address"))
+	case strings.Contains(address, "@"):
+		t.errs = append(t.errs, errors.New("address of an Alertmanager: credentials belong into basic_auth"))
 	case strings.Contains(address, "/"):
 		t.errs = append(t.errs, fmt.Errorf("address of an Alertmanager: %q is not a valid hostname", address))
 	case !slices.Contains(t.active, u):
@@ -68,13 +70,4 @@ func (t *targets) add(cfg *AlertmanagerConfig, b *labels.Builder) {
 func urlOf(b *labels.Builder) string {
 	u := url.URL{Scheme: b.Get(schemeLabel), Host: b.Get(addressLabel), Path: b.Get(pathLabel)}
 	return u.String()
-}
-
-// redacted returns a URL for display, without the password that an address may contain.
-func redacted(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return text
-	}
-	return u.Redacted()
 }

@@ -34,6 +34,8 @@ type Options struct {
 	// Scrape knows the targets and their metadata, Plugins what is loaded.
 	Scrape  Targets
 	Plugins Plugins
+	// Alertmanagers knows where alerts are sent to.
+	Alertmanagers Alertmanagers
 	// Admin deletes, cleans up and makes snapshots; nil disables that.
 	Admin Admin
 	// Blocks returns the descriptions of the storage's blocks, to be encoded as JSON.
@@ -74,6 +76,13 @@ type Plugins interface {
 	Plugins() []plugin.Info
 }
 
+// Alertmanagers is what the API asks of the notifier; a notify.Manager answers.
+type Alertmanagers interface {
+	// Alertmanagers are the URLs that alerts are sent to, DroppedAlertmanagers those that relabelling dropped.
+	Alertmanagers() []string
+	DroppedAlertmanagers() []string
+}
+
 type api struct {
 	Options
 }
@@ -100,6 +109,7 @@ func New(opts Options) http.Handler {
 	get("/targets/metadata", a.targetMetadata)
 	get("/scrape_pools", a.scrapePools)
 	get("/metadata", a.metadata)
+	get("/alertmanagers", a.alertmanagers)
 	get("/plugins", a.plugins)
 	get("/status/config", a.statusConfig)
 	get("/status/flags", a.statusFlags)
