@@ -67,11 +67,8 @@ func (e *Engine) Instant(ctx context.Context, q storage.Queryable, query string,
 // Range evaluates a query at start, start+step, … up to end. The value is a [Matrix].
 func (e *Engine) Range(ctx context.Context, q storage.Queryable, query string, opts QueryOptions, start, end time.Time, step time.Duration) (*Result, error) {
 	r := &request{storage: q, query: query, opts: opts, start: start.UnixMilli(), end: end.UnixMilli(), step: step.Milliseconds()}
-	if r.step <= 0 {
-		return nil, &ParseError{errors.New("step of a range query must be at least 1ms")}
-	}
-	if r.end < r.start {
-		return nil, &ParseError{errors.New("end of a range query is before its start")}
+	if err := r.checkRange(); err != nil {
+		return nil, err
 	}
 	return e.run(ctx, r)
 }
@@ -83,9 +80,23 @@ type request struct {
 	opts             QueryOptions
 	start, end, step int64
 
+	// explain is set if it is not the result that is asked for.
+	explain *explainer
+
 	usage exec.Usage
 	// stats grow as the query goes on, so that they tell something even if it fails.
 	stats Stats
+}
+
+// checkRange reports what is wrong with the steps of a range query.
+func (r *request) checkRange() error {
+	if r.step <= 0 {
+		return &ParseError{errors.New("step of a range query must be at least 1ms")}
+	}
+	if r.end < r.start {
+		return &ParseError{errors.New("end of a range query is before its start")}
+	}
+	return nil
 }
 
 // run evaluates a request under the limits of the engine.

@@ -27,6 +27,13 @@ func (e *Engine) evaluate(ctx context.Context, r *request) (res *Result, err err
 		return nil, &ParseError{err}
 	}
 	env := e.env(r)
+	if r.explain != nil {
+		r.explain.planned(root)
+		if !r.explain.analyze {
+			return &Result{}, nil
+		}
+		env.Probes = r.explain.probes
+	}
 	planned, t := time.Now(), &r.stats.Timings
 	defer func() {
 		selecting := r.usage.Selecting()
@@ -77,6 +84,9 @@ func (e *Engine) plan(ctx context.Context, r *request) (plan.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.explain != nil {
+		r.explain.before = plan.Describe(root)
+	}
 	return plan.Optimize(root), nil
 }
 
@@ -85,10 +95,6 @@ func (e *Engine) env(r *request) exec.Env {
 	if lookback <= 0 {
 		lookback = e.opts.LookbackDelta
 	}
-	parallelism := e.opts.Parallelism
-	if parallelism <= 0 {
-		parallelism = runtime.GOMAXPROCS(0)
-	}
 	return exec.Env{
 		Grid:              plan.NewGrid(r.start, r.end, r.step),
 		Lookback:          lookback.Milliseconds(),
@@ -96,12 +102,20 @@ func (e *Engine) env(r *request) exec.Env {
 		MaxBytes:          e.opts.MaxBytes,
 		Usage:             &r.usage,
 		Pool:              &e.pool,
-		Parallelism:       parallelism,
+		Parallelism:       e.parallelism(),
 		DelayNameRemoval:  e.opts.EnableDelayedNameRemoval,
 		TypeAndUnitLabels: e.opts.EnableTypeAndUnitLabels,
 		StartTimestamps:   e.opts.EnableStartTimestamps,
 		PerStep:           r.opts.PerStepStats && e.opts.EnablePerStepStats,
 	}
+}
+
+// parallelism returns the number of goroutines that a query may use.
+func (e *Engine) parallelism() int {
+	if e.opts.Parallelism > 0 {
+		return e.opts.Parallelism
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // openQuerier opens one snapshot that serves all selectors of a plan.

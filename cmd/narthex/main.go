@@ -90,7 +90,7 @@ func rootCommand(io streams) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	addFlags(root.Flags())
-	root.AddCommand(demoCommand(io), checkCommand(io), pluginCommand(io))
+	root.AddCommand(demoCommand(io), checkCommand(io), pluginCommand(io), queryCommand(io))
 	return root
 }
 

@@ -54,7 +54,7 @@ const (
 )
 
 // hold counts n samples that are going to be kept in memory.
-func (q *query) hold(n int) error { return q.holdMore(n, int64(n)*sampleBytes) }
+func (q *query) hold(n int) error { return q.keepMore(n, int64(n)*sampleBytes) }
 
 // release takes back what hold counted.
 func (q *query) release(n int) {
@@ -63,7 +63,15 @@ func (q *query) release(n int) {
 }
 
 // holdRow counts a row that is going to be kept in memory.
-func (q *query) holdRow(r *Row) error { return q.holdMore(r.count(), r.bytes()) }
+func (q *query) holdRow(r *Row) error { return q.keepMore(r.count(), r.bytes()) }
+
+// keepMore is holdMore for what the operator that is being made keeps.
+func (q *query) keepMore(n int, bytes int64) error {
+	if q.at != nil {
+		q.at.bytes.Add(bytes)
+	}
+	return q.holdMore(n, bytes)
+}
 
 // holdMore counts samples that take up some bytes.
 func (q *query) holdMore(n int, bytes int64) error {
@@ -83,6 +91,9 @@ func (q *query) holdMore(n int, bytes int64) error {
 
 // holdBytes counts memory other than that of samples.
 func (q *query) holdBytes(n int64) error {
+	if q.at != nil {
+		q.at.bytes.Add(n)
+	}
 	q.bytes.Add(n)
 	return q.overspent()
 }

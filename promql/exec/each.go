@@ -26,6 +26,13 @@ const blockValues = 4096
 // the other in the order of the series: results do not depend on the number of goroutines. The row is valid during
 // the call only. Two calls of fold never overlap.
 func (q *query) each(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *Row) error) error {
+	if q.at != nil {
+		return q.measuredEach(ctx, op, g, fold)
+	}
+	return q.eachRow(ctx, op, g, fold)
+}
+
+func (q *query) eachRow(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *Row) error) error {
 	n := len(op.series())
 	block := max(1, min(128, blockValues/max(g.N, 1)))
 	blocks := (n + block - 1) / block

@@ -30,6 +30,8 @@ type Env struct {
 	MaxSamples, MaxBytes int64
 	// Usage, if not nil, is where the query counts what it does.
 	Usage *Usage
+	// Probes, if not nil, measure the operators.
+	Probes *Probes
 	// Pool lends memory; nil stands for a new one.
 	Pool *Pool
 	// Parallelism is the number of goroutines to use, at least 1.
@@ -57,6 +59,7 @@ type Stats struct {
 type query struct {
 	Env
 	*Usage
+	probing
 	notes           Annotations
 	storageWarnings []error
 	perStep         []atomic.Int64
@@ -76,6 +79,13 @@ func (q *query) build(ctx context.Context, n plan.Node, g plan.Grid) (operator, 
 	if err := q.begin(ctx, g); err != nil {
 		return nil, err
 	}
+	if q.Probes != nil {
+		return q.measured(n, func() (operator, error) { return q.operatorOf(ctx, n, g) })
+	}
+	return q.operatorOf(ctx, n, g)
+}
+
+func (q *query) operatorOf(ctx context.Context, n plan.Node, g plan.Grid) (operator, error) {
 	switch n := n.(type) {
 	case *plan.Selector:
 		return q.buildSelector(ctx, n, g)

@@ -97,6 +97,9 @@ func (q *query) finalNames(op operator) operator {
 func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
 	res := &Result{Type: p.root.Type(), Notes: &p.q.notes, slabs: &p.slabs}
 	var err error
+	if p.q.Probes != nil {
+		defer p.q.enterProbe(&p.q.Probes.result)()
+	}
 	switch res.Type {
 	case parser.ValueTypeString:
 		res.String, err = stringArg(p.root)
@@ -120,7 +123,7 @@ func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
 func (p *Prepared) collect(ctx context.Context) ([]ResultSeries, error) {
 	in := p.op.series()
 	grid := p.q.Grid
-	if m, ok := p.op.(pointer); ok {
+	if m, ok := bare(p.op).(pointer); ok {
 		return m.points(ctx, p.q)
 	}
 	all := make([]ResultSeries, 0, len(in))
@@ -136,7 +139,7 @@ func (p *Prepared) collect(ctx context.Context) ([]ResultSeries, error) {
 			}
 		}
 		all = append(all, ResultSeries{in[i].Labels, points})
-		return p.q.holdMore(n, int64(n)*sampleBytes+histogramBytes(r.H))
+		return p.q.keepMore(n, int64(n)*sampleBytes+histogramBytes(r.H))
 	})
 	return all, err
 }

@@ -15,9 +15,19 @@ func (q *query) scalar(ctx context.Context, n plan.Node, g plan.Grid) ([]float64
 	if err := q.begin(ctx, g); err != nil {
 		return nil, err
 	}
+	if number, ok := n.(*plan.Number); ok {
+		return repeated(number.V, g.N), nil
+	}
+	if q.Probes == nil {
+		return q.scalarValues(ctx, n, g)
+	}
+	defer q.enter(n)()
+	q.at.samples.Add(int64(g.N))
+	return q.scalarValues(ctx, n, g)
+}
+
+func (q *query) scalarValues(ctx context.Context, n plan.Node, g plan.Grid) ([]float64, error) {
 	switch n := n.(type) {
-	case *plan.Number:
-		return repeated(n.V, g.N), nil
 	case *plan.StepInvariant:
 		first, err := q.scalar(ctx, n.Expr, g.First())
 		if err != nil {

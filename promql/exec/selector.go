@@ -18,17 +18,22 @@ type source struct {
 	n    *plan.Selector
 	list []storage.Series
 	out  []Series
+	// probe is set if the selector is measured.
+	probe *probe
 }
 
 func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid) (*source, error) {
 	begin := time.Now()
 	defer func() { q.selecting.Add(int64(time.Since(begin))) }()
+	if q.Probes != nil {
+		defer q.enter(n)()
+	}
 	mint, maxt := n.Bounds(g, q.Lookback)
 	set := q.Querier.Select(ctx, false, &storage.SelectHints{
 		Start: mint, End: maxt, Step: g.Step, Range: n.Range,
 		Func: n.Hints.Func, Grouping: n.Hints.Grouping, By: n.Hints.By,
 	}, n.Matchers...)
-	s := &source{q: q, n: n}
+	s := &source{q: q, n: n, probe: q.at}
 	for set.Next() {
 		series := set.At()
 		ls := series.Labels()
@@ -43,6 +48,9 @@ func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid)
 	}
 	if err := set.Err(); err != nil {
 		return nil, storageFailure(ctx, err)
+	}
+	if s.probe != nil && q.Probes.byNode[n] != nil {
+		s.probe.series.Store(int64(len(s.list)))
 	}
 	for _, err := range set.Warnings() {
 		q.storageWarnings = append(q.storageWarnings, err)
@@ -60,6 +68,13 @@ func storageFailure(ctx context.Context, err error) error {
 
 // read decodes the samples of the i-th series into the worker's columns.
 func (s *source) read(ctx context.Context, w *worker, i int) error {
+	if s.probe != nil {
+		return s.measuredRead(ctx, w, i)
+	}
+	return s.decode(ctx, w, i)
+}
+
+func (s *source) decode(ctx context.Context, w *worker, i int) error {
 	if err := w.ended(); err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (q *query) masks(ctx context.Context, op operator, group []int32, wanted []
 
 // drain evaluates rows that nobody needs, if that can yield annotations or errors.
 func (q *query) drain(ctx context.Context, op operator, which []int32, g plan.Grid) error {
-	if _, silent := op.(*instant); silent || len(which) == 0 {
+	if _, silent := bare(op).(*instant); silent || len(which) == 0 {
 		return nil
 	}
 	return q.each(ctx, &subset{op, which}, g, func(int, *Row) error { return nil })

@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
@@ -22,6 +23,8 @@ type worker struct {
 	order   []int32
 	rows    []*Row
 	block   []Row
+	// inner is the time that operators below the one at work have taken, if that is measured.
+	inner time.Duration
 	// held and bytes are what counts of all this.
 	held  int
 	bytes int64
@@ -36,7 +39,7 @@ func (q *query) newWorker(ctx context.Context) *worker {
 	if !ok {
 		w = &worker{}
 	}
-	w.q = q
+	w.q, w.inner = q, 0
 	w.ended = func() error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -48,6 +51,9 @@ func (q *query) newWorker(ctx context.Context) *worker {
 
 // close gives the memory back.
 func (w *worker) close() {
+	if w.q.Probes != nil {
+		w.q.Probes.scratch.Add(w.bytes + int64(w.held)*sampleBytes)
+	}
 	w.q.release(w.held)
 	w.q.bytes.Add(-w.bytes)
 	w.held, w.bytes = 0, 0
@@ -98,7 +104,7 @@ func (w *worker) account() error {
 	if n := cap(w.cols.T); n > w.held {
 		grown := n - w.held
 		w.held = n
-		if err := w.q.hold(grown); err != nil {
+		if err := w.q.holdMore(grown, int64(grown)*sampleBytes); err != nil {
 			return err
 		}
 	}

@@ -212,6 +212,14 @@ func (n *Aggregate) children() []*Node {
 	return []*Node{&n.Param, &n.Expr}
 }
 
+// Walk calls visit for a node and all below it, parents first.
+func Walk(n Node, visit func(Node)) {
+	visit(n)
+	for _, c := range n.children() {
+		Walk(*c, visit)
+	}
+}
+
 func pointers(nodes []Node) []*Node {
 	ps := make([]*Node, len(nodes))
 	for i := range nodes {

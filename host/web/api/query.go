@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/promql/parser"
@@ -26,6 +28,9 @@ func (a *api) query(r *http.Request) (*answer, error) {
 	}
 	ctx, cancel := cancelled(r)
 	defer cancel()
+	if r.FormValue("explain") != "" {
+		return a.explain(ctx, r, opts, ts, ts, 0)
+	}
 	res, err := a.Engine.Instant(ctx, a.Storage, r.FormValue("query"), opts, ts)
 	return queryAnswer(r, res, err)
 }
@@ -58,8 +63,24 @@ func (a *api) queryRange(r *http.Request) (*answer, error) {
 	}
 	ctx, cancel := cancelled(r)
 	defer cancel()
+	if r.FormValue("explain") != "" {
+		return a.explain(ctx, r, opts, start, end, step)
+	}
 	res, err := a.Engine.Range(ctx, a.Storage, r.FormValue("query"), opts, start, end, step)
 	return queryAnswer(r, res, err)
+}
+
+// explain answers how a query is evaluated in place of its result.
+func (a *api) explain(ctx context.Context, r *http.Request, opts promql.QueryOptions, start, end time.Time, step time.Duration) (*answer, error) {
+	mode := r.FormValue("explain")
+	if mode != "plan" && mode != "analyze" {
+		return nil, invalid("explain", fmt.Errorf("%q is neither \"plan\" nor \"analyze\"", mode))
+	}
+	x, err := a.Engine.Explain(ctx, a.Storage, r.FormValue("query"), opts, start, end, step, mode == "analyze")
+	if err != nil {
+		return nil, queryError(err)
+	}
+	return &answer{data: x, warnings: x.Warnings, infos: x.Infos}, nil
 }
 
 // queryOptions reads the parameters that both kinds of queries share. The function it returns bounds the request's
