@@ -17,6 +17,8 @@ type Host struct {
 	HTTP HTTPClient
 	// Files reads granted files.
 	Files Files
+	// DNS looks granted names up.
+	DNS DNS
 }
 
 // Request is an HTTP request of a guest.
@@ -52,4 +54,30 @@ type Files interface {
 	// Changes delivers, until ctx is done, a value after something granted may have changed. Bursts are folded
 	// into one value.
 	Changes(ctx context.Context) <-chan struct{}
+}
+
+// DNSType is the type of a DNS record.
+type DNSType string
+
+// The types that can be looked up.
+const (
+	DNSTypeSRV  DNSType = "SRV"
+	DNSTypeA    DNSType = "A"
+	DNSTypeAAAA DNSType = "AAAA"
+	DNSTypeMX   DNSType = "MX"
+	DNSTypeNS   DNSType = "NS"
+)
+
+// DNSRecord is an answer of the domain name system.
+type DNSRecord struct {
+	// Target is the address of an A or AAAA record, else the host's name as it was answered, with its last dot.
+	Target string
+	// Port is that of an SRV record.
+	Port uint16
+}
+
+// DNS looks names up, as the host's resolver does: with its servers, its search list and its hosts file.
+type DNS interface {
+	// Lookup returns the records of a granted name. A name that does not exist has none.
+	Lookup(ctx context.Context, t DNSType, name string) ([]DNSRecord, error)
 }

@@ -79,6 +79,8 @@ type Asks struct {
 	// Files are fields that hold paths, where the last element may be a glob; reading what they match, and change
 	// events for it, are granted.
 	Files []string `json:"files,omitempty"`
+	// DNS are fields that hold names; looking these up is granted.
+	DNS []string `json:"dns,omitempty"`
 	// Defaults are values for fields that the operator left out, which the host fills in before it derives grants:
 	// what is reachable without being written shows in the manifest.
 	Defaults map[string]string `json:"defaults,omitempty"`

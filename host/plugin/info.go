@@ -64,6 +64,7 @@ type Info struct {
 type Given struct {
 	HTTP  []string `json:"http"`
 	Files []string `json:"files"`
+	DNS   []string `json:"dns"`
 }
 
 // UseInfo describes one use of a plugin.
@@ -98,7 +99,7 @@ func (c *Catalogue) info(f *file, uses []use) Info {
 		Path:      f.path,
 		Digest:    f.digest,
 		Asks:      f.manifest.Asks,
-		Given:     Given{HTTP: []string{}, Files: []string{}},
+		Given:     Given{HTTP: []string{}, Files: []string{}, DNS: []string{}},
 		Uses:      []UseInfo{},
 	}
 	if f.err != nil {
@@ -116,6 +117,7 @@ func (c *Catalogue) info(f *file, uses []use) Info {
 	info.MemoryBytes = c.ledger.sum(f.name).MemoryBytes
 	info.Given.HTTP = sorted(info.Given.HTTP)
 	info.Given.Files = sorted(info.Given.Files)
+	info.Given.DNS = sorted(info.Given.DNS)
 	return info
 }
 
@@ -138,6 +140,7 @@ func (u *unit) addTo(info *Info, first bool) State {
 	}
 	info.Given.HTTP = append(info.Given.HTTP, u.grants.HTTP.Origins()...)
 	info.Given.Files = append(info.Given.Files, u.grants.Files.Patterns()...)
+	info.Given.DNS = append(info.Given.DNS, u.grants.DNS.Names()...)
 	return u.state
 }
 

@@ -17,8 +17,8 @@ type metrics struct {
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 
-	state, memory, updated                           *prometheus.Desc
-	received, sent, requests, refused, files, update *prometheus.Desc
+	state, memory, updated                                *prometheus.Desc
+	received, sent, requests, refused, files, dns, update *prometheus.Desc
 }
 
 func newMetrics() *metrics {
@@ -43,8 +43,9 @@ func newMetrics() *metrics {
 		received: desc("received_bytes_total", "Bytes that came from the plugin's guests."),
 		sent:     desc("sent_bytes_total", "Bytes that went to the plugin's guests."),
 		requests: desc("http_requests_total", "HTTP requests of the plugin's guests, refused ones included."),
-		refused:  desc("refused_requests_total", "HTTP and file requests of the plugin's guests that were not granted."),
+		refused:  desc("refused_requests_total", "Requests of the plugin's guests, of any kind, that were not granted."),
 		files:    desc("file_requests_total", "File requests of the plugin's guests, refused ones included."),
+		dns:      desc("dns_requests_total", "DNS look-ups of the plugin's guests, refused ones included."),
 		update:   desc("updates_total", "Updates of the plugin's discoveries."),
 	}
 }
@@ -92,7 +93,7 @@ type scraped struct{ c *Catalogue }
 // Describe implements prometheus.Collector.
 func (s scraped) Describe(out chan<- *prometheus.Desc) {
 	m := s.c.metrics
-	for _, d := range []*prometheus.Desc{m.state, m.memory, m.updated, m.received, m.sent, m.requests, m.refused, m.files, m.update} {
+	for _, d := range []*prometheus.Desc{m.state, m.memory, m.updated, m.received, m.sent, m.requests, m.refused, m.files, m.dns, m.update} {
 		out <- d
 	}
 }
@@ -118,7 +119,7 @@ func (s scraped) Collect(out chan<- prometheus.Metric) {
 		}
 		for d, v := range map[*prometheus.Desc]uint64{
 			m.received: sum.BytesIn, m.sent: sum.BytesOut, m.requests: sum.HTTPRequests,
-			m.refused: sum.Refused, m.files: sum.FileRequests, m.update: sum.Updates,
+			m.refused: sum.Refused, m.files: sum.FileRequests, m.dns: sum.DNSRequests, m.update: sum.Updates,
 		} {
 			send(d, prometheus.CounterValue, float64(v))
 		}
@@ -172,6 +173,7 @@ func plus(a, b session.Stats) session.Stats {
 	a.BytesOut += b.BytesOut
 	a.HTTPRequests += b.HTTPRequests
 	a.FileRequests += b.FileRequests
+	a.DNSRequests += b.DNSRequests
 	a.Refused += b.Refused
 	a.Updates += b.Updates
 	a.MemoryBytes += b.MemoryBytes

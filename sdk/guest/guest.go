@@ -129,7 +129,7 @@ func (g *guest) start(f wire.Frame) error {
 }
 
 func (g *guest) build(kind sdk.Kind, config sdk.Config) (err error) {
-	host := sdk.Host{Log: newLogger(g.lines), HTTP: httpClient{g}, Files: files{g}}
+	host := sdk.Host{Log: newLogger(g.lines), HTTP: httpClient{g}, Files: files{g}, DNS: dns{g}}
 	switch {
 	case kind == sdk.KindDiscovery && g.plugin.NewDiscovery != nil:
 		g.discovery, err = g.plugin.NewDiscovery(config, host)

@@ -26,6 +26,9 @@ func encodeManifest(m sdk.Manifest) []byte {
 	}
 	b = appendStrings(append(b, `,"asks":{"http":`...), m.Asks.HTTP)
 	b = appendStrings(append(b, `,"files":`...), m.Asks.Files)
+	if len(m.Asks.DNS) > 0 {
+		b = appendStrings(append(b, `,"dns":`...), m.Asks.DNS)
+	}
 	if len(m.Asks.Defaults) > 0 {
 		b = appendMap(append(b, `,"defaults":`...), m.Asks.Defaults)
 	}

@@ -3,9 +3,11 @@ package sdktest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -30,7 +32,7 @@ func NewHost(tb testing.TB) *Host {
 }
 
 // SDK returns what a plugin gets.
-func (h *Host) SDK() sdk.Host { return sdk.Host{Log: h.log, HTTP: h, Files: h} }
+func (h *Host) SDK() sdk.Host { return sdk.Host{Log: h.log, HTTP: h, Files: h, DNS: h} }
 
 // Changed tells everybody who watches that files may have changed.
 func (h *Host) Changed() {
@@ -68,6 +70,20 @@ func (*Host) Glob(pattern string) ([]string, error) { return filepath.Glob(patte
 
 // Stat implements sdk.Files.
 func (*Host) Stat(name string) (fs.FileInfo, error) { return os.Stat(name) }
+
+// Lookup implements sdk.DNS; only addresses are looked up.
+func (*Host) Lookup(ctx context.Context, t sdk.DNSType, name string) ([]sdk.DNSRecord, error) {
+	network, ok := map[sdk.DNSType]string{sdk.DNSTypeA: "ip4", sdk.DNSTypeAAAA: "ip6"}[t]
+	if !ok {
+		return nil, fmt.Errorf("look up %s: %w", name, errors.ErrUnsupported)
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, network, name)
+	var records []sdk.DNSRecord
+	for _, ip := range found {
+		records = append(records, sdk.DNSRecord{Target: ip.String()})
+	}
+	return records, err
+}
 
 // Changes implements sdk.Files; [Host.Changed] is what makes it deliver.
 func (h *Host) Changes(ctx context.Context) <-chan struct{} {

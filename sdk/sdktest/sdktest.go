@@ -118,7 +118,7 @@ func CheckManifest(m sdk.Manifest) error {
 			errs = append(errs, fmt.Errorf("keys: %q is no config key", k))
 		}
 	}
-	for _, path := range slices.Concat(m.Asks.HTTP, m.Asks.Files) {
+	for _, path := range slices.Concat(m.Asks.HTTP, m.Asks.Files, m.Asks.DNS) {
 		if !regexp.MustCompile(`^[a-z0-9_]+(\[\*\])?(\.[a-z0-9_]+(\[\*\])?)*$`).MatchString(path) {
 			errs = append(errs, fmt.Errorf("asks: %q is no path to a config field", path))
 		}

@@ -61,6 +61,11 @@ const (
 	FileError Type = 34
 	// FileChanged says that something granted may have changed since FileWatch or the last FileChanged.
 	FileChanged Type = 35
+
+	// DNSRecords answers DNSLookup: a line for each record, its fields with spaces between them.
+	DNSRecords Type = 48
+	// DNSError answers DNSLookup with a message.
+	DNSError Type = 49
 )
 
 // Frames from guest to host.
@@ -96,6 +101,9 @@ const (
 	FileWatch Type = 291
 	// FileClose ends a FileWatch; the id is free again.
 	FileClose Type = 292
+
+	// DNSLookup asks for the records of a name. Payload: SRV, A, AAAA, MX or NS, a space, the name.
+	DNSLookup Type = 304
 )
 
 // Methods of Call.
@@ -112,7 +120,7 @@ const (
 	FieldMessageBytes = "message-bytes"
 	// FieldOutputBytes is the largest payload of a Result.
 	FieldOutputBytes = "output-bytes"
-	// FieldHTTPConcurrent is how many HTTP requests a guest may have open.
+	// FieldHTTPConcurrent is how many HTTP requests a guest may have open, and how many DNS look-ups.
 	FieldHTTPConcurrent = "http-concurrent"
 	// FieldFilesConcurrent is how many file requests a guest may have open.
 	FieldFilesConcurrent = "files-concurrent"
@@ -133,7 +141,7 @@ func (t Type) FromGuest() bool {
 	switch t {
 	case Hello, Ready, Error, Groups, Result, Done,
 		HTTPRequest, HTTPRead, HTTPClose,
-		FileRead, FileGlob, FileStat, FileWatch, FileClose:
+		FileRead, FileGlob, FileStat, FileWatch, FileClose, DNSLookup:
 		return true
 	}
 	return false
@@ -194,6 +202,12 @@ func (t Type) String() string {
 		return "FILE_WATCH"
 	case FileClose:
 		return "FILE_CLOSE"
+	case DNSRecords:
+		return "DNS_RECORDS"
+	case DNSError:
+		return "DNS_ERROR"
+	case DNSLookup:
+		return "DNS_LOOKUP"
 	}
 	return "frame type " + strconv.FormatUint(uint64(t), 10)
 }

@@ -1,4 +1,5 @@
-// Package grant holds what a guest may reach outside itself: HTTP origins and files, and nothing that is not named.
+// Package grant holds what a guest may reach outside itself: HTTP origins, files and host names to look up, and nothing that is not
+// named.
 //
 // Start with [Derive], which turns what a manifest asks, what the operator wrote in the plugin's config and what the
 // operator granted explicitly into a [Set]; its [HTTP] and [Files] do the work and refuse the rest. The zero Set
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"path/filepath"
 
@@ -24,6 +26,7 @@ var ErrNotGranted = errors.New("not granted")
 type Set struct {
 	HTTP  *HTTP
 	Files *Files
+	DNS   *DNS
 }
 
 // Options are the operator's side of a grant.
@@ -42,6 +45,8 @@ type Options struct {
 	// Plain sends requests to the origins in HTTP, to which the credentials of Client do not belong. Nil means a
 	// transport without credentials and without a proxy from the environment.
 	Plain http.RoundTripper
+	// Resolver looks names up. Nil means the operating system's.
+	Resolver *net.Resolver
 	// FileBytes is the largest file that can be read. 0 means 16 MiB.
 	FileBytes int64
 }
@@ -87,6 +92,11 @@ func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, erro
 	if set.Files, err = NewFiles(paths, trees, o.FileBytes); err != nil {
 		return Set{}, nil, err
 	}
+	names, err := collect(section, m.Asks.DNS)
+	if err != nil {
+		return Set{}, nil, err
+	}
+	set.DNS = NewDNS(names, o.Resolver)
 	if changesConfig(m.Asks) {
 		if config, err = json.Marshal(section); err != nil {
 			return Set{}, nil, fmt.Errorf("encode config of plugin %s: %w", m.Name, err)

@@ -75,6 +75,8 @@ func (s *Session) handle(ctx context.Context, f wire.Frame) error {
 		return nil
 	case wire.FileRead, wire.FileGlob, wire.FileStat:
 		return s.serveFile(ctx, f)
+	case wire.DNSLookup:
+		return s.serveDNS(ctx, f)
 	case wire.FileWatch:
 		return s.serveWatch(ctx, f)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/narthex-io/narthex/host/plugin/grant"
+	"github.com/narthex-io/narthex/sdk"
 	"github.com/narthex-io/narthex/sdk/wire"
 )
 
@@ -24,6 +25,7 @@ const (
 	requestHTTP requestKind = iota
 	requestFile
 	requestWatch
+	requestDNS
 )
 
 // request is something that the guest asked for and that is not finished.
@@ -37,7 +39,7 @@ type request struct {
 // request's last frame, so that the guest can use the id, and the place in the limit, again.
 func (s *Session) serve(ctx context.Context, id uint32, kind requestKind, f func(context.Context, *request)) error {
 	limit := int(s.limits.FilesConcurrent)
-	if kind == requestHTTP {
+	if kind == requestHTTP || kind == requestDNS {
 		limit = int(s.limits.HTTPConcurrent)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -265,6 +267,25 @@ func (s *Session) serveWatch(ctx context.Context, f wire.Frame) error {
 		err := s.grants.Files.Watch(ctx, func() { s.reply(ctx, wire.FileChanged, f.ID, nil) })
 		if err != nil && s.release(f.ID, r) {
 			s.reply(ctx, wire.FileError, f.ID, fileError(err))
+		}
+	})
+}
+
+func (s *Session) serveDNS(ctx context.Context, f wire.Frame) error {
+	s.stats.dns.Add(1)
+	return s.serve(ctx, f.ID, requestDNS, func(ctx context.Context, r *request) {
+		kind, name, _ := strings.Cut(string(f.Payload), " ")
+		t, payload := wire.DNSRecords, []byte(nil)
+		records, err := s.grants.DNS.Lookup(ctx, sdk.DNSType(kind), name)
+		for _, record := range records {
+			payload = fmt.Appendf(payload, "%s %d\n", record.Target, record.Port)
+		}
+		if err != nil {
+			s.countRefusal(err)
+			t, payload = wire.DNSError, []byte(err.Error())
+		}
+		if s.release(f.ID, r) {
+			s.reply(ctx, t, f.ID, payload)
 		}
 	})
 }

@@ -13,7 +13,8 @@ type Stats struct {
 	BytesOut     uint64 // payloads to the guest
 	HTTPRequests uint64 // sent and refused
 	FileRequests uint64 // served and refused
-	Refused      uint64 // HTTP and file requests without a grant
+	DNSRequests  uint64 // look-ups, served and refused
+	Refused      uint64 // requests of any kind without a grant
 	Updates      uint64 // of a discovery
 	// LastUpdate is when the last update of a discovery came; zero before the first.
 	LastUpdate time.Time
@@ -22,8 +23,8 @@ type Stats struct {
 }
 
 type counters struct {
-	calls, callsFailed, bytesIn, bytesOut, http, files, refused, updates atomic.Uint64
-	lastUpdate                                                           atomic.Int64 // Unix nanoseconds
+	calls, callsFailed, bytesIn, bytesOut, http, files, dns, refused, updates atomic.Uint64
+	lastUpdate                                                                atomic.Int64 // Unix nanoseconds
 }
 
 // Stats returns the counters.
@@ -32,7 +33,7 @@ func (s *Session) Stats() Stats {
 	out := Stats{
 		Calls: c.calls.Load(), CallsFailed: c.callsFailed.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
-		HTTPRequests: c.http.Load(), FileRequests: c.files.Load(), Refused: c.refused.Load(),
+		HTTPRequests: c.http.Load(), FileRequests: c.files.Load(), DNSRequests: c.dns.Load(), Refused: c.refused.Load(),
 		Updates: c.updates.Load(),
 	}
 	if t := c.lastUpdate.Load(); t != 0 {

@@ -22,10 +22,11 @@ import (
 type Config struct {
 	// Do is the name of an exporter's or a discovery's behaviour; see the switches below.
 	Do string `json:"do"`
-	// Text, URL, Path and Size are what it is done with.
+	// Text, URL, Path, Name and Size are what it is done with.
 	Text string `json:"text,omitempty"`
 	URL  string `json:"url,omitempty"`
 	Path string `json:"path,omitempty"`
+	Name string `json:"name,omitempty"`
 	Size int    `json:"size,omitempty"`
 }
 
@@ -37,7 +38,7 @@ func Plugin() sdk.Plugin {
 			Version: "1.2.3",
 			Kinds:   []sdk.Kind{sdk.KindExporter, sdk.KindDiscovery},
 			Keys:    []string{"kitchen_sd_configs"},
-			Asks:    sdk.Asks{HTTP: []string{"url"}, Files: []string{"path"}},
+			Asks:    sdk.Asks{HTTP: []string{"url"}, Files: []string{"path"}, DNS: []string{"name"}},
 		},
 		NewExporter: func(c sdk.Config, h sdk.Host) (sdk.Exporter, error) {
 			config, err := parse(c)
@@ -113,6 +114,13 @@ func (e *exporter) Collect(ctx context.Context, w io.Writer) error {
 			fmt.Fprintln(os.Stderr, strings.Repeat("x", 100))
 		}
 		return nil
+	case "dns":
+		records, err := e.host.DNS.Lookup(ctx, sdk.DNSType(e.config.Text), e.config.Name)
+		_, _ = fmt.Fprintln(w, records)
+		if _, refused := e.host.DNS.Lookup(ctx, sdk.DNSTypeA, "other.invalid"); refused == nil {
+			return errors.New("a name that the config does not hold was looked up")
+		}
+		return err
 	case "environment":
 		name, _ := os.Hostname()
 		_, err := fmt.Fprintf(w, "env=%d args=%v host=%q recent=%t\n", len(os.Environ()), os.Args[1:], name,

@@ -63,6 +63,15 @@ func (s Suite) http(t *testing.T) {
 			t.Errorf("got %q, %v", out, err)
 		}
 	})
+	t.Run("dns", func(t *testing.T) {
+		sess, out, err := do(t, kitchen.Config{Do: "dns", Text: "A", Name: "localhost"})
+		if err != nil || out != "[{127.0.0.1 0}]\n" {
+			t.Errorf("got %q, %v", out, err)
+		}
+		if stats := sess.Stats(); stats.DNSRequests != 2 || stats.Refused != 1 {
+			t.Errorf("%+v", stats)
+		}
+	})
 	t.Run("post", func(t *testing.T) {
 		_, out, err := do(t, kitchen.Config{Do: "post", URL: allowed.URL + "/post", Text: "body"})
 		if err != nil || !strings.HasPrefix(out, "POST body [1 2]\n") {
