@@ -59,13 +59,9 @@ e2e: build
 compliance seed="1" queries="3000":
     SEED={{seed}} QUERIES={{queries}} go -C bench/promql test -vet=off -count=1 -v -run Differential .
 
-# benchmarks of the query engine beside upstream's, in one run
-bench-promql:
-    go -C bench/promql test -vet=off -run '^$' -bench Engine -benchmem -cpu 1 .
-
-# write a new plugin: just plugin acme
-plugin name: build-host
-    bin/narthex plugin new {{name}}
+# the query engine beside upstream's and that of Thanos, some minutes in one run: just bench-promql full for all sizes (an hour)
+bench-promql size="default":
+    ./tools/benchpromql {{size}}
 
 # everything that CI runs, ending with a clean tree
 check: test lint compliance e2e

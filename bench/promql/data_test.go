@@ -11,6 +11,7 @@ import (
 	upstream "github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"github.com/narthex-io/narthex/bench/promql/memstore"
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
@@ -33,7 +34,7 @@ type engines struct {
 	ours          *promql.Engine
 	upstream      *upstream.Engine
 	store         *storagetest.Store
-	upstreamStore *upstreamStore
+	upstreamStore *memstore.Store
 }
 
 func newEngines(tb testing.TB, data []series, delayNames bool) *engines {

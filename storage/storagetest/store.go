@@ -79,19 +79,17 @@ func (s *Store) find(e *storage.Entry) (sr *series, ref storage.SeriesRef, creat
 
 // publish replaces what queriers see of the given series.
 func (s *Store) publish(changed []*series) {
+	byLabels := func(a, b *snapshot) int { return labels.Compare(a.ls, b.ls) }
 	next := slices.Clone(s.visible)
 	for _, sr := range changed {
 		snap := &snapshot{ls: sr.ls, cols: sr.cols}
-		i, found := slices.BinarySearchFunc(next, sr.ls, func(o *snapshot, ls labels.Labels) int { return labels.Compare(o.ls, ls) })
-		if found {
+		if i, found := slices.BinarySearchFunc(next[:len(s.visible)], snap, byLabels); found {
 			next[i] = snap
 		} else {
 			next = append(next, snap)
-			if i < len(next)-1 {
-				slices.SortFunc(next, func(a, b *snapshot) int { return labels.Compare(a.ls, b.ls) })
-			}
 		}
 	}
+	slices.SortFunc(next, byLabels)
 	s.visible = next
 }
 

@@ -1,0 +1,1 @@
+../../promql/memstore/engine.go
