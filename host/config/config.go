@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -23,9 +24,11 @@ import (
 
 // Config is a configuration that passed all checks. It is not changed after [Load].
 type Config struct {
-	Global            Global           `yaml:"global"`
-	Runtime           Runtime          `yaml:"runtime,omitempty"`
-	Alerting          notify.Config    `yaml:"alerting,omitempty"`
+	Global   Global        `yaml:"global"`
+	Runtime  Runtime       `yaml:"runtime,omitempty"`
+	Alerting notify.Config `yaml:"alerting,omitempty"`
+	// RuleFiles are patterns of rule files, joined with the folder of the configuration.
+	RuleFiles         []string         `yaml:"rule_files,omitempty"`
 	ScrapeConfigFiles []string         `yaml:"scrape_config_files,omitempty"`
 	ScrapeConfigs     []*scrape.Config `yaml:"scrape_configs,omitempty"`
 	Storage           Storage          `yaml:"storage,omitempty"`
@@ -129,7 +132,6 @@ type Retention struct {
 
 // missing are the sections of parts that this version lacks.
 type missing struct {
-	RuleFiles   yaml.Node `yaml:"rule_files"`
 	RemoteWrite yaml.Node `yaml:"remote_write"`
 	RemoteRead  yaml.Node `yaml:"remote_read"`
 	OTLP        yaml.Node `yaml:"otlp"`
@@ -143,7 +145,6 @@ func (m *missing) check() error {
 		field, part string
 		node        yaml.Node
 	}{
-		{"rule_files", "rules", m.RuleFiles},
 		{"remote_write", "remote write", m.RemoteWrite},
 		{"remote_read", "remote read", m.RemoteRead},
 		{"otlp", "OTLP ingestion", m.OTLP},
@@ -179,19 +180,32 @@ func (c *Config) complete(expand func(string) string) error {
 		c.Global.QueryLogFile = filepath.Join(c.Dir, file)
 	}
 	legacy := c.Global.MetricNameValidationScheme == scrape.LegacyNames
+	errs = append(errs, c.completeRuleFiles())
 	return errors.Join(append(errs,
 		strictyaml.At("alerting", c.Alerting.Complete(c.Dir, legacy)),
 		strictyaml.At("storage", c.Storage.check()),
 		strictyaml.At("plugins", c.Plugins.Validate()))...)
 }
 
+// completeRuleFiles joins the patterns of rule files with the file's folder and checks them: a star is for the last step
+// of a path alone.
+func (c *Config) completeRuleFiles() error {
+	var errs []error
+	for i, pattern := range c.RuleFiles {
+		if at := strings.IndexByte(pattern, '*'); at >= 0 && strings.ContainsAny(pattern[at+1:], "*/") {
+			errs = append(errs, strictyaml.At(strictyaml.Index("rule_files", i), fmt.Errorf("invalid rule file path %q: one * in the last step of the path is allowed", pattern)))
+		}
+		if pattern != "" && !filepath.IsAbs(pattern) {
+			c.RuleFiles[i] = filepath.Join(c.Dir, pattern)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (g *Global) complete(expand func(string) string) error {
 	errs := []error{g.CompleteGlobal()}
 	if g.EvaluationInterval == 0 {
 		g.EvaluationInterval = model.Duration(time.Minute)
-	}
-	if g.RuleQueryOffset != 0 {
-		errs = append(errs, notYet("rule_query_offset", "rules"))
 	}
 	for name, value := range g.ExternalLabels {
 		if !model.UTF8Validation.IsValidLabelName(name) || name == labels.MetricName {

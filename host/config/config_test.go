@@ -89,7 +89,7 @@ func TestMistakes(t *testing.T) {
 		`prometheus.yml:4: scrape_configs[2].job_name: "a" is the name of the job at prometheus.yml:2: scrape_configs[0] too: names must differ`)
 	check("scrape_configs:\n- job_name: a\n  scrape_interval: 5s\n  scrape_timeout: 10s",
 		`prometheus.yml:4: scrape_configs[0].scrape_timeout: scrape timeout 10s is greater than scrape interval 5s of job "a"`)
-	check("rule_files: [a.yml]", "prometheus.yml:1: rule_files: rules: not supported by this version yet: remove the field")
+	check("rule_files: [a.yml, a/*/b.yml]", `prometheus.yml:1: rule_files[1]: invalid rule file path "a/*/b.yml": one * in the last step of the path is allowed`)
 	check("remote_write:\n- url: http://x", "prometheus.yml:1: remote_write: remote write: not supported by this version yet: remove the field")
 	check("a:\n\t- b", "prometheus.yml:2: found character that cannot start any token")
 	check("scrape_configs:\n-", "prometheus.yml:2: scrape_configs[0]: empty or null scrape config section")

@@ -92,26 +92,41 @@ func lineOf(err error) (int, string) {
 
 // Parse reads one document. An empty text is an empty document; a second document is an error.
 func Parse(text []byte) (*Document, error) {
+	doc, second, err := parse(text)
+	if err == nil && second > 0 {
+		return nil, &Error{Line: second, Err: errors.New("a second document in the file")}
+	}
+	return doc, err
+}
+
+// ParseFirst is [Parse] for files in which only the first document counts; more tells whether there are others.
+func ParseFirst(text []byte) (doc *Document, more bool, err error) {
+	doc, second, err := parse(text)
+	return doc, second > 0, err
+}
+
+// parse reads the first document and returns the line of the second one, zero if there is none.
+func parse(text []byte) (doc *Document, second int, err error) {
 	if err := checkBytes(text); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	dec := yaml.NewDecoder(strings.NewReader(string(text)))
 	var root, more yaml.Node
 	if err := dec.Decode(&root); err != nil {
 		if root.Kind == 0 && err.Error() == "EOF" {
-			return &Document{root: &yaml.Node{Kind: yaml.MappingNode, Line: 1}}, nil
+			return &Document{root: &yaml.Node{Kind: yaml.MappingNode, Line: 1}}, 0, nil
 		}
 		line, text := lineOf(err)
-		return nil, &Error{Line: max(line, 1), Err: errors.New(text)} // The library leaves out line 1.
+		return nil, 0, &Error{Line: max(line, 1), Err: errors.New(text)} // The library leaves out line 1.
 	}
 	if err := dec.Decode(&more); err == nil {
-		return nil, &Error{Line: more.Line, Err: errors.New("a second document in the file")}
+		second = more.Line
 	}
 	node := root.Content[0]
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
 		node = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
 	}
-	return &Document{root: node}, nil
+	return &Document{root: node}, second, nil
 }
 
 // checkBytes finds what no document can hold, since the library does not say where it is. A document in UTF-16 is left to
@@ -409,10 +424,28 @@ func fieldsOf(v reflect.Value) (fields map[string]reflect.Value, rest reflect.Va
 	return fields, rest
 }
 
+// errUnknownField is what the errors of unknown fields are.
+var errUnknownField = errors.New("unknown field")
+
 func unknownField(name string, fields map[string]reflect.Value) error {
 	best := suggest.Nearest(name, slices.Collect(maps.Keys(fields)))
 	if best != "" {
-		return fmt.Errorf("unknown field; did you mean %s?", best)
+		return fmt.Errorf("%w; did you mean %s?", errUnknownField, best)
 	}
-	return errors.New("unknown field")
+	return errUnknownField
+}
+
+// WithoutUnknownFields returns what is left of an error of [Document.Decode] when unknown fields are none.
+func WithoutUnknownFields(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var rest []error
+		for _, e := range joined.Unwrap() {
+			rest = append(rest, WithoutUnknownFields(e))
+		}
+		return errors.Join(rest...)
+	}
+	if errors.Is(err, errUnknownField) {
+		return nil
+	}
+	return err
 }

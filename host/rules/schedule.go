@@ -1,0 +1,75 @@
+package rules
+
+import (
+	"context"
+	"time"
+
+	"github.com/narthex-io/narthex/model/labels"
+)
+
+// slot returns the last moment up to now at which the group's turn comes: the groups are spread over the interval by
+// their names, so that they do not all query at once, and independent of when the server started.
+func (g *Group) slot(now time.Time) time.Time {
+	hash := labels.FromStrings("name", g.name, "file", g.file).Hash()
+	offset := int64(hash % uint64(g.interval))
+	base := now.UnixNano() - offset
+	return time.Unix(0, base-base%int64(g.interval)+offset).UTC()
+}
+
+// run evaluates the group at its moments until ctx is done or leave is closed. An evaluation under way is finished,
+// unless ctx ends it.
+func (g *Group) run(ctx context.Context, leave <-chan struct{}) {
+	at := g.slot(time.Now()).Add(g.interval)
+	if !sleepUntil(ctx, leave, at) {
+		return
+	}
+	for n := 1; ; n++ {
+		g.Evaluate(ctx, at)
+		if g.restoring && n > 1 {
+			// By the second evaluation the first scrapes have come in, and recording rules that alerts need have caught up.
+			g.restore(ctx, time.Now())
+			g.restoring = false
+		}
+		if !sleepUntil(ctx, leave, at.Add(g.interval)) {
+			return
+		}
+		if missed := int64(time.Since(at)/g.interval) - 1; missed > 0 {
+			g.env.metrics.missed.WithLabelValues(g.key).Add(float64(missed))
+			g.env.metrics.iterations.WithLabelValues(g.key).Add(float64(missed))
+			at = at.Add(time.Duration(missed) * g.interval)
+		}
+		at = at.Add(g.interval)
+	}
+}
+
+// retire ends the series of a group that was removed. It waits for two intervals, so that another group that makes them
+// now can begin to: its samples are newer than the markers, which are rejected then.
+func (g *Group) retire(ctx context.Context) {
+	for _, r := range g.rules {
+		g.orphans = append(g.orphans, r.made()...)
+	}
+	now := time.Now()
+	if sleepUntil(ctx, nil, now.Add(2*g.interval)) {
+		g.markOrphans(ctx, now)
+	}
+}
+
+// sleepUntil waits and reports whether the moment has come, rather than the end of ctx or of leave.
+func sleepUntil(ctx context.Context, leave <-chan struct{}, at time.Time) bool {
+	timer := time.NewTimer(time.Until(at))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-leave:
+		return false
+	case <-timer.C:
+	}
+	// All may have happened at once.
+	select {
+	case <-leave:
+		return false
+	default:
+		return ctx.Err() == nil
+	}
+}
