@@ -23,6 +23,7 @@ import (
 	"github.com/narthex-io/narthex/host/discovery"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web"
 	"github.com/narthex-io/narthex/promql"
@@ -61,6 +62,9 @@ type Options struct {
 	Notify notify.Options
 	// Query configures the engine. Its Logger, Registerer and NoStepSubqueryInterval are set by the host.
 	Query promql.Options
+
+	// Rules configures the evaluation of rules; the host sets what it works with.
+	Rules rules.Options
 
 	// PluginDirectories are searched in order, unless the configuration names one; PluginCache holds compiled plugins.
 	PluginDirectories []string
@@ -105,6 +109,7 @@ type Host struct {
 	// alertmanagers finds those that alerts are sent to.
 	alertmanagers *discovery.Manager
 	engine        *promql.Engine
+	rules         *rules.Manager
 	web           *web.Server
 	storage       gate
 	exporters     exporters
@@ -152,6 +157,9 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 		return nil, err
 	}
 	if err := h.makeEngine(); err != nil {
+		return nil, err
+	}
+	if err := h.makeRules(); err != nil {
 		return nil, err
 	}
 	return h, h.makeWeb(ctx)

@@ -149,7 +149,7 @@ func TestBadReloadChangesNothing(t *testing.T) {
 		good + "- job_name: two\n  exporters: [{plugin: missing}]\n",
 		good + "- job_name: two\n  relabel_configs: [{regex: '('}]\n",
 		good + "- job_name: two\n  tls_config: {ca_file: missing.pem}\n",
-		"rule_files: [x]\n" + good,
+		"rule_files: [x*/y]\n" + good,
 	} {
 		s.write(bad)
 		status, body := s.do(http.MethodPost, "/-/reload")

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/narthex-io/narthex/host/web/api"
-	"github.com/narthex-io/narthex/promql/parser"
 )
 
 func (h *Host) api() http.Handler {
@@ -24,13 +23,10 @@ func (h *Host) api() http.Handler {
 		Engine:  h.engine,
 		Storage: &h.storage,
 
-		Exemplars: &h.storage,
-		Parser: parser.New(parser.Options{
-			EnableExperimentalFunctions:  h.opts.Query.EnableExperimentalFunctions,
-			EnableExtendedRangeSelectors: h.opts.Query.EnableExtendedRangeSelectors,
-			EnableBinopFillModifiers:     h.opts.Query.EnableBinopFillModifiers,
-		}),
+		Exemplars:     &h.storage,
+		Parser:        queryParser(h.opts.Query),
 		Scrape:        h.scrape,
+		Rules:         h.rules,
 		Alertmanagers: h.notify,
 		Plugins:       h.catalogue,
 		Admin:         h.admin(),

@@ -17,6 +17,7 @@ import (
 	"github.com/narthex-io/narthex/host/discovery"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/promql"
@@ -64,6 +65,10 @@ func (h *Host) reload(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	ruled, err := h.prepareRules(cfg)
+	if err != nil {
+		return err
+	}
 	queryLog, err := openQueryLog(cfg)
 	if err != nil {
 		return err
@@ -106,6 +111,7 @@ func (h *Host) reload(ctx context.Context) (err error) {
 	discovered.Apply()
 	notified.Apply()
 	found.Apply()
+	ruled.Apply()
 	h.exporters.replace(exporting)
 	if db := h.storage.get(); db != nil {
 		h.applyStorage(db, cfg)
@@ -266,6 +272,10 @@ func (h *Host) configSum() [sha256.Size]byte {
 			found, _ := filepath.Glob(pattern) // A bad pattern does not get past config.Load.
 			files = append(files, found...)
 		}
+	}
+	if cfg := h.config.Load(); cfg != nil {
+		found, _ := rules.Find(cfg.RuleFiles) // A bad pattern does not get into force.
+		files = append(files, found...)
 	}
 	slices.Sort(files[1:])
 	sum := sha256.New()

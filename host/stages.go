@@ -26,10 +26,10 @@ const stopGrace = 30 * time.Second
 // Run runs the server until ctx is done, Quit is called or a part fails, then stops all parts in order and releases
 // everything. It returns nil after an orderly stop.
 //
-// The stages below are in the order in which they stop, which follows the data: no requests and no reloads, then the
-// delivery of alerts, no new targets, no scrapes, then the storage; the plugins are closed last, as a cleanup. They start side by side; what
-// needs another part waits for it: the configuration is applied first, which starts the plugins; scraping begins and
-// the server is ready when the storage is open too.
+// The stages below are in the order in which they stop, which follows the data: no requests and no reloads, then no
+// rules, the delivery of alerts, no new targets, no scrapes, then the storage; the plugins are closed last, as a cleanup.
+// They start side by side; what needs another part waits for it: the configuration is applied first, which starts the
+// plugins; scraping and rules begin and the server is ready when the storage is open too.
 func (h *Host) Run(ctx context.Context) error {
 	configured, opened := make(chan struct{}), make(chan struct{})
 	var g run.Group
@@ -37,6 +37,7 @@ func (h *Host) Run(ctx context.Context) error {
 		{"shutdown", h.awaitQuit},
 		{"web", h.web.Run},
 		{"reload", func(ctx context.Context) error { return h.runReloads(ctx, configured, opened) }},
+		{"rules", after(h.rules.Run, configured, opened)},
 		{"notify", after(h.runNotify, configured)},
 		{"alertmanagers", after(h.alertmanagers.Run, configured)},
 		{"discovery", after(h.discovery.Run, configured)},

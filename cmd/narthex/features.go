@@ -13,6 +13,8 @@ type features struct {
 	query *promql.Options
 	// exemplars is exemplar-storage.
 	exemplars bool
+	// concurrentRules is concurrent-rule-eval.
+	concurrentRules bool
 	// delayedCuts is delayed-compaction.
 	delayedCuts bool
 }
@@ -38,11 +40,13 @@ func (f *features) enable(lists []string, log *slog.Logger) error {
 				f.exemplars = true
 			case "delayed-compaction":
 				f.delayedCuts = true
+			case "concurrent-rule-eval":
+				f.concurrentRules = true
 			case "promql-duration-expr", "native-histograms", "ooo-native-histograms":
 				log.Info("feature is always on", "feature", name)
 			case "auto-reload-config":
 				return fmt.Errorf("--enable-feature: %s has become the flag --config.auto-reload", name)
-			case "concurrent-rule-eval", "created-timestamp-zero-ingestion",
+			case "created-timestamp-zero-ingestion",
 				"extra-scrape-metrics", "fast-startup", "histograms-st-encoding", "memory-snapshot-on-shutdown",
 				"metadata-wal-records", "old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion",
 				"search-api", "st-storage", "st-synthesis", "type-and-unit-labels", "use-start-timestamps", "use-uncached-io", "xor2-encoding":

@@ -30,7 +30,6 @@ type setting struct {
 // Parts of the server that this version does not have yet.
 const (
 	partAgent    = "agent mode"
-	partRules    = "rules and alerting"
 	partRemote   = "remote read and write"
 	partOTLP     = "OTLP ingestion"
 	partConsoles = "console templates"
@@ -88,10 +87,10 @@ func settings() []setting {
 		{name: "storage.remote.read-concurrent-limit", value: "10", kind: kindInt, part: partRemote, help: "How many remote reads may run at once."},
 		{name: "storage.remote.read-max-bytes-in-frame", value: "1048576", kind: kindInt, part: partRemote, help: "Size of a frame of a streamed remote read."},
 		{name: "web.search.max-limit", value: "10000", kind: kindInt, part: partSearch, help: "Upper bound of the search API's limit parameter."},
-		{name: "rules.alert.for-outage-tolerance", value: "1h", kind: kindDuration, part: partRules, help: "Longest outage over which the state of alerts is restored."},
-		{name: "rules.alert.for-grace-period", value: "10m", kind: kindDuration, part: partRules, help: "Shortest time between a restored alert and its firing."},
-		{name: "rules.alert.resend-delay", value: "1m", kind: kindDuration, part: partRules, help: "Shortest time between two notifications of one alert."},
-		{name: "rules.max-concurrent-evals", value: "4", kind: kindInt, part: partRules, help: "How many independent rules may run at once."},
+		{name: "rules.alert.for-outage-tolerance", value: "1h", kind: kindDuration, help: "Longest outage over which the state of alerts is restored."},
+		{name: "rules.alert.for-grace-period", value: "10m", kind: kindDuration, help: "Shortest time between a restored alert and its firing."},
+		{name: "rules.alert.resend-delay", value: "1m", kind: kindDuration, help: "Shortest time between two notifications of one alert."},
+		{name: "rules.max-concurrent-evals", value: "4", kind: kindInt, help: "How many independent rules may run at once."},
 		{name: "alertmanager.notification-queue-capacity", value: "10000", kind: kindInt, help: "Length of the queue of notifications."},
 		{name: "alertmanager.notification-batch-size", value: "256", kind: kindInt, help: "How many notifications to send at once."},
 		{name: "alertmanager.drain-notification-queue-on-shutdown", value: "true", kind: kindBool, help: "Send pending notifications before stopping."},

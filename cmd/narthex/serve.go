@@ -23,6 +23,7 @@ import (
 
 	"github.com/narthex-io/narthex/host"
 	"github.com/narthex-io/narthex/host/notify"
+	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
 )
@@ -161,6 +162,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 			Drain:         v.flag("alertmanager.drain-notification-queue-on-shutdown"),
 		},
 		Query:                   query,
+		Rules:                   ruleOptions(v, &enabled),
 		PluginDirectories:       pluginDirectories(v.list("plugins.directory")),
 		PluginCache:             v.text("plugins.cache-directory"),
 		DiscoveryReloadInterval: v.duration("scrape.discovery-reload-interval"),
@@ -295,4 +297,16 @@ func queryOptions(v *values) promql.Options {
 		MaxConcurrency: v.int("query.max-concurrency"),
 		LookbackDelta:  v.duration("query.lookback-delta"),
 	}
+}
+
+func ruleOptions(v *values, enabled *features) rules.Options {
+	opts := rules.Options{
+		OutageTolerance: v.duration("rules.alert.for-outage-tolerance"),
+		GracePeriod:     v.duration("rules.alert.for-grace-period"),
+		ResendDelay:     v.duration("rules.alert.resend-delay"),
+	}
+	if enabled.concurrentRules {
+		opts.Concurrency = v.int("rules.max-concurrent-evals")
+	}
+	return opts
 }

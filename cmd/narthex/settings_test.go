@@ -82,7 +82,7 @@ func TestMistakesNameTheSource(t *testing.T) {
 	check([]string{"--web.console.templates=a", "--web.console.libraries=b"}, nil, "", "remove it\n--web.console.templates belongs to console templates")
 	check(nil, []string{"NARTHEX_QUERY_TIMEOUT=soon"}, "", `environment: --query.timeout: "soon" is not of type duration`)
 	check(nil, []string{"NARTHEX_QUERY_TIMEOT=1m"}, "", "NARTHEX_QUERY_TIMEOT is no setting; did you mean NARTHEX_QUERY_TIMEOUT?")
-	check(nil, []string{"NARTHEX_RULES_MAX_CONCURRENT_EVALS=1"}, "", "environment: --rules.max-concurrent-evals belongs to rules and alerting")
+	check(nil, []string{"NARTHEX_WEB_SEARCH_MAX_LIMIT=1"}, "", "environment: --web.search.max-limit belongs to the search API")
 	check(nil, nil, "query.timeot: 1m", `"query.timeot" is no setting; did you mean query.timeout?`)
 	check(nil, nil, "query.timeout: [1m]", "--query.timeout: takes one value, not a list")
 	check([]string{"--nonsense"}, nil, "", "unknown flag: --nonsense")

@@ -81,6 +81,9 @@ type Global struct {
 // Labels returns the external labels as a set.
 func (g *Global) Labels() labels.Labels { return labels.FromMap(g.ExternalLabels) }
 
+// LegacyNames reports whether names are restricted to the characters of old.
+func (g *Global) LegacyNames() bool { return g.MetricNameValidationScheme == scrape.LegacyNames }
+
 // Runtime is the section runtime.
 type Runtime struct {
 	// GoGC is the growth of the heap, in percent, at which garbage is collected. Zero means 75, unless the

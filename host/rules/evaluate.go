@@ -117,7 +117,7 @@ func (g *Group) failed(r *rule, err error) {
 
 func (g *Group) moment(r *rule, at time.Time) *moment {
 	return &moment{
-		at: at, offset: g.offset, limit: g.limit, query: g.env.query,
+		at: at, offset: g.offset, limit: g.limit, query: g.query,
 		expanded: func(err error) {
 			g.env.metrics.expansions.Inc()
 			if err != nil {

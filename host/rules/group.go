@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -73,7 +74,7 @@ type env struct {
 
 func newEnv(opts Options) (*env, error) {
 	if opts.Log == nil || opts.Engine == nil || opts.Storage == nil {
-		return nil, fmt.Errorf("rules: options Log, Engine and Storage are required")
+		return nil, errors.New("rules: options Log, Engine and Storage are required")
 	}
 	if opts.OutageTolerance == 0 {
 		opts.OutageTolerance = time.Hour
@@ -87,22 +88,6 @@ func newEnv(opts Options) (*env, error) {
 		e.places = make(chan struct{}, opts.Concurrency)
 	}
 	return e, nil
-}
-
-// query evaluates the expression of a rule, or one in its texts.
-func (e *env) query(ctx context.Context, q string, at time.Time) (promql.Vector, error) {
-	res, err := e.Engine.Instant(ctx, e.Storage, q, promql.QueryOptions{}, at)
-	if err != nil {
-		return nil, err
-	}
-	switch v := res.Value.(type) {
-	case promql.Vector:
-		return v, nil
-	case promql.Scalar:
-		return promql.Vector{{T: v.T, F: v.V}}, nil
-	default:
-		return nil, fmt.Errorf("rule result is not a vector or scalar")
-	}
 }
 
 // Group is a group of rules at work. One goroutine at a time evaluates it; its status may be read meanwhile.
@@ -193,6 +178,24 @@ func (g *Group) describe(external labels.Labels) string {
 		}
 	}
 	return fmt.Sprintf("%q %v %v %d %q %q %q", g.key, g.interval, g.offset, g.limit, all, external.String(), g.externalURL)
+}
+
+// query evaluates the expression of a rule, or one in its texts.
+func (g *Group) query(ctx context.Context, q string, at time.Time) (promql.Vector, error) {
+	res, err := g.env.Engine.Instant(ctx, g.env.Storage, q, promql.QueryOptions{
+		Origin: promql.Origin{Rule: &promql.RuleOrigin{File: g.file, Name: g.name}},
+	}, at)
+	if err != nil {
+		return nil, err
+	}
+	switch v := res.Value.(type) {
+	case promql.Vector:
+		return v, nil
+	case promql.Scalar:
+		return promql.Vector{{T: v.T, F: v.V}}, nil
+	default:
+		return nil, errors.New("rule result is not a vector or scalar")
+	}
 }
 
 // takeOver gives the group the state of an earlier version, which is not evaluated any more.

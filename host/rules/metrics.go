@@ -9,11 +9,11 @@ import (
 
 // metrics are upstream's.
 type metrics struct {
-	ruleDuration, groupDuration                            prometheus.Observer
-	evaluations, failures, iterations, missed              *prometheus.CounterVec
-	interval, lastEvaluation, lastDuration, lastRuleSum    *prometheus.GaugeVec
-	lastRestore, rules, samples                            *prometheus.GaugeVec
-	expansions, expansionFailures                          prometheus.Counter
+	ruleDuration, groupDuration                         prometheus.Observer
+	evaluations, failures, iterations, missed           *prometheus.CounterVec
+	interval, lastEvaluation, lastDuration, lastRuleSum *prometheus.GaugeVec
+	lastRestore, rules, samples                         *prometheus.GaugeVec
+	expansions, expansionFailures                       prometheus.Counter
 }
 
 // both observes in a summary and in a histogram, as upstream does while it moves from one to the other.

@@ -36,6 +36,8 @@ type Options struct {
 	Plugins Plugins
 	// Alertmanagers knows where alerts are sent to.
 	Alertmanagers Alertmanagers
+	// Rules knows the rules and alerts.
+	Rules Rules
 	// Admin deletes, cleans up and makes snapshots; nil disables that.
 	Admin Admin
 	// Blocks returns the descriptions of the storage's blocks, to be encoded as JSON.
@@ -108,6 +110,8 @@ func New(opts Options) http.Handler {
 	get("/targets", a.targets)
 	get("/targets/metadata", a.targetMetadata)
 	get("/scrape_pools", a.scrapePools)
+	get("/rules", a.rules)
+	get("/alerts", a.alerts)
 	get("/metadata", a.metadata)
 	get("/alertmanagers", a.alertmanagers)
 	get("/plugins", a.plugins)

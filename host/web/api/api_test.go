@@ -73,7 +73,7 @@ func newAPI(t *testing.T) http.Handler {
 	}
 	external := &url.URL{Scheme: "https", Host: "mon.example:9090"}
 	return New(Options{
-		Engine: engine, Storage: store, Parser: parser.New(parser.Options{}), Scrape: fakeTargets{}, Plugins: fakePlugins{},
+		Engine: engine, Storage: store, Parser: parser.New(parser.Options{}), Scrape: fakeTargets{}, Plugins: fakePlugins{}, Rules: twoGroups(),
 		ExternalURL: func() *url.URL { return external },
 		Config:      func() string { return "global: {}\n" },
 		Flags:       map[string]string{"config.file": "x"},
@@ -181,7 +181,7 @@ func TestErrors(t *testing.T) {
 	check("/labels?match[]=%7B%7D", 400, typeBadData, "match[] must contain at least one non-empty matcher")
 	check("/query_range?query=1&start="+minTime.Format(time.RFC3339)+"&end=1&step=1e9", 400, typeBadData, "exceeded maximum resolution")
 	check("/metadata?limit=x", 400, typeBadData, "limit must be a number")
-	check("/rules", 404, typeNotFound, "no endpoint GET /rules in this version")
+	check("/notifications", 404, typeNotFound, "no endpoint GET /notifications in this version")
 }
 
 func TestNotReady(t *testing.T) {
