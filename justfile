@@ -63,6 +63,18 @@ compliance seed="1" queries="3000":
 bench-promql size="default":
     ./tools/benchpromql {{size}}
 
+# benchmarks of the query engine beside upstream's, in one run
+bench-promql:
+    go -C bench/promql test -vet=off -run '^$' -bench Engine -benchmem -cpu 1 .
+
+# the storage engine beside upstream's, as a table of ratios: just bench-tsdb [-short]
+bench-tsdb *args:
+    go -C bench/tsdb test -vet=off -count=1 -v -timeout 2h -run '^TestRatios$' {{args}} . -ratios
+
+# write a new plugin: just plugin acme
+plugin name: build-host
+    bin/narthex plugin new {{name}}
+
 # everything that CI runs, ending with a clean tree
 check: test lint compliance e2e
     test -z "$(git status --porcelain)" || (git status --short; echo 'the tree is not clean'; exit 1)
