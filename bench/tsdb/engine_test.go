@@ -18,8 +18,9 @@ type engine interface {
 type reader interface {
 	// count returns the number of series that the matchers select, going through all of them without their labels.
 	count(ctx context.Context, ms ...matcher) (int, error)
-	// sum reads all samples in [mint, maxt], as the engine for queries does, and returns their number and their sum.
-	sum(ctx context.Context, mint, maxt int64, ms ...matcher) (n int, sum float64, err error)
+	// read reads all samples in [mint, maxt], as the engine for queries does, and returns their number and their
+	// values' bits, exclusive-ored: the sum would take as long as decoding.
+	read(ctx context.Context, mint, maxt int64, ms ...matcher) (n int, sum uint64, err error)
 	labelNames(ctx context.Context, ms ...matcher) ([]string, error)
 	labelValues(ctx context.Context, name string, ms ...matcher) ([]string, error)
 	close() error

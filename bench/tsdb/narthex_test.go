@@ -150,7 +150,7 @@ func (r *ourReader) count(ctx context.Context, ms ...matcher) (n int, err error)
 	return n, err
 }
 
-func (r *ourReader) sum(ctx context.Context, mint, maxt int64, ms ...matcher) (n int, sum float64, err error) {
+func (r *ourReader) read(ctx context.Context, mint, maxt int64, ms ...matcher) (n int, sum uint64, err error) {
 	err = r.with(mint, maxt, func(q storage.Querier) error {
 		set := q.Select(ctx, false, &storage.SelectHints{Start: mint, End: maxt}, ourMatchers(ms)...)
 		var cols storage.Columns
@@ -160,7 +160,7 @@ func (r *ourReader) sum(ctx context.Context, mint, maxt int64, ms ...matcher) (n
 			for cols.Reset(); reader.Read(&cols); cols.Reset() {
 				n += cols.Len()
 				for _, v := range cols.F {
-					sum += v
+					sum ^= math.Float64bits(v)
 				}
 			}
 			if reader.Err() != nil {

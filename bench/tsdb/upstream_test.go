@@ -132,7 +132,7 @@ func (r *upstreamReader) count(ctx context.Context, ms ...matcher) (n int, err e
 	return n, err
 }
 
-func (r *upstreamReader) sum(ctx context.Context, mint, maxt int64, ms ...matcher) (n int, sum float64, err error) {
+func (r *upstreamReader) read(ctx context.Context, mint, maxt int64, ms ...matcher) (n int, sum uint64, err error) {
 	err = r.with(mint, maxt, func(q storage.Querier) error {
 		set := q.Select(ctx, false, &storage.SelectHints{Start: mint, End: maxt}, upstreamMatchers(ms)...)
 		var it chunkenc.Iterator
@@ -141,7 +141,7 @@ func (r *upstreamReader) sum(ctx context.Context, mint, maxt int64, ms ...matche
 			for it.Next() != chunkenc.ValNone {
 				_, v := it.At()
 				n++
-				sum += v
+				sum ^= math.Float64bits(v)
 			}
 			if it.Err() != nil {
 				return it.Err()

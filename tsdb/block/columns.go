@@ -20,6 +20,14 @@ type columnReader struct {
 
 func (r *columnReader) Err() error { return r.err }
 
+// Bounds returns the times between which the samples that are left lie.
+func (r *columnReader) Bounds() (minT, maxT int64) {
+	if r.next == len(r.chunks) {
+		return math.MaxInt64, math.MinInt64
+	}
+	return max(r.mint, r.chunks[r.next].MinTime), min(r.maxt, r.chunks[len(r.chunks)-1].MaxTime)
+}
+
 // Read decodes the next chunk that has samples in the range which are not deleted.
 func (r *columnReader) Read(dst *storage.Columns) bool {
 	for r.err == nil && r.next < len(r.chunks) {

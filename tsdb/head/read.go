@@ -299,6 +299,22 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 // Err returns why reading failed.
 func (r *columnReader) Err() error { return r.err }
 
+// Bounds returns times between which the samples that are left lie.
+func (r *columnReader) Bounds() (minT, maxT int64) {
+	minT, maxT = math.MaxInt64, math.MinInt64
+	if len(r.full) > 0 {
+		c, _ := nextFull(r.full)
+		minT, maxT = max(r.mint, c.minT), r.maxt // Only the first one's bounds are cheap.
+	}
+	if len(r.open) > 0 {
+		minT, maxT = min(minT, max(r.mint, r.openMin)), max(maxT, min(r.maxt, r.openMax))
+	}
+	if n := len(r.late); n > 0 {
+		minT, maxT = min(minT, r.late[0].t), max(maxT, r.late[n-1].t)
+	}
+	return minT, maxT
+}
+
 // dropDeleted removes, from sample number from on, those in the deleted ranges.
 func dropDeleted(c *storage.Columns, from int, deleted []interval) {
 	if len(deleted) == 0 {

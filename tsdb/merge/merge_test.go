@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -72,6 +73,9 @@ func TestMergedStoresAreOne(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if seed%2 == 0 {
+				q = boundedQuerier{q, int64(seed % 3)}
+			}
 			qs = append(qs, q)
 		}
 		q := Queriers(qs...)
@@ -94,6 +98,81 @@ func TestMergedStoresAreOne(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// boundedQuerier makes series whose readers know bounds, which are slack wider than need be.
+type boundedQuerier struct {
+	storage.Querier
+	slack int64
+}
+
+func (q boundedQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
+	return boundedSet{q.Querier.Select(ctx, sorted, hints, ms...), q.slack}
+}
+
+type boundedSet struct {
+	storage.SeriesSet
+	slack int64
+}
+
+func (s boundedSet) At() storage.Series { return boundedSeries{s.SeriesSet.At(), s.slack} }
+
+type boundedSeries struct {
+	storage.Series
+	slack int64
+}
+
+func (s boundedSeries) Samples(storage.ColumnReader) storage.ColumnReader {
+	var c storage.Columns
+	for r := s.Series.Samples(nil); r.Read(&c); {
+		continue
+	}
+	r := boundedReader{s.Series.Samples(nil), math.MaxInt64, math.MinInt64}
+	if n := c.Len(); n > 0 {
+		r.minT, r.maxT = c.T[0]-s.slack, c.T[n-1]+s.slack
+	}
+	return r
+}
+
+type boundedReader struct {
+	storage.ColumnReader
+	minT, maxT int64
+}
+
+func (r boundedReader) Bounds() (minT, maxT int64) { return r.minT, r.maxT }
+
+// TestFollowingReadersAreNotMerged reads storages that follow each other, given in any order.
+func TestFollowingReadersAreNotMerged(t *testing.T) {
+	series := func(from, to int64) storage.SeriesSet {
+		s := storagetest.NewStore()
+		app := s.Appender()
+		var entries []storage.Entry
+		for at := from; at < to; at++ {
+			v, h, _ := sampleOf(at, 0)
+			entries = append(entries, storage.Entry{Labels: labels.FromStrings("a", "b"), T: at, V: v, FloatHistogram: h})
+		}
+		if err := errors.Join(app.Append(t.Context(), entries, make([]storage.Outcome, len(entries))), app.Commit(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		q, err := s.Querier(0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return boundedQuerier{q, 0}.Select(t.Context(), true, nil)
+	}
+	want := map[int64]string{}
+	for at := range int64(40) {
+		_, _, want[at] = sampleOf(at, 0)
+	}
+	set := Series(series(10, 20), series(30, 40), series(0, 10), series(20, 30))
+	if !set.Next() {
+		t.Fatal(set.Err())
+	}
+	r, ok := set.At().Samples(nil).(*reader)
+	if !ok || !r.chained {
+		t.Fatal("the readers are not taken one by one")
+	}
+	checkSamples(t, r, want)
 }
 
 func checkSamples(t *testing.T, r storage.ColumnReader, want map[int64]string) {

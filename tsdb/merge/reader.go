@@ -1,16 +1,20 @@
 package merge
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/narthex-io/narthex/storage"
 )
 
 // reader merges the samples of several readers, a run at a time: samples of one reader that come before those of all
-// others are copied at once.
+// others are copied at once, and readers that follow each other are read one by one, without any copy.
 type reader struct {
 	sources []source
+	// chained tells that all samples of a source come before those of the next.
+	chained bool
 	// spare are readers for reuse, by the set that they came from.
 	spare map[int]storage.ColumnReader
 	err   error
@@ -22,6 +26,14 @@ type source struct {
 	reader storage.ColumnReader
 	ahead  storage.Columns
 	next   int
+	// minT and maxT are the bounds, if all sources know theirs.
+	minT, maxT int64
+}
+
+// bounded is a reader that knows the times between which its samples lie; they can be wider than need be. None are left
+// if minT is above maxT.
+type bounded interface {
+	Bounds() (minT, maxT int64)
 }
 
 func (r *reader) reset(parts []head) {
@@ -44,13 +56,67 @@ func (r *reader) reset(parts []head) {
 		s.reader = p.series.Samples(r.spare[p.set])
 		delete(r.spare, p.set)
 	}
+	r.chained = r.chain()
+}
+
+// chain sorts the sources by time and reports whether they follow each other. Fast path: this is how blocks and the
+// head lie to each other, as long as nothing came out of order (BenchmarkSeries).
+func (r *reader) chain() bool {
+	for i := range r.sources {
+		b, ok := r.sources[i].reader.(bounded)
+		if !ok {
+			return false
+		}
+		r.sources[i].minT, r.sources[i].maxT = b.Bounds()
+	}
+	// Few sources, that mostly are in order: sorted by insertion, stable.
+	for i := range r.sources {
+		for k := i; k > 0 && r.sources[k].minT < r.sources[k-1].minT; k-- {
+			r.sources[k], r.sources[k-1] = r.sources[k-1], r.sources[k]
+		}
+	}
+	end := r.sources[0].maxT
+	for _, s := range r.sources[1:] {
+		if s.minT <= end {
+			r.unsort()
+			return false
+		}
+		end = max(end, s.maxT)
+	}
+	return true
+}
+
+// unsort brings the sources into the order of their sets again, by which one counts where several have a sample.
+func (r *reader) unsort() {
+	slices.SortFunc(r.sources, func(a, b source) int { return cmp.Compare(a.set, b.set) })
+}
+
+// readChain reads from the first source that has samples left.
+func (r *reader) readChain(dst *storage.Columns) bool {
+	for len(r.sources) > 0 {
+		s := &r.sources[0]
+		if s.reader.Read(dst) {
+			return true
+		}
+		if r.err = s.reader.Err(); r.err != nil {
+			return false
+		}
+		r.drop(0)
+	}
+	return false
 }
 
 func (r *reader) Err() error { return r.err }
 
 // Read appends the next run.
 func (r *reader) Read(dst *storage.Columns) bool {
-	if r.err != nil || !r.fill() {
+	if r.err != nil {
+		return false
+	}
+	if r.chained {
+		return r.readChain(dst)
+	}
+	if !r.fill() {
 		return false
 	}
 	if len(r.sources) == 1 && r.sources[0].next == r.sources[0].ahead.Len() {
@@ -112,14 +178,18 @@ func (r *reader) fill() bool {
 			r.err = err
 			return false
 		}
-		// The memory of the exhausted source stays behind the others.
-		r.spare[s.set] = s.reader
-		done := *s
-		copy(r.sources[i:], r.sources[i+1:])
-		r.sources[len(r.sources)-1] = done
-		r.sources = r.sources[:len(r.sources)-1]
+		r.drop(i)
 	}
 	return len(r.sources) > 0
+}
+
+// drop takes an exhausted source out; its memory stays behind the others.
+func (r *reader) drop(i int) {
+	done := r.sources[i]
+	r.spare[done.set] = done.reader
+	copy(r.sources[i:], r.sources[i+1:])
+	r.sources[len(r.sources)-1] = done
+	r.sources = r.sources[:len(r.sources)-1]
 }
 
 func (s *source) time() int64 { return s.ahead.T[s.next] }
