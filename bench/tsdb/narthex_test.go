@@ -84,7 +84,9 @@ func (e *ourEngine) compact(ctx context.Context, want int) error {
 	return <-done
 }
 
-func (e *ourEngine) snapshot(ctx context.Context, dir string) error { return e.db.Snapshot(ctx, dir, true) }
+func (e *ourEngine) snapshot(ctx context.Context, dir string) error {
+	return e.db.Snapshot(ctx, dir, true)
+}
 
 func mergeOurs(ctx context.Context, dest string, dirs []string) error {
 	var blocks []*block.Block

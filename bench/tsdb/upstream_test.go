@@ -74,7 +74,9 @@ func (e *upstreamEngine) compact(ctx context.Context, want int) error {
 	return nil
 }
 
-func (e *upstreamEngine) snapshot(_ context.Context, dir string) error { return e.db.Snapshot(dir, true) }
+func (e *upstreamEngine) snapshot(_ context.Context, dir string) error {
+	return e.db.Snapshot(dir, true)
+}
 
 func mergeUpstream(ctx context.Context, dest string, blocks []string) error {
 	c, err := tsdb.NewLeveledCompactor(ctx, nil, promslog.NewNopLogger(), []int64{1, 2}, chunkenc.NewPool(), nil)

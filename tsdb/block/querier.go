@@ -3,18 +3,13 @@ package block
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb/index"
 )
-
-// checkEvery is the number of series after which a loop looks at its context.
-const checkEvery = 256
 
 type querier struct {
 	block *Block
@@ -45,20 +40,11 @@ func (q *querier) LabelNames(ctx context.Context, _ storage.LabelHints, matchers
 	if err != nil {
 		return nil, nil, q.wrap("label names", err)
 	}
-	found := map[string]bool{}
-	var names []string
-	for i, id := range ids {
-		if i%checkEvery == 0 && ctx.Err() != nil {
-			return nil, nil, ctx.Err()
-		}
-		if names, err = q.block.index.AppendLabelNames(id, names[:0]); err != nil {
-			return nil, nil, q.wrap("label names", err)
-		}
-		for _, name := range names {
-			found[name] = true
-		}
+	names, err := q.block.index.LabelNamesOf(ctx, ids)
+	if err != nil {
+		return nil, nil, q.wrap("label names", err)
 	}
-	return slices.Sorted(maps.Keys(found)), nil, nil
+	return names, nil, nil
 }
 
 // LabelValues returns the values of a label of the selected series.
@@ -66,45 +52,11 @@ func (q *querier) LabelValues(ctx context.Context, name string, hints storage.La
 	if len(matchers) == 0 {
 		return q.block.index.LabelValues(name, hints.Limit), nil, nil
 	}
-	ids, err := index.PostingsForMatchers(ctx, q.block.index, matchers...)
-	if err != nil {
-		return nil, nil, q.wrap("label values", err)
-	}
-	values, err := q.valuesOf(ctx, name, ids)
+	values, err := index.LabelValues(ctx, q.block.index, name, nil, matchers...)
 	if err != nil {
 		return nil, nil, q.wrap("label values", err)
 	}
 	return values, nil, nil
-}
-
-func (q *querier) valuesOf(ctx context.Context, name string, ids []uint32) ([]string, error) {
-	if len(ids) > 4*q.block.index.ValueCount(name) {
-		// Many series and few values: ask for each value whether any of the series has it.
-		var values []string
-		var buf []uint32
-		err := q.block.index.EachPostings(ctx, name, func(value string, p index.Postings) bool {
-			buf = p.AppendTo(buf[:0])
-			if len(index.IDs(ids).Filter(buf, true)) > 0 {
-				values = append(values, strings.Clone(value))
-			}
-			return true
-		})
-		return values, err
-	}
-	found := map[string]bool{}
-	for i, id := range ids {
-		if i%checkEvery == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		value, err := q.block.index.LabelValue(id, name)
-		if err != nil {
-			return nil, err
-		}
-		if value != "" && !found[value] {
-			found[strings.Clone(value)] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(found)), nil
 }
 
 // Select returns the selected series that have chunks in the range, always in label order.

@@ -31,8 +31,8 @@ const nodeSize = 1024
 type pageNode [nodeSize]*page
 
 var (
-	_ index.Source  = (*seriesIndex)(nil)
-	_ index.Labeler = (*seriesIndex)(nil)
+	_ index.Source      = (*seriesIndex)(nil)
+	_ index.ValueSource = (*seriesIndex)(nil)
 )
 
 // at returns the page of a series and its slot; nil if the series does not exist. The caller holds mu.
@@ -211,6 +211,33 @@ func (x *seriesIndex) PostingsMatching(ctx context.Context, name, prefix string,
 		}
 	}
 	return index.Union(sets...), nil
+}
+
+// EachPostings implements [index.ValueSource]. The lock is not held while f is called.
+func (x *seriesIndex) EachPostings(ctx context.Context, name string, f func(string, index.Postings) bool) error {
+	type valueList struct {
+		value string
+		ids   []uint32
+	}
+	x.mu.RLock()
+	n := x.pairs.names[name]
+	var all []valueList
+	if n != nil {
+		all = make([]valueList, 0, len(n.values))
+		for value, i := range n.values {
+			all = append(all, valueList{value, x.pairs.all[i].ids})
+		}
+	}
+	x.mu.RUnlock()
+	for i, v := range all {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !f(v.value, index.IDs(v.ids)) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // AllPostings implements [index.Source].

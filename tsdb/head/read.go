@@ -138,13 +138,16 @@ func (q *querier) LabelValues(ctx context.Context, name string, _ storage.LabelH
 		slices.Sort(values)
 		return values, nil, nil
 	}
-	err := q.eachPair(ctx, ms, func(e *pair) {
-		if e.name.name == name {
-			values = append(values, e.value)
-		}
-	})
-	slices.Sort(values)
-	return values, nil, err
+	values, err := index.LabelValues(ctx, x, name, func(id uint32) bool {
+		x.mu.RLock()
+		defer x.mu.RUnlock()
+		p, i := x.at(id)
+		return p != nil && q.shows(p, i, q.mint, q.maxt)
+	}, ms...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("label values in head: %w", err)
+	}
+	return values, nil, nil
 }
 
 // eachPair calls f once with each pair of the selected series.

@@ -5,13 +5,15 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"testing"
+
+	"github.com/narthex-io/narthex/model/labels"
 )
 
 // FuzzReader: no bytes make the reader panic, hang or ask for much memory.
 func FuzzReader(f *testing.F) {
 	f.Add(writeIndex(f, makeSeries(0)))
 	f.Add(writeIndex(f, makeSeries(40)))
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	f.Fuzz(func(t *testing.T, data []byte) {
 		_, _ = readEverything(data)
 	})
 }
@@ -19,7 +21,7 @@ func FuzzReader(f *testing.F) {
 // FuzzSections does the same to contents of sections whose checksums are right.
 func FuzzSections(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 1, 'a'}, []byte{0, 0, 0, 1, 2, 1, 'a', 1, 'a', 8}, []byte{1, 0, 0, 1, 0, 0, 0}, []byte{0, 0, 0, 1, 0, 0, 0, 1})
-	f.Fuzz(func(_ *testing.T, symbols, table, series, postings []byte) {
+	f.Fuzz(func(t *testing.T, symbols, table, series, postings []byte) {
 		var b bytes.Buffer
 		section := func(content []byte) uint64 {
 			at := b.Len()
@@ -46,7 +48,8 @@ func FuzzSections(f *testing.F) {
 		}
 		_, _ = r.Chunks(1, 0, 1<<60, nil)
 		_, _ = r.LabelValue(1, "a")
-		_, _ = r.AppendLabelNames(1, nil)
+		_, _ = r.LabelNamesOf(t.Context(), []uint32{1})
+		_, _ = LabelValues(t.Context(), r, "a", nil, labels.MustNewMatcher(labels.MatchRegexp, "b", ".+"))
 		_, _ = r.list(r.toc.postings)
 	})
 }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -35,6 +36,9 @@ func TestPostingsForMatchers(t *testing.T) {
 		if err != nil || !slices.Equal(got, want) {
 			t.Fatalf("%v: got %d series, %v, want %d", ms, len(got), err, len(want))
 		}
+		if len(ms) <= 2 {
+			checkLabels(t, r, series, got, ms)
+		}
 	}
 	// Without Labeler, candidates are never tested one by one.
 	sources := []Source{r, struct{ Source }{r}}
@@ -51,6 +55,42 @@ func TestPostingsForMatchers(t *testing.T) {
 			set[k] = ms[random.IntN(len(ms))]
 		}
 		check(sources[i%2], set...)
+	}
+}
+
+// checkLabels compares the names and values of labels in the series that matchers select, as found by the index and by
+// looking at each series.
+func checkLabels(t *testing.T, r *Reader, all []testSeries, selected []uint32, ms []*labels.Matcher) {
+	t.Helper()
+	odd := func(id uint32) bool { return id%2 == 1 }
+	names, values, oddValues := map[string]bool{}, map[string]map[string]bool{}, map[string]map[string]bool{}
+	ids := allIDs(t, r)
+	for _, id := range selected {
+		at, _ := slices.BinarySearch(ids, id)
+		for name, value := range all[at].ls.All() {
+			if !names[name] {
+				names[name], values[name], oddValues[name] = true, map[string]bool{}, map[string]bool{}
+			}
+			values[name][value] = true
+			if odd(id) {
+				oddValues[name][value] = true
+			}
+		}
+	}
+	got, err := r.LabelNamesOf(t.Context(), selected)
+	if err != nil || !slices.Equal(got, slices.Sorted(maps.Keys(names))) {
+		t.Fatalf("%v: got label names %q, %v", ms, got, err)
+	}
+	for _, name := range []string{"__name__", "job", "i", "nothing"} {
+		for _, c := range []struct {
+			shows func(uint32) bool
+			want  map[string]bool
+		}{{nil, values[name]}, {odd, oddValues[name]}} {
+			got, err := LabelValues(t.Context(), r, name, c.shows, ms...)
+			if err != nil || !slices.Equal(got, slices.Sorted(maps.Keys(c.want))) {
+				t.Fatalf("%v: got values of %s %q, %v, want %v", ms, name, got, err, c.want)
+			}
+		}
 	}
 }
 

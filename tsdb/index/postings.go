@@ -38,6 +38,8 @@ func (p IDs) Filter(ids []uint32, keep bool) []uint32 {
 	return out
 }
 
+func (p IDs) at(i int) uint32 { return p[i] }
+
 // seek returns the first position from pos on with an id of at least id. It gallops: the cost grows with the logarithm
 // of the distance, and a near id costs one comparison.
 func (p IDs) seek(pos int, id uint32) int {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/narthex-io/narthex/model/labels"
@@ -270,11 +269,23 @@ func (r *Reader) Labels(id uint32, b *labels.ScratchBuilder) (labels.Labels, err
 
 // name returns the label name that a symbol stands for.
 func (r *Reader) name(ref uint64) (string, bool) {
-	i := sort.Search(len(r.nameRefs), func(k int) bool { return r.nameRefs[k].ref >= ref })
-	if i < len(r.nameRefs) && r.nameRefs[i].ref == ref {
+	if i, ok := r.nameIndex(ref); ok {
 		return r.nameRefs[i].name, true
 	}
 	return "", false
+}
+
+// nameIndex returns the place of a symbol among those of the label names.
+func (r *Reader) nameIndex(ref uint64) (int, bool) {
+	low, high := 0, len(r.nameRefs)
+	for low < high {
+		if mid := int(uint(low+high) / 2); r.nameRefs[mid].ref < ref {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, low < len(r.nameRefs) && r.nameRefs[low].ref == ref
 }
 
 // LabelValue returns the value of one label of a series, "" if it lacks the label. The string shares the index's
@@ -309,22 +320,38 @@ func (r *Reader) LabelValue(id uint32, name string) (string, error) {
 	return "", nil
 }
 
-// AppendLabelNames appends the names of a series' labels.
-func (r *Reader) AppendLabelNames(id uint32, dst []string) ([]string, error) {
-	body, err := r.entry(id)
-	if err != nil {
-		return dst, err
-	}
-	d := decoder{b: body}
-	for range d.uvarint() {
-		name, ok := r.name(d.uvarint())
-		d.uvarint()
-		if d.bad || !ok {
-			return dst, corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
+// LabelNamesOf returns the names of the labels of the given series, sorted.
+func (r *Reader) LabelNamesOf(ctx context.Context, ids []uint32) ([]string, error) {
+	found := make([]bool, len(r.nameRefs))
+	for i, id := range ids {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
-		dst = append(dst, name)
+		body, err := r.entry(id)
+		if err != nil {
+			return nil, err
+		}
+		d := decoder{b: body}
+		for n := d.uvarint(); n > 0 && !d.bad; n-- {
+			name, ok := r.nameIndex(d.uvarint())
+			d.uvarint()
+			if !ok {
+				d.fail()
+				break
+			}
+			found[name] = true
+		}
+		if d.bad {
+			return nil, corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
+		}
 	}
-	return dst, nil
+	var names []string
+	for i, n := range r.nameRefs {
+		if found[i] {
+			names = append(names, n.name)
+		}
+	}
+	return names, nil
 }
 
 // Chunks appends those chunks of a series that overlap [mint, maxt], in the order of their times.
