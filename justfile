@@ -63,10 +63,6 @@ compliance seed="1" queries="3000":
 bench-promql size="default":
     ./tools/benchpromql {{size}}
 
-# benchmarks of the query engine beside upstream's, in one run
-bench-promql:
-    go -C bench/promql test -vet=off -run '^$' -bench Engine -benchmem -cpu 1 .
-
 # the storage engine beside upstream's, as a table of ratios: just bench-tsdb [-short]
 bench-tsdb *args:
     go -C bench/tsdb test -vet=off -count=1 -v -timeout 2h -run '^TestRatios$' {{args}} . -ratios
