@@ -80,7 +80,7 @@ func (e *Engine) Active() []ActiveQuery {
 	list := make([]ActiveQuery, 0, len(e.active.all))
 	for _, q := range e.active.all {
 		now := q.ActiveQuery
-		now.Samples, now.Bytes, now.SamplesRead = q.usage.Samples(), q.usage.Bytes(), q.usage.Read()
+		now.Samples, now.Bytes, now.SamplesRead = q.usage.Samples(), q.usage.Bytes(), q.usage.Decoded()
 		list = append(list, now)
 	}
 	slices.SortFunc(list, func(a, b ActiveQuery) int { return cmp.Compare(a.ID, b.ID) })

@@ -154,7 +154,9 @@ func (e *Engine) result(r *request, out *exec.Result) *Result {
 		res.Warnings = append(res.Warnings, w.Error())
 	}
 	for i, n := range out.Stats.PerStep {
-		r.stats.Samples.PerStep = append(r.stats.Samples.PerStep, StepCount{r.start + int64(i)*r.step, n})
+		t := r.start + int64(i)*r.step
+		r.stats.Samples.PerStep = append(r.stats.Samples.PerStep, StepCount{t, n})
+		r.stats.Samples.ReadPerStep = append(r.stats.Samples.ReadPerStep, StepCount{t, out.Stats.ReadPerStep[i]})
 	}
 	series := out.Series
 	if limit := r.opts.Limit; limit > 0 && len(series) > limit {

@@ -25,6 +25,7 @@ type Usage struct {
 	held, peak  atomic.Int64
 	bytes       atomic.Int64
 	total, read atomic.Int64
+	decoded     atomic.Int64
 	// selecting is the time, in nanoseconds, that the storage took to find the series.
 	selecting atomic.Int64
 }
@@ -35,8 +36,8 @@ func (u *Usage) Samples() int64 { return u.held.Load() }
 // Bytes returns the memory that is held.
 func (u *Usage) Bytes() int64 { return u.bytes.Load() }
 
-// Read returns the number of samples that came from storage.
-func (u *Usage) Read() int64 { return u.read.Load() }
+// Decoded returns the number of samples that came from storage.
+func (u *Usage) Decoded() int64 { return u.decoded.Load() }
 
 // Selecting returns how long the storage took to find the series.
 func (u *Usage) Selecting() time.Duration { return time.Duration(u.selecting.Load()) }

@@ -258,14 +258,9 @@ func (s *smoothed) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	}
 	in := &w.in
 	in.find(in.T, in.shift, s.q.Lookback, s.q.Lookback, in.g)
-	found := 0
 	for step := range dst.F {
-		if in.smooth(step, dst); !isAbsent(dst.F[step]) {
-			found++
-			s.q.touch(s.g, step, 1)
-		}
+		in.smooth(step, dst) // As upstream has it, these samples do not count.
 	}
-	s.q.total.Add(int64(found))
 	return nil
 }
 

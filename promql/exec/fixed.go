@@ -68,6 +68,7 @@ type invariant struct {
 }
 
 func (q *query) buildInvariant(ctx context.Context, n *plan.StepInvariant, g plan.Grid) (operator, error) {
+	defer q.under(q.tally.invariant(g))()
 	op, err := q.build(ctx, n.Expr, g.First())
 	if err != nil || g.N == 1 {
 		return op, err

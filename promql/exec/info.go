@@ -125,6 +125,7 @@ func (b *enricher) selectInfos(ctx context.Context) (operator, error) {
 			return nil, err
 		}
 		all.list, all.out = append(all.list, s.list...), append(all.out, s.out...)
+		all.tally, all.counted = s.tally, make(counted, len(all.list))
 	}
 	return all, nil
 }

@@ -48,11 +48,11 @@ type Env struct {
 
 // Stats count the samples that a query touched.
 type Stats struct {
-	// Total counts the samples of all windows and look-ups, Read those that came from storage. Peak is the most that
-	// were held at a time.
+	// Total counts the samples of all windows and look-ups, Read those of them that the step before had not seen. Peak is
+	// the most that were held at a time.
 	Total, Read, Peak int64
-	// PerStep splits Total by the steps of the query, if that was asked for.
-	PerStep []int64
+	// PerStep and ReadPerStep split Total and Read by the steps of the query, if that was asked for.
+	PerStep, ReadPerStep []int64
 }
 
 // query is the state that the operators of a query share.
@@ -62,7 +62,9 @@ type query struct {
 	probing
 	notes           Annotations
 	storageWarnings []error
-	perStep         []atomic.Int64
+	// perStep and readPerStep split the statistics, if that is asked for; tally is that of what is being built.
+	perStep, readPerStep []atomic.Int64
+	tally                *tally
 }
 
 // operator yields rows.

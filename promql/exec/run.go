@@ -50,7 +50,7 @@ type Prepared struct {
 // Prepare makes the operators of a plan. Operators that need all of their input, such as aggregations, are evaluated
 // already. The caller ends with [Prepared.Finish].
 func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
-	q := &query{Env: env, Usage: env.Usage}
+	q := &query{Env: env, Usage: env.Usage, tally: &tally{times: 1}}
 	if q.Usage == nil {
 		q.Usage = &Usage{}
 	}
@@ -58,7 +58,7 @@ func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
 		q.Pool = &Pool{}
 	}
 	if env.PerStep {
-		q.perStep = make([]atomic.Int64, env.Grid.N)
+		q.perStep, q.readPerStep = make([]atomic.Int64, env.Grid.N), make([]atomic.Int64, env.Grid.N)
 	}
 	p := &Prepared{q: q, root: root, slabs: slabs{pool: q.Pool}}
 	var err error
@@ -115,6 +115,7 @@ func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
 	res.Stats = p.q.Usage.Stats()
 	for i := range p.q.perStep {
 		res.Stats.PerStep = append(res.Stats.PerStep, p.q.perStep[i].Load())
+		res.Stats.ReadPerStep = append(res.Stats.ReadPerStep, p.q.readPerStep[i].Load())
 	}
 	return res, nil
 }
@@ -163,6 +164,7 @@ func (q *query) samples(ctx context.Context, root plan.Node) (operator, error) {
 		return &rawSamples{source: src, from: n.Reference(q.Grid.Start) - n.Range, to: n.Reference(q.Grid.Start)}, nil
 	case *plan.Subquery:
 		inner := n.Inner(q.Grid)
+		defer q.under(q.tally.below(n, q.Grid, inner, false))()
 		op, err := q.build(ctx, n.Expr, inner)
 		if err != nil {
 			return nil, err
@@ -205,7 +207,12 @@ func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, erro
 		if len(points) == 0 {
 			continue
 		}
-		q.total.Add(int64(len(points)))
+		t := q.tallyRow(s.tally, s.counted, i)
+		for _, p := range points {
+			size := sampleSize(p.H)
+			t.add(0, size, size)
+		}
+		t.done()
 		if err := q.hold(len(points)); err != nil {
 			return nil, err
 		}

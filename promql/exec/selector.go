@@ -18,6 +18,9 @@ type source struct {
 	n    *plan.Selector
 	list []storage.Series
 	out  []Series
+	// tally and counted are for the statistics.
+	tally   *tally
+	counted counted
 	// probe is set if the selector is measured.
 	probe *probe
 }
@@ -33,7 +36,7 @@ func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid)
 		Start: mint, End: maxt, Step: g.Step, Range: n.Range,
 		Func: n.Hints.Func, Grouping: n.Hints.Grouping, By: n.Hints.By,
 	}, n.Matchers...)
-	s := &source{q: q, n: n, probe: q.at}
+	s := &source{q: q, n: n, tally: q.tally, probe: q.at}
 	for set.Next() {
 		series := set.At()
 		ls := series.Labels()
@@ -52,6 +55,7 @@ func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid)
 	if s.probe != nil && q.Probes.byNode[n] != nil {
 		s.probe.series.Store(int64(len(s.list)))
 	}
+	s.counted = make(counted, len(s.list))
 	for _, err := range set.Warnings() {
 		q.storageWarnings = append(q.storageWarnings, err)
 	}
@@ -88,7 +92,7 @@ func (s *source) decode(ctx context.Context, w *worker, i int) error {
 	if err := w.reader.Err(); err != nil {
 		return storageFailure(ctx, err)
 	}
-	s.q.read.Add(int64(w.cols.Len()))
+	s.q.decoded.Add(int64(w.cols.Len()))
 	if s.n.TotalsOnly && len(w.cols.H) > 0 {
 		keepTotals(w.cols.H)
 	}
@@ -144,14 +148,15 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	}
 	dst.reset(s.g.N)
 	c := &w.cols
-	next, found := 0, 0
+	t := s.q.tallyRow(s.tally, s.counted, i)
+	next := 0
 	for step := range dst.F {
-		t := s.n.Reference(s.g.At(step))
-		for next < len(c.T) && c.T[next] <= t {
+		at := s.n.Reference(s.g.At(step))
+		for next < len(c.T) && c.T[next] <= at {
 			next++
 		}
 		last := next - 1
-		if last < 0 || c.T[last] <= t-s.q.Lookback {
+		if last < 0 || c.T[last] <= at-s.q.Lookback {
 			continue
 		}
 		h := histogramAt(c, last)
@@ -169,10 +174,10 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 		default:
 			dst.F[step] = c.F[last]
 		}
-		found++
-		s.q.touch(s.g, step, 1)
+		size := sampleSize(dst.hist(step)) // Times of histograms are floats.
+		t.add(step, size, size)
 	}
-	s.q.total.Add(int64(found))
+	t.done()
 	return nil
 }
 
@@ -182,13 +187,6 @@ func startAt(c *storage.Columns, i int) float64 {
 		return 0
 	}
 	return float64(c.ST[i]) / 1000
-}
-
-// touch counts the samples of one step.
-func (q *query) touch(g plan.Grid, step, n int) {
-	if q.perStep != nil && g == q.Grid {
-		q.perStep[step].Add(int64(n))
-	}
 }
 
 func histogramAt(c *storage.Columns, i int) *histogram.FloatHistogram {

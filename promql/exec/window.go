@@ -78,6 +78,9 @@ type window struct {
 	fn   windowFunc
 	out  []Series
 	args [][]float64
+	// tally and counted are for the statistics.
+	tally   *tally
+	counted counted
 	// src is set for a selector, inner for a subquery.
 	src    *source
 	inner  operator
@@ -93,7 +96,7 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 	if !ok && n.Func != "absent_over_time" {
 		return nil, unsupported("function " + n.Func)
 	}
-	o := &window{q: q, n: n, g: g, fn: fn}
+	o := &window{q: q, n: n, g: g, fn: fn, tally: q.tally}
 	for _, arg := range n.Args {
 		values, err := q.scalar(ctx, arg, g)
 		if err != nil {
@@ -116,11 +119,15 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 	case *plan.Subquery:
 		o.shift, o.length, o.innerG = over.Shift, over.Range, over.Inner(g)
 		o.before = over.Range
-		if o.inner, err = q.build(ctx, over.Expr, o.innerG); err != nil {
+		restore := q.under(q.tally.below(over, g, o.innerG, true))
+		o.inner, err = q.build(ctx, over.Expr, o.innerG)
+		restore()
+		if err != nil {
 			return nil, err
 		}
 		o.out = o.inner.series()
 	}
+	o.counted = make(counted, len(o.out))
 	if n.Func == "absent_over_time" {
 		o.fn = windowTable["present_over_time"]
 		return q.absent(ctx, o, g, n.Over)
@@ -142,7 +149,7 @@ func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	in := o.input(w, &w.cols)
 	in.name = metricName(&o.sourceSeries()[i])
 	in.find(in.T, o.shift, o.before, o.after, o.g)
-	o.count(in)
+	o.count(i, in)
 	if len(in.T) == 0 {
 		return nil
 	}
@@ -209,15 +216,36 @@ func (o *window) input(w *worker, c *storage.Columns) *windowed {
 	return &w.in
 }
 
-// count adds up the samples of all windows.
-func (o *window) count(in *windowed) {
-	total := 0
-	for i := range in.lo {
-		n := int(in.hi[i] - in.lo[i])
-		total += n
-		o.q.touch(o.g, i, n)
+// count counts the samples of all windows for the statistics.
+func (o *window) count(i int, in *windowed) {
+	t := o.q.tallyRow(o.tally, o.counted, i)
+	if t == nil {
+		return
 	}
-	o.q.total.Add(int64(total))
+	upTo := in.sizes()
+	seen := int32(0)
+	for step := range in.lo {
+		lo, hi := in.lo[step], in.hi[step]
+		fresh := upTo(hi) - upTo(max(lo, seen))
+		if o.inner != nil {
+			fresh = 0 // What the subquery has read counts there.
+		}
+		t.add(step, upTo(hi)-upTo(lo), fresh)
+		seen = max(seen, hi)
+	}
+	t.done()
+}
+
+// sizes returns what the first n samples count.
+func (in *windowed) sizes() func(n int32) int64 {
+	if len(in.H) == 0 {
+		return func(n int32) int64 { return int64(n) }
+	}
+	sums := make([]int64, len(in.H)+1)
+	for i, h := range in.H {
+		sums[i+1] = sums[i] + sampleSize(h)
+	}
+	return func(n int32) int64 { return sums[n] }
 }
 
 // apply runs the kernel, with what it can take.
