@@ -40,7 +40,7 @@ type engines struct {
 func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
 	tb.Helper()
 	ours, err := promql.New(promql.Options{EnableDelayedNameRemoval: delayNames, EnableExperimentalFunctions: true,
-		EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true})
+		EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true, EnablePerStepStats: true})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
 	e.upstream = upstream.NewEngine(upstream.EngineOpts{
 		MaxSamples: 50_000_000, Timeout: 2 * time.Minute, Reg: prometheus.NewRegistry(),
 		NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
-		EnableAtModifier:         true, EnableNegativeOffset: true, EnableDelayedNameRemoval: delayNames,
+		EnableAtModifier:         true, EnableNegativeOffset: true, EnablePerStepStats: true, EnableDelayedNameRemoval: delayNames,
 		Parser: parser.NewParser(parser.Options{
 			EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true,
 		}),
