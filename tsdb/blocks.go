@@ -33,7 +33,7 @@ func (db *DB) removeLeftovers() error {
 			continue
 		}
 		db.logger.Info("Removing what an interrupted run left behind", "dir", name)
-		if err := os.RemoveAll(filepath.Join(db.opts.Dir, name)); err != nil {
+		if err := db.opts.FS.RemoveAll(filepath.Join(db.opts.Dir, name)); err != nil {
 			db.logger.Error("Cannot remove what an interrupted run left behind", "dir", name, "err", err)
 		}
 	}
@@ -158,7 +158,8 @@ func (db *DB) deleteBlock(b *block.Block) error {
 	meta := b.Meta()
 	db.logger.Info("Deleting block", "block", meta.ULID.String(), "mint", meta.MinTime, "maxt", meta.MaxTime)
 	tmp := b.Dir() + block.TmpForDeletion
-	if err := errors.Join(b.Close(), os.Rename(b.Dir(), tmp), os.RemoveAll(tmp)); err != nil {
+	fs := db.opts.FS
+	if err := errors.Join(b.Close(), fs.Rename(b.Dir(), tmp), fs.RemoveAll(tmp)); err != nil {
 		return fmt.Errorf("delete block %s: %w", meta.ULID, err)
 	}
 	return nil

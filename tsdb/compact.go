@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -125,7 +124,7 @@ func (db *DB) compact(ctx context.Context, group []*block.Block) error {
 // merge writes and opens the merged block; it is nil if no sample is left.
 func (db *DB) merge(ctx context.Context, group []*block.Block) (*block.Block, block.Meta, error) {
 	db.metrics.populating.Set(1)
-	meta, err := compact.Merge(ctx, compact.Options{Dir: db.opts.Dir, SegmentBytes: db.opts.ChunkSegmentBytes}, group...)
+	meta, err := compact.Merge(ctx, compact.Options{Dir: db.opts.Dir, SegmentBytes: db.opts.ChunkSegmentBytes, FS: db.opts.FS}, group...)
 	db.metrics.populating.Set(0)
 	if errors.Is(err, block.ErrEmpty) {
 		return nil, meta, nil
@@ -141,7 +140,7 @@ func (db *DB) merge(ctx context.Context, group []*block.Block) (*block.Block, bl
 	merged, err := block.Open(dir)
 	if err != nil {
 		// Without its sources nobody could read it: they stay, and it goes.
-		return nil, meta, fmt.Errorf("%v stay as they are: %w", names, errors.Join(err, os.RemoveAll(dir)))
+		return nil, meta, fmt.Errorf("%v stay as they are: %w", names, errors.Join(err, db.opts.FS.RemoveAll(dir)))
 	}
 	return merged, meta, nil
 }

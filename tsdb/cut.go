@@ -133,7 +133,7 @@ func (db *DB) cut(ctx context.Context, mint, maxt int64) error {
 	if err == nil {
 		dir := filepath.Join(db.opts.Dir, meta.ULID.String())
 		if cut, err = block.Open(dir); err != nil {
-			return errors.Join(err, os.RemoveAll(dir)) // The samples are still in the head: try again later.
+			return errors.Join(err, db.opts.FS.RemoveAll(dir)) // The samples are still in the head: try again later.
 		}
 	}
 	db.adopt(cut, maxt)
@@ -159,7 +159,7 @@ func (db *DB) dropForeignChunks() error {
 		return fmt.Errorf("list head chunks: %w", err)
 	}
 	for _, f := range files {
-		if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+		if err := db.opts.FS.Remove(filepath.Join(dir, f.Name())); err != nil {
 			return fmt.Errorf("delete head chunks: %w", err)
 		}
 	}
@@ -180,7 +180,7 @@ func (db *DB) adopt(cut *block.Block, maxt int64) {
 
 // writeBlockTo writes the samples in [mint, maxt) of the head as a block in dir.
 func (db *DB) writeBlockTo(ctx context.Context, dir string, mint, maxt int64) (block.Meta, error) {
-	w, err := block.NewWriter(block.WriterOptions{Dir: dir, MinTime: mint, MaxTime: maxt, SegmentBytes: db.opts.ChunkSegmentBytes})
+	w, err := block.NewWriter(block.WriterOptions{Dir: dir, MinTime: mint, MaxTime: maxt, SegmentBytes: db.opts.ChunkSegmentBytes, FS: db.opts.FS})
 	if err != nil {
 		return block.Meta{}, err
 	}

@@ -25,7 +25,7 @@ func (db *DB) Delete(ctx context.Context, mint, maxt int64, matchers ...*labels.
 		if m := b.Meta(); m.MinTime > maxt || m.MaxTime <= mint {
 			continue
 		}
-		if err := b.Delete(ctx, mint, maxt, matchers...); err != nil {
+		if err := b.Delete(ctx, db.opts.FS, mint, maxt, matchers...); err != nil {
 			return fmt.Errorf("delete samples: %w", err)
 		}
 	}

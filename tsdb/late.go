@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -52,7 +51,7 @@ func (db *DB) writeLate(ctx context.Context, dir string, cut *head.LateCut) (blo
 			return
 		}
 		for _, b := range blocks {
-			err = errors.Join(err, b.Close(), os.RemoveAll(b.Dir()))
+			err = errors.Join(err, b.Close(), db.opts.FS.RemoveAll(b.Dir()))
 		}
 		blocks = nil
 	}()
@@ -74,7 +73,7 @@ func (db *DB) writeLate(ctx context.Context, dir string, cut *head.LateCut) (blo
 // writeLateBlock returns nil if the cut has no samples in [mint, maxt).
 func (db *DB) writeLateBlock(ctx context.Context, dir string, mint, maxt int64, cut *head.LateCut) (*block.Block, error) {
 	w, err := block.NewWriter(block.WriterOptions{
-		Dir: dir, MinTime: mint, MaxTime: maxt, SegmentBytes: db.opts.ChunkSegmentBytes,
+		Dir: dir, MinTime: mint, MaxTime: maxt, SegmentBytes: db.opts.ChunkSegmentBytes, FS: db.opts.FS,
 		Compaction: block.Compaction{Hints: []string{block.HintOutOfOrder}},
 	})
 	if err != nil {
@@ -97,7 +96,7 @@ func (db *DB) writeLateBlock(ctx context.Context, dir string, mint, maxt int64, 
 	path := filepath.Join(dir, meta.ULID.String())
 	b, err := block.Open(path)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(path))
+		return nil, errors.Join(err, db.opts.FS.RemoveAll(path))
 	}
 	return b, nil
 }

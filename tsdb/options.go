@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/narthex-io/narthex/tsdb/vfs"
 	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
@@ -85,8 +86,8 @@ type Options struct {
 	// Logger and Registerer receive log lines and metrics; nil discards them.
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
-	// FS is where the write-ahead log lies; the machine's file system if nil.
-	FS wal.FS
+	// FS is what log and blocks are written through; the machine's file system if nil.
+	FS vfs.FS
 }
 
 // Retention bounds what is kept. Zero fields set no bound.
@@ -182,7 +183,7 @@ func (o Options) validated() (Options, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.FS == nil {
-		o.FS = wal.OS{}
+		o.FS = vfs.OS{}
 	}
 	return o, errors.Join(errs...)
 }

@@ -33,7 +33,7 @@ func (db *DB) snapshot(ctx context.Context, dir string, withHead bool) error {
 		return err
 	}
 	defer give()
-	made, err := makeEmpty(dir)
+	made, err := db.makeEmpty(dir)
 	if err != nil {
 		return err
 	}
@@ -44,20 +44,20 @@ func (db *DB) snapshot(ctx context.Context, dir string, withHead bool) error {
 	entries, readErr := os.ReadDir(dir)
 	errs := []error{err, readErr}
 	for _, e := range entries {
-		errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+		errs = append(errs, db.opts.FS.RemoveAll(filepath.Join(dir, e.Name())))
 	}
 	if made {
-		errs = append(errs, os.Remove(dir))
+		errs = append(errs, db.opts.FS.Remove(dir))
 	}
 	return errors.Join(errs...)
 }
 
 // makeEmpty makes a folder, or checks that it is empty, and reports which.
-func makeEmpty(dir string) (made bool, err error) {
+func (db *DB) makeEmpty(dir string) (made bool, err error) {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, os.MkdirAll(dir, 0o777)
+		return true, db.opts.FS.MkdirAll(dir)
 	case err != nil:
 		return false, err
 	case len(entries) > 0:
@@ -71,7 +71,7 @@ func (db *DB) fillSnapshot(ctx context.Context, dir string, withHead bool) error
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := linkBlock(b.Dir(), filepath.Join(dir, filepath.Base(b.Dir()))); err != nil {
+		if err := db.linkBlock(b.Dir(), filepath.Join(dir, filepath.Base(b.Dir()))); err != nil {
 			return err
 		}
 	}
@@ -93,7 +93,7 @@ func (db *DB) fillSnapshot(ctx context.Context, dir string, withHead bool) error
 }
 
 // linkBlock makes a copy of a block that shares its files. They are never written to, only replaced.
-func linkBlock(from, to string) error {
+func (db *DB) linkBlock(from, to string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -103,8 +103,8 @@ func linkBlock(from, to string) error {
 			return err
 		}
 		if d.IsDir() {
-			return os.Mkdir(filepath.Join(to, rel), 0o755) //nolint:gosec // as the blocks' own folders
+			return db.opts.FS.MkdirAll(filepath.Join(to, rel))
 		}
-		return os.Link(path, filepath.Join(to, rel))
+		return db.opts.FS.Link(path, filepath.Join(to, rel))
 	})
 }

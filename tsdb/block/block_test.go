@@ -17,6 +17,7 @@ import (
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/index"
+	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
 // writeBlock writes a block of 6 series with 3 chunks of 10 samples each: series i has the value 1000i+k at 10k.
@@ -135,10 +136,10 @@ func TestDelete(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := openQuerier(t, b, 0, 1000)
-	if err := b.Delete(t.Context(), 20, 269, equal("half", "east")); err != nil {
+	if err := b.Delete(t.Context(), vfs.OS{}, 20, 269, equal("half", "east")); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Delete(t.Context(), math.MinInt64, math.MaxInt64, equal("i", "1")); err != nil {
+	if err := b.Delete(t.Context(), vfs.OS{}, math.MinInt64, math.MaxInt64, equal("i", "1")); err != nil {
 		t.Fatal(err)
 	}
 	check := func(q storage.Querier, want string, hints *storage.SelectHints) {
@@ -323,7 +324,7 @@ func TestMetaKeepsWhatItDoesNotKnow(t *testing.T) {
 		t.Fatalf("got %+v", m)
 	}
 	m.Stats.NumTombstones = 4
-	if err := WriteMeta(dir, m); err != nil {
+	if err := WriteMeta(vfs.OS{}, dir, m); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, metaFile))

@@ -6,11 +6,12 @@ import (
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/tsdb/index"
+	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
 // Delete marks the samples in [mint, maxt] of the series that all matchers select as deleted, durably. They vanish
-// from queries that start later; the space comes back when the block is merged.
-func (b *Block) Delete(ctx context.Context, mint, maxt int64, matchers ...*labels.Matcher) error {
+// from queries that start later; the space comes back when the block is merged. The files are written through fs.
+func (b *Block) Delete(ctx context.Context, fs vfs.FS, mint, maxt int64, matchers ...*labels.Matcher) error {
 	ids, err := index.PostingsForMatchers(ctx, b.index, matchers...)
 	if err != nil {
 		return fmt.Errorf("delete from block %s: %w", b.dir, err)
@@ -34,13 +35,17 @@ func (b *Block) Delete(ctx context.Context, mint, maxt int64, matchers ...*label
 			next.Add(id, Interval{max(mint, chunks[0].MinTime), min(maxt, chunks[len(chunks)-1].MaxTime)})
 		}
 	}
-	if err := WriteTombstones(b.dir, next); err != nil {
+	if err := WriteTombstones(fs, b.dir, next); err != nil {
+		// They may be there all the same: queries see what the next start would.
+		if there, rerr := ReadTombstones(b.dir); rerr == nil {
+			b.tombstones = there
+		}
 		return fmt.Errorf("delete from block %s: %w", b.dir, err)
 	}
 	b.tombstones = next
 	meta := b.meta
 	meta.Stats.NumTombstones = uint64(next.Count())
-	if err := WriteMeta(b.dir, meta); err != nil {
+	if err := WriteMeta(fs, b.dir, meta); err != nil {
 		return fmt.Errorf("delete from block %s: %w", b.dir, err)
 	}
 	b.meta = meta

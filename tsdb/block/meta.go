@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/oklog/ulid/v2"
+
+	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
 const metaVersion = 1
@@ -128,11 +130,11 @@ func ReadMeta(dir string) (Meta, error) {
 }
 
 // WriteMeta replaces the meta.json of the block in dir, so that at each moment either the old or the new one is there.
-func WriteMeta(dir string, m Meta) error {
+func WriteMeta(fs vfs.FS, dir string, m Meta) error {
 	m.Version = metaVersion
 	b, err := json.MarshalIndent(m, "", "\t")
 	if err != nil {
 		return fmt.Errorf("encode block's description: %w", err)
 	}
-	return replaceFile(filepath.Join(dir, metaFile), b)
+	return vfs.Replace(fs, filepath.Join(dir, metaFile), b)
 }

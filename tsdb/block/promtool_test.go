@@ -15,6 +15,7 @@ import (
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
 // promtool runs upstream's tool and returns what it prints.
@@ -211,7 +212,7 @@ func TestRewrittenUpstreamBlocks(t *testing.T) {
 				deleted.Add(ids[i], interval)
 			}
 		}
-		if err := WriteTombstones(rewritten.Dir(), deleted); err != nil {
+		if err := WriteTombstones(vfs.OS{}, rewritten.Dir(), deleted); err != nil {
 			t.Fatal(err)
 		}
 		checkSize(t, rewritten, b, indexFile)

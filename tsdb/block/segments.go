@@ -11,6 +11,7 @@ import (
 
 	"github.com/narthex-io/narthex/internal/mmap"
 	"github.com/narthex-io/narthex/tsdb/chunk"
+	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
 const (
@@ -121,9 +122,10 @@ func chunkAt(b []byte, offset uint32) (enc chunk.Encoding, data []byte, damage s
 
 // segmentWriter writes chunks into a folder, one segment after another.
 type segmentWriter struct {
+	fs     vfs.FS
 	dir    string
 	limit  int64
-	file   *os.File
+	file   vfs.File
 	buf    *bufio.Writer
 	number int
 	pos    int64
@@ -159,16 +161,15 @@ func (w *segmentWriter) cut() error {
 		return err
 	}
 	w.number++
-	f, err := os.OpenFile(segmentName(w.dir, w.number), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	f, err := w.fs.Create(segmentName(w.dir, w.number))
 	if err != nil {
 		return fmt.Errorf("create chunk segment: %w", err)
 	}
 	w.file = f
 	if w.buf == nil {
-		w.buf = bufio.NewWriterSize(f, 1<<18)
-	} else {
-		w.buf.Reset(f)
+		w.buf = bufio.NewWriterSize(nil, 1<<18)
 	}
+	w.buf.Reset(&vfs.Stream{File: f})
 	header := append(binary.BigEndian.AppendUint32(nil, segmentMagic), segmentVersion, 0, 0, 0)
 	if _, err := w.buf.Write(header); err != nil {
 		return fmt.Errorf("write chunk segment: %w", err)
@@ -184,7 +185,7 @@ func (w *segmentWriter) finish() error {
 	}
 	f := w.file
 	w.file = nil
-	if err := errors.Join(w.buf.Flush(), closeSynced(f)); err != nil {
+	if err := errors.Join(w.buf.Flush(), vfs.CloseSynced(f)); err != nil {
 		return fmt.Errorf("write chunk segment: %w", err)
 	}
 	return nil

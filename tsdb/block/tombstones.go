@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
 const (
@@ -116,8 +118,8 @@ func decodeTombstones(b []byte) (Tombstones, error) {
 
 // WriteTombstones replaces the tombstones of the block in dir, so that at each moment either the old or the new ones
 // are there. The count in meta.json is the caller's to update.
-func WriteTombstones(dir string, t Tombstones) error {
-	return replaceFile(filepath.Join(dir, tombstonesFile), encodeTombstones(t))
+func WriteTombstones(fs vfs.FS, dir string, t Tombstones) error {
+	return vfs.Replace(fs, filepath.Join(dir, tombstonesFile), encodeTombstones(t))
 }
 
 func encodeTombstones(t Tombstones) []byte {

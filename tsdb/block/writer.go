@@ -14,6 +14,7 @@ import (
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/index"
+	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
 // ErrEmpty is returned by [Writer.Finish] when no series was added: there is no block then.
@@ -31,6 +32,8 @@ type WriterOptions struct {
 	Compaction Compaction
 	// Extra are further keys of the description.
 	Extra map[string]json.RawMessage
+	// FS is what the block is written through; the machine's if nil.
+	FS vfs.FS
 	// SegmentBytes is the size that a chunk segment does not exceed; zero means 512 MiB.
 	SegmentBytes int64
 }
@@ -53,7 +56,7 @@ type Writer struct {
 	index *index.Writer
 	// chunks take the samples, spool the series until the index can be written.
 	chunks segmentWriter
-	spool  *os.File
+	spool  vfs.File
 	metas  []index.ChunkMeta
 	done   bool
 }
@@ -76,12 +79,15 @@ func NewWriter(opts WriterOptions) (*Writer, error) {
 	if opts.SegmentBytes == 0 {
 		opts.SegmentBytes = maxSegmentBytes
 	}
+	if opts.FS == nil {
+		opts.FS = vfs.OS{}
+	}
 	w := &Writer{
 		opts: opts,
 		meta: Meta{ULID: opts.ULID, MinTime: opts.MinTime, MaxTime: opts.MaxTime, Compaction: opts.Compaction, Extra: opts.Extra, Version: metaVersion},
 		tmp:  filepath.Join(opts.Dir, opts.ULID.String()+TmpForCreation),
 	}
-	w.chunks = segmentWriter{dir: filepath.Join(w.tmp, chunksDir), limit: opts.SegmentBytes}
+	w.chunks = segmentWriter{fs: opts.FS, dir: filepath.Join(w.tmp, chunksDir), limit: opts.SegmentBytes}
 	if err := w.create(); err != nil {
 		return nil, fmt.Errorf("create block %s: %w", opts.ULID, errors.Join(err, w.Abort()))
 	}
@@ -89,18 +95,19 @@ func NewWriter(opts WriterOptions) (*Writer, error) {
 }
 
 func (w *Writer) create() error {
-	if err := os.RemoveAll(w.tmp); err != nil {
+	fs := w.opts.FS
+	if err := fs.RemoveAll(w.tmp); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(w.chunks.dir, 0o755); err != nil {
+	if err := fs.MkdirAll(w.chunks.dir); err != nil {
 		return err
 	}
-	spool, err := os.Create(filepath.Join(w.tmp, spoolFile))
+	spool, err := fs.Create(filepath.Join(w.tmp, spoolFile))
 	if err != nil {
 		return err
 	}
 	w.spool = spool
-	w.index = index.NewWriter(spool)
+	w.index = index.NewWriter(&vfs.Stream{File: spool})
 	return nil
 }
 
@@ -156,12 +163,28 @@ func (w *Writer) Finish() (Meta, error) {
 	if err := w.finish(); err != nil {
 		return Meta{}, fmt.Errorf("write block %s: %w", w.opts.ULID, errors.Join(err, w.Abort()))
 	}
-	w.done = true
-	if err := os.Rename(w.tmp, filepath.Join(w.opts.Dir, w.opts.ULID.String())); err != nil {
-		_ = os.RemoveAll(w.tmp)
-		return Meta{}, fmt.Errorf("publish block %s: %w", w.opts.ULID, err)
+	if err := w.publish(); err != nil {
+		return Meta{}, fmt.Errorf("publish block %s: %w", w.opts.ULID, errors.Join(err, w.Abort()))
 	}
-	return w.meta, syncDir(w.opts.Dir)
+	w.done = true
+	return w.meta, nil
+}
+
+// publish gives the folder its name, durably. On an error the name is not taken.
+func (w *Writer) publish() error {
+	dir := filepath.Join(w.opts.Dir, w.opts.ULID.String())
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("%s is there already", dir)
+	}
+	err := w.opts.FS.Rename(w.tmp, dir)
+	if err == nil {
+		return nil
+	}
+	if _, serr := os.Lstat(w.tmp); errors.Is(serr, os.ErrNotExist) {
+		// It has its name, but nobody knows for how long: the caller goes on without it.
+		err = errors.Join(err, w.opts.FS.RemoveAll(dir))
+	}
+	return err
 }
 
 func (w *Writer) finish() error {
@@ -171,32 +194,34 @@ func (w *Writer) finish() error {
 	if err := w.writeIndex(); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(w.tmp, tombstonesFile), encodeTombstones(nil)); err != nil {
+	fs := w.opts.FS
+	if err := vfs.WriteFile(fs, filepath.Join(w.tmp, tombstonesFile), encodeTombstones(nil)); err != nil {
 		return err
 	}
-	if err := WriteMeta(w.tmp, w.meta); err != nil {
+	if err := WriteMeta(fs, w.tmp, w.meta); err != nil {
 		return err
 	}
-	if err := syncDir(w.chunks.dir); err != nil {
+	if err := fs.SyncDir(w.chunks.dir); err != nil {
 		return err
 	}
-	return syncDir(w.tmp)
+	return fs.SyncDir(w.tmp)
 }
 
 func (w *Writer) writeIndex() error {
-	f, err := os.Create(filepath.Join(w.tmp, indexFile))
+	fs := w.opts.FS
+	f, err := fs.Create(filepath.Join(w.tmp, indexFile))
 	if err != nil {
 		return err
 	}
-	if err := w.index.Finish(f); err != nil {
+	if err := w.index.Finish(&vfs.Stream{File: f}); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if err := closeSynced(f); err != nil {
+	if err := vfs.CloseSynced(f); err != nil {
 		return fmt.Errorf("write index: %w", err)
 	}
 	spool := w.spool
 	w.spool = nil
-	return errors.Join(spool.Close(), os.Remove(spool.Name()))
+	return errors.Join(spool.Close(), fs.Remove(filepath.Join(w.tmp, spoolFile)))
 }
 
 // Abort removes what was written. After Finish it does nothing.
@@ -209,7 +234,7 @@ func (w *Writer) Abort() error {
 	if w.spool != nil {
 		_ = w.spool.Close()
 	}
-	if err := os.RemoveAll(w.tmp); err != nil {
+	if err := w.opts.FS.RemoveAll(w.tmp); err != nil {
 		return fmt.Errorf("remove unfinished block: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/tsdb/block"
+	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
 // checkEvery is the number of series after which Merge looks at its context.
@@ -23,6 +24,8 @@ type Options struct {
 	Dir string
 	// SegmentBytes bounds the chunk segments; zero means the default of [block.WriterOptions].
 	SegmentBytes int64
+	// FS is what the block is written through; the machine's if nil.
+	FS vfs.FS
 }
 
 // Merge writes one block with the samples of the given ones, less those that are deleted, and returns its description.
@@ -44,7 +47,7 @@ func Merge(ctx context.Context, opts Options, blocks ...*block.Block) (block.Met
 	next := describe(metas)
 	w, err := block.NewWriter(block.WriterOptions{
 		Dir: opts.Dir, MinTime: next.MinTime, MaxTime: next.MaxTime,
-		Compaction: next.Compaction, Extra: next.Extra, SegmentBytes: opts.SegmentBytes,
+		Compaction: next.Compaction, Extra: next.Extra, SegmentBytes: opts.SegmentBytes, FS: opts.FS,
 	})
 	if err != nil {
 		return block.Meta{}, fmt.Errorf("merge blocks: %w", err)

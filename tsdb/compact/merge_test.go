@@ -25,6 +25,7 @@ import (
 	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/merge"
+	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
 func openBlock(tb testing.TB, dir string, meta block.Meta) *block.Block {
@@ -196,7 +197,7 @@ func randomBlock(t *testing.T, r *rand.Rand, dir string, mint, maxt int64, m mod
 		i, from := r.IntN(8), mint+r.Int64N(maxt-mint)
 		to := from + r.Int64N(maxt-mint)
 		ls := labels.FromStrings("__name__", "m", "i", fmt.Sprint(i))
-		if err := b.Delete(t.Context(), from, to, labels.MustNewMatcher(labels.MatchEqual, "i", fmt.Sprint(i))); err != nil {
+		if err := b.Delete(t.Context(), vfs.OS{}, from, to, labels.MustNewMatcher(labels.MatchEqual, "i", fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
 		}
 		maps.DeleteFunc(here[ls.String()], func(at int64, _ float64) bool { return from <= at && at <= to })
@@ -385,7 +386,7 @@ func TestNothingIsLeft(t *testing.T) {
 	ts, vs := ramp(0, 100, 1)
 	b := writeBlock(t, dir, 0, 100, oneSeries{labels.FromStrings("a", "b"), xorChunks(ts, vs, 10)})
 	all := labels.MustNewMatcher(labels.MatchEqual, "a", "b")
-	if err := b.Delete(t.Context(), 0, 1000, all); err != nil {
+	if err := b.Delete(t.Context(), vfs.OS{}, 0, 1000, all); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Merge(t.Context(), Options{Dir: dir}, b); !errors.Is(err, block.ErrEmpty) {
@@ -536,7 +537,7 @@ func TestOtherEncodings(t *testing.T) {
 		}
 		// Floats between the histograms, and at the time of one, which counts for less.
 		late := write(xorChunk([]int64{c.MinTime, c.MinTime + 1, c.MaxTime - 1, c.MaxTime}, []float64{1, 2, 3, 4}))
-		if err := b.Delete(t.Context(), c.MaxTime, c.MaxTime, labels.MustNewMatcher(labels.MatchEqual, "__name__", "m")); err != nil {
+		if err := b.Delete(t.Context(), vfs.OS{}, c.MaxTime, c.MaxTime, labels.MustNewMatcher(labels.MatchEqual, "__name__", "m")); err != nil {
 			t.Fatal(err)
 		}
 		want := withoutHints(dump(t, b, late))
