@@ -2,7 +2,7 @@
 // sides of the wall, so that a wasm guest, a supervised process and an in-test fake are interchangeable.
 //
 // Start with [Plugin], which a plugin's main hands to guest.Main, and with the interface of the kind being written:
-// [Discovery] or [Exporter]. The package imports the standard library only, and nothing of the host.
+// [Discovery], [Exporter] or [Notifier]. The package imports the standard library only, and nothing of the host.
 //
 // The payloads are the ecosystem's own formats (http_sd JSON for target groups, the exposition format for metrics);
 // docs/abi.md describes the bytes for authors who write a guest in another language.
@@ -52,6 +52,7 @@ type Kind string
 const (
 	KindDiscovery Kind = "discovery"
 	KindExporter  Kind = "exporter"
+	KindNotify    Kind = "notify"
 )
 
 // Manifest is what a plugin says about itself in its first frame. It asks; the operator's config grants.
@@ -63,7 +64,7 @@ type Manifest struct {
 	Version string `json:"version,omitempty"`
 	// Kinds lists what the plugin implements.
 	Kinds []Kind `json:"kinds"`
-	// Keys are the config keys that the plugin claims, such as acme_sd_configs.
+	// Keys are the config keys that the plugin claims: acme_sd_configs for a discovery, acme_notify_configs for a notifier.
 	Keys []string `json:"keys,omitempty"`
 	// ContentType is the exposition format that an exporter writes; empty means text/plain; version=0.0.4.
 	ContentType string `json:"content_type,omitempty"`
@@ -108,4 +109,5 @@ type Plugin struct {
 	Manifest     Manifest
 	NewDiscovery func(Config, Host) (Discovery, error)
 	NewExporter  func(Config, Host) (Exporter, error)
+	NewNotifier  func(Config, Host) (Notifier, error)
 }

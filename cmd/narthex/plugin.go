@@ -101,7 +101,7 @@ func pluginNewCommand(io streams) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&kind, "kind", string(sdk.KindDiscovery), "discovery or exporter")
+	c.Flags().StringVar(&kind, "kind", string(sdk.KindDiscovery), "discovery, exporter or notify")
 	c.Flags().StringVar(&dir, "dir", "", "folder to write; default: the plugin's name")
 	return c
 }

@@ -129,13 +129,16 @@ func explain(u *unit, err error) error {
 	return fmt.Errorf("%w (%s)", err, u.file.path)
 }
 
-// Discovery returns the discovery of the use at index i of Prepare's, or nil when it is an exporter's.
+// Discovery returns the discovery of the use at index i of Prepare's, or nil when it is of another kind.
 func (ch *Change) Discovery(i int) *Discovery { return ch.uses[i].unit.discovery }
 
-// Exporter returns the exporter of the use at index i of Prepare's, or nil when it is a discovery's.
+// Exporter returns the exporter of the use at index i of Prepare's, or nil when it is of another kind.
 func (ch *Change) Exporter(i int) *Exporter { return ch.uses[i].unit.exporter }
 
-// Apply makes the change the running state. What is no longer used ends: exporters when their collections are done,
+// Notifier returns the notifier of the use at index i of Prepare's, or nil when it is of another kind.
+func (ch *Change) Notifier(i int) *Notifier { return ch.uses[i].unit.notifier }
+
+// Apply makes the change the running state. What is no longer used ends: exporters and notifiers when their calls are done,
 // discoveries when their Run is. It cannot fail and does not block.
 func (ch *Change) Apply() {
 	c := ch.catalogue

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,6 +134,7 @@ type fake struct {
 
 func (g *fake) Discovery() sdk.Discovery { return (*fakeDiscovery)(g) }
 func (g *fake) Exporter() sdk.Exporter   { return (*fakeExporter)(g) }
+func (g *fake) Notifier() sdk.Notifier   { return (*fakeNotifier)(g) }
 func (g *fake) Done() <-chan struct{}    { return g.done }
 func (g *fake) gone() bool               { return isClosed(g.done) }
 
@@ -188,6 +191,19 @@ func (d *fakeDiscovery) Run(ctx context.Context, updates chan<- []sdk.Group) err
 		}
 		return (*fake)(d).Err()
 	}
+}
+
+type fakeNotifier fake
+
+func (n *fakeNotifier) Notify(ctx context.Context, b sdk.Batch) error {
+	var out bytes.Buffer
+	if err := (*fakeExporter)(n).Collect(ctx, &out); err != nil {
+		return err
+	}
+	if out.String() != string(b) {
+		return sdk.Rejected(errors.New("not " + out.String()))
+	}
+	return nil
 }
 
 type fakeExporter fake
@@ -264,7 +280,7 @@ func (b *bench) write(name, content string) {
 // use is short for a use with a position: a key or an exporter's name, and a config.
 func on(what, config string) Use {
 	u := Use{Config: []byte(config), Position: "p.yml:7: jobs[0]." + what}
-	if filepath.Ext(what) == "" && len(what) > 11 && what[len(what)-11:] == "_sd_configs" {
+	if strings.HasSuffix(what, "_configs") {
 		u.Key = what
 	} else {
 		u.Plugin = what

@@ -33,9 +33,9 @@ type file struct {
 
 // nativePrefixes start the names of executables that are taken for plugins. Another executable is never run to find
 // out, unless the config names it: a plugin's folder can be the one with all the system's programs.
-var nativePrefixes = []string{"sd-", "exporter-", "parser-", "auth-"} //nolint:gochecknoglobals // constant table
+var nativePrefixes = []string{"sd-", "exporter-", "notify-", "parser-", "auth-"} //nolint:gochecknoglobals // constant table
 
-var keyPattern = regexp.MustCompile(`^[a-z0-9_]+_sd_configs$`)
+var keyPattern = regexp.MustCompile(`^[a-z0-9_]+_(sd|notify)_configs$`)
 
 // found is what a search of the directories found.
 type found struct {
@@ -171,7 +171,7 @@ func (c *Catalogue) describeOne(ctx context.Context, f *file, s Settings) error 
 	}
 	for _, k := range f.manifest.Keys {
 		if !keyPattern.MatchString(k) {
-			return fmt.Errorf("its manifest claims the key %q, which does not end in _sd_configs", k)
+			return fmt.Errorf("its manifest claims the key %q, which does not end in _sd_configs or _notify_configs", k)
 		}
 	}
 	return nil
@@ -211,7 +211,7 @@ func (s *found) resolve(u *Use) (*file, error) {
 		}
 		return f, nil
 	}
-	claims := s.claims(u.Key)
+	claims := s.claims(u.Key, u.kind())
 	switch len(claims) {
 	case 0:
 		return nil, fmt.Errorf("no plugin claims the key %s%s", u.Key, s.searched(true))
@@ -222,10 +222,11 @@ func (s *found) resolve(u *Use) (*file, error) {
 		claims[0].name, claims[0].path, claims[1].name, claims[1].path)
 }
 
-func (s *found) claims(key string) []*file {
+// claims returns the files that claim a key and serve as the kind that belongs to it.
+func (s *found) claims(key string, kind sdk.Kind) []*file {
 	var claims []*file
 	for _, f := range s.files {
-		if f.err == nil && slices.Contains(f.manifest.Keys, key) && slices.Contains(f.manifest.Kinds, sdk.KindDiscovery) {
+		if f.err == nil && slices.Contains(f.manifest.Keys, key) && slices.Contains(f.manifest.Kinds, kind) {
 			claims = append(claims, f)
 		}
 	}
@@ -263,7 +264,7 @@ func (s *found) warn(log *slog.Logger) {
 			log.Warn("plugin cannot be loaded; the config does not use it", "plugin", f.name, "path", f.path, "err", f.err)
 		}
 		for _, k := range f.manifest.Keys {
-			if claims := s.claims(k); len(claims) > 1 && claims[0] == f {
+			if claims := s.claims(k, (&Use{Key: k}).kind()); len(claims) > 1 && claims[0] == f {
 				log.Warn("several plugins claim a key; the config does not use it", "plugin", f.name, "key", k, "other", claims[1].path)
 			}
 		}

@@ -23,6 +23,7 @@ import (
 type guest interface {
 	Discovery() sdk.Discovery
 	Exporter() sdk.Exporter
+	Notifier() sdk.Notifier
 	Grants() grant.Set
 	Stats() session.Stats
 	// Done is closed when the guest is gone; Err then says why.

@@ -31,10 +31,10 @@ func newMetrics() *metrics {
 	return &metrics{
 		restarts: counter("restarts_total", "Guests started in place of one that ended."),
 		ends:     counter("traps_total", "Guests that ended without being asked to, or did not start, by reason.", "reason"),
-		calls:    counter("calls_total", "Calls of exporters, by result.", "result"),
+		calls:    counter("calls_total", "Calls of exporters and notifiers, by result.", "result"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "narthex_plugin_call_duration_seconds",
-			Help:    "Time that calls of exporters took.",
+			Help:    "Time that calls of exporters and notifiers took.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"plugin"}),
 		state:    desc("state", "1 for the state that the plugin is in, 0 for the others.", "state"),

@@ -114,7 +114,7 @@ func exporters(t *testing.T, k *kitchen) {
 		t.Error("memory is unknown")
 	}
 	err := testutil.GatherAndCompare(k.registry, strings.NewReader(`
-# HELP narthex_plugin_calls_total Calls of exporters, by result.
+# HELP narthex_plugin_calls_total Calls of exporters and notifiers, by result.
 # TYPE narthex_plugin_calls_total counter
 narthex_plugin_calls_total{plugin="kitchen",result="error"} 1
 narthex_plugin_calls_total{plugin="kitchen",result="success"} 2

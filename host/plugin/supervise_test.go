@@ -230,7 +230,7 @@ func TestMetrics(t *testing.T) {
 		b.guest("exporter-x", `"fail"`).trap()
 		synctest.Wait()
 		err := testutil.GatherAndCompare(reg, strings.NewReader(`
-# HELP narthex_plugin_calls_total Calls of exporters, by result.
+# HELP narthex_plugin_calls_total Calls of exporters and notifiers, by result.
 # TYPE narthex_plugin_calls_total counter
 narthex_plugin_calls_total{plugin="exporter-x",result="error"} 1
 narthex_plugin_calls_total{plugin="exporter-x",result="success"} 1

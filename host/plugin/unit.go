@@ -31,8 +31,9 @@ type unit struct {
 	settings    Settings
 	use         Use
 	log         *slog.Logger
-	discovery   *Discovery // one of the two is set
+	discovery   *Discovery // one of the three is set
 	exporter    *Exporter
+	notifier    *Notifier
 
 	mu       sync.Mutex
 	state    State
@@ -49,12 +50,23 @@ func newUnit(c *Catalogue, fingerprint string, f *file, s Settings, u Use) *unit
 		catalogue: c, fingerprint: fingerprint, file: f, settings: s, use: u, state: StateLoading,
 		log: c.log.With("plugin", f.name, "use", u.name()),
 	}
-	if u.kind() == sdk.KindDiscovery {
+	switch u.kind() {
+	case sdk.KindDiscovery:
 		unit.discovery = newDiscovery(unit)
-	} else {
-		unit.exporter = newExporter(unit)
+	case sdk.KindNotify:
+		unit.notifier = &Notifier{newCallee(unit)}
+	default:
+		unit.exporter = &Exporter{newCallee(unit)}
 	}
 	return unit
+}
+
+// callee returns what is called, of a unit that is no discovery.
+func (u *unit) callee() *callee {
+	if u.notifier != nil {
+		return &u.notifier.callee
+	}
+	return &u.exporter.callee
 }
 
 // start starts the unit's first guest.
@@ -66,7 +78,7 @@ func (u *unit) start(ctx context.Context) error {
 	if u.discovery != nil {
 		u.discovery.offer(g)
 	} else {
-		u.exporter.start(g)
+		u.callee().start(g)
 	}
 	return nil
 }
@@ -168,7 +180,7 @@ func (u *unit) retire(gone func()) {
 	if u.discovery != nil {
 		u.discovery.retire(gone)
 	} else {
-		u.exporter.retire(gone)
+		u.callee().retire(gone)
 	}
 }
 
@@ -177,6 +189,6 @@ func (u *unit) close() {
 	if u.discovery != nil {
 		u.discovery.close()
 	} else {
-		u.exporter.close()
+		u.callee().close()
 	}
 }

@@ -8,13 +8,15 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/narthex-io/narthex/sdk"
 )
 
 // Use is one place in the config that needs a plugin. Exactly one of Key and Plugin is set.
 type Use struct {
-	// Key is a claimed key, such as file_sd_configs: the plugin that claims it serves as a discovery.
+	// Key is a claimed key: the plugin that claims it serves as a discovery for one such as file_sd_configs, and as a
+	// notifier for one such as webhook_notify_configs.
 	Key string
 	// Plugin is the name of an exporter.
 	Plugin string
@@ -33,11 +35,18 @@ type Use struct {
 	HTTPKey string
 }
 
+// NotifyKeySuffix ends the keys that notifiers claim.
+const NotifyKeySuffix = "_notify_configs"
+
 func (u *Use) kind() sdk.Kind {
-	if u.Key != "" {
+	switch {
+	case u.Key == "":
+		return sdk.KindExporter
+	case strings.HasSuffix(u.Key, NotifyKeySuffix):
+		return sdk.KindNotify
+	default:
 		return sdk.KindDiscovery
 	}
-	return sdk.KindExporter
 }
 
 // name is what the use is about, for errors.

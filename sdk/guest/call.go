@@ -12,7 +12,7 @@ import (
 
 // call runs a call in a goroutine of its own: a call that does HTTP needs the loop to go on.
 func (g *guest) call(ctx context.Context, f wire.Frame) error {
-	head, _, err := wire.ParseHead(f.Payload)
+	head, body, err := wire.ParseHead(f.Payload)
 	if err != nil {
 		return err
 	}
@@ -26,7 +26,7 @@ func (g *guest) call(ctx context.Context, f wire.Frame) error {
 	g.cancels[f.ID] = cancel
 	g.mu.Unlock()
 	g.work.Go(func() {
-		result, err := g.dispatch(ctx, f.ID, head.Line)
+		result, err := g.dispatch(ctx, f.ID, head.Line, body)
 		cancel()
 		g.mu.Lock()
 		delete(g.cancels, f.ID)
@@ -42,7 +42,7 @@ func (g *guest) call(ctx context.Context, f wire.Frame) error {
 	return nil
 }
 
-func (g *guest) dispatch(ctx context.Context, id uint32, method string) ([]byte, error) {
+func (g *guest) dispatch(ctx context.Context, id uint32, method string, body []byte) ([]byte, error) {
 	switch {
 	case method == wire.MethodRun && g.discovery != nil:
 		return nil, g.run(ctx, id)
@@ -50,6 +50,8 @@ func (g *guest) dispatch(ctx context.Context, id uint32, method string) ([]byte,
 		out := &output{limit: g.limits.outputBytes}
 		err := g.exporter.Collect(ctx, out)
 		return out.b, err
+	case method == wire.MethodNotify && g.notifier != nil:
+		return g.notify(ctx, body)
 	}
 	return nil, errors.New("the plugin has no method " + method)
 }

@@ -65,6 +65,7 @@ type guest struct {
 
 	discovery sdk.Discovery
 	exporter  sdk.Exporter
+	notifier  sdk.Notifier
 
 	mu       sync.Mutex
 	closed   bool
@@ -135,6 +136,8 @@ func (g *guest) build(kind sdk.Kind, config sdk.Config) (err error) {
 		g.discovery, err = g.plugin.NewDiscovery(config, host)
 	case kind == sdk.KindExporter && g.plugin.NewExporter != nil:
 		g.exporter, err = g.plugin.NewExporter(config, host)
+	case kind == sdk.KindNotify && g.plugin.NewNotifier != nil:
+		g.notifier, err = g.plugin.NewNotifier(config, host)
 	default:
 		return errors.New("the plugin does not implement the kind " + string(kind))
 	}

@@ -109,6 +109,8 @@ func InProcess(p sdk.Plugin, host sdk.Host) Opener {
 			g.discovery, err = p.NewDiscovery(config, host)
 		case kind == sdk.KindExporter && p.NewExporter != nil:
 			g.exporter, err = p.NewExporter(config, host)
+		case kind == sdk.KindNotify && p.NewNotifier != nil:
+			g.notifier, err = p.NewNotifier(config, host)
 		default:
 			err = fmt.Errorf("plugin %s does not implement the kind %q", p.Manifest.Name, kind)
 		}
@@ -123,6 +125,7 @@ type inProcess struct {
 	manifest  sdk.Manifest
 	discovery sdk.Discovery
 	exporter  sdk.Exporter
+	notifier  sdk.Notifier
 }
 
 // Manifest implements Guest.
@@ -133,6 +136,9 @@ func (g *inProcess) Discovery() sdk.Discovery { return g.discovery }
 
 // Exporter implements Guest.
 func (g *inProcess) Exporter() sdk.Exporter { return g.exporter }
+
+// Notifier implements Guest.
+func (g *inProcess) Notifier() sdk.Notifier { return g.notifier }
 
 // Close implements Guest; what runs ends with the contexts that it was given.
 func (*inProcess) Close(context.Context) error { return nil }

@@ -31,9 +31,10 @@ import (
 // Guest is an open plugin as its host sees it. A session of the host is one.
 type Guest interface {
 	Manifest() sdk.Manifest
-	// Discovery and Exporter are nil unless that is the kind which was opened.
+	// Discovery, Exporter and Notifier are nil unless that is the kind which was opened.
 	Discovery() sdk.Discovery
 	Exporter() sdk.Exporter
+	Notifier() sdk.Notifier
 	// Close stops the plugin.
 	Close(ctx context.Context) error
 }
@@ -45,8 +46,8 @@ type Opener func(ctx context.Context, kind sdk.Kind, config sdk.Config) (Guest, 
 type Case struct {
 	Open Opener
 	Kind sdk.Kind
-	// Good is a config that the plugin takes, and with which its first update comes, or its collection succeeds,
-	// within Patience.
+	// Good is a config that the plugin takes, and with which its first update comes, its collection succeeds, or a batch
+	// is delivered, within Patience.
 	Good sdk.Config
 	// Bad are configs that it refuses.
 	Bad []sdk.Config
@@ -67,6 +68,8 @@ func Run(t *testing.T, c Case) {
 		t.Run("discovery", c.discovery)
 	case sdk.KindExporter:
 		t.Run("exporter", c.exporter)
+	case sdk.KindNotify:
+		t.Run("notifier", c.notifier)
 	default:
 		t.Errorf("unknown kind %q", c.Kind)
 	}
@@ -109,7 +112,7 @@ func CheckManifest(m sdk.Manifest) error {
 		errs = append(errs, errors.New("kinds: there are none"))
 	}
 	for _, k := range m.Kinds {
-		if k != sdk.KindDiscovery && k != sdk.KindExporter {
+		if !slices.Contains([]sdk.Kind{sdk.KindDiscovery, sdk.KindExporter, sdk.KindNotify}, k) {
 			errs = append(errs, fmt.Errorf("kinds: %q is unknown", k))
 		}
 	}

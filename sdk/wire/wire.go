@@ -39,7 +39,7 @@ const (
 	Start Type = 1
 	// Stop asks the guest to end: it cancels what runs, waits for it, sends Done and exits.
 	Stop Type = 2
-	// Call begins a call. Head line: the method; field timeout-ms where the call has a deadline.
+	// Call begins a call. Head line: the method; field timeout-ms where the call has a deadline; body: the method's.
 	Call Type = 3
 	// Cancel says that nobody waits for the call's result any more. The guest still answers the call.
 	Cancel Type = 4
@@ -112,7 +112,13 @@ const (
 	MethodRun = "run"
 	// MethodCollect collects an exporter's metrics: Result holds one exposition.
 	MethodCollect = "collect"
+	// MethodNotify delivers alerts. Body: a batch as JSON. An empty Result says that it has arrived, one that starts with
+	// the head line [Rejected] that it never will, for the reason in the body; an Error asks for another try.
+	MethodNotify = "notify"
 )
+
+// Rejected is the head line of a Result of MethodNotify.
+const Rejected = "rejected"
 
 // Fields of the heads of Start and Call.
 const (

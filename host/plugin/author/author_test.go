@@ -3,6 +3,9 @@ package author
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,6 +100,38 @@ func TestNewExporter(t *testing.T) {
 	}
 	if i := infos[1]; i.State != plugin.StateFailed || i.LastError == "" {
 		t.Errorf("%+v", i)
+	}
+}
+
+func TestNewNotifier(t *testing.T) {
+	ctx, cache := t.Context(), t.TempDir()
+	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
+	s, err := New(ctx, "pager", sdk.KindNotify, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Plugin != "notify-pager" || s.Key != "pager_notify_configs" {
+		t.Fatalf("%+v", s)
+	}
+	if err := goCommand(ctx, dir, nil, "test", "./..."); err != nil {
+		t.Fatal(err)
+	}
+	built, err := Build(ctx, dir, TargetWasm, plugins, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- string(body)
+	}))
+	defer server.Close()
+	var out bytes.Buffer
+	if err := Run(ctx, built.Path, RunOptions{Config: json.RawMessage(`{"url": "` + server.URL + `"}`), CacheDir: cache}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if text := <-got; !strings.HasPrefix(text, "firing: Example ") || !strings.HasPrefix(out.String(), "delivered:\n{") {
+		t.Errorf("posted %q, printed %s", text, &out)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -28,7 +29,7 @@ var shortNamePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 type Scaffold struct {
 	// Plugin is the plugin's name, such as sd-acme.
 	Plugin string
-	// Key is the config key that a discovery claims, such as acme_sd_configs.
+	// Key is the config key that a discovery or a notifier claims, such as acme_sd_configs.
 	Key string
 	// Dir is the folder.
 	Dir string
@@ -37,23 +38,27 @@ type Scaffold struct {
 }
 
 // New writes a folder with a plugin that builds, passes its test and runs: go.mod, main.go, its test and a README. name
-// is short, such as acme, or the plugin's, such as sd-acme; a discovery then claims acme_sd_configs. dir is the folder,
+// is short, such as acme, or the plugin's, such as sd-acme; a discovery then claims acme_sd_configs, a
+// notifier acme_notify_configs. dir is the folder,
 // which must not exist or be empty; empty means the plugin's name.
 //
 // Inside a checkout of Narthex, or below one, go.mod points at the checkout; elsewhere it requires the release that
 // this program was built from, and the go command fetches that.
 func New(ctx context.Context, name string, kind sdk.Kind, dir string) (Scaffold, error) {
-	prefix := map[sdk.Kind]string{sdk.KindDiscovery: "sd-", sdk.KindExporter: "exporter-"}[kind]
+	prefix := map[sdk.Kind]string{sdk.KindDiscovery: "sd-", sdk.KindExporter: "exporter-", sdk.KindNotify: "notify-"}[kind]
 	if prefix == "" {
-		return Scaffold{}, fmt.Errorf("kind %q is neither %s nor %s", kind, sdk.KindDiscovery, sdk.KindExporter)
+		return Scaffold{}, fmt.Errorf("kind %q is none of %s, %s and %s", kind, sdk.KindDiscovery, sdk.KindExporter, sdk.KindNotify)
 	}
 	short := strings.TrimPrefix(name, prefix)
 	if !shortNamePattern.MatchString(short) {
 		return Scaffold{}, fmt.Errorf("name %q is not made of a-z and 0-9, with dashes between words: write one such as acme or rack-list", name)
 	}
 	s := Scaffold{Plugin: prefix + short, Dir: dir}
-	if kind == sdk.KindDiscovery {
+	switch kind {
+	case sdk.KindDiscovery:
 		s.Key = strings.ReplaceAll(short, "-", "_") + "_sd_configs"
+	case sdk.KindNotify:
+		s.Key = strings.ReplaceAll(short, "-", "_") + plugin.NotifyKeySuffix
 	}
 	if s.Dir == "" {
 		s.Dir = s.Plugin

@@ -39,22 +39,21 @@ type RunOptions struct {
 }
 
 // Run runs the plugin in a file and writes what it finds to out: each update of a discovery as indented JSON, each
-// collection of an exporter as it comes. It goes on until ctx is done, which is no error. What the plugin says about
-// its config is.
+// collection of an exporter as it comes. It goes on until ctx is done, which is no error. A notifier is given an example to
+// deliver, once. What the plugin says about its config is an error.
 func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err error) {
 	in, err := Inspect(ctx, path, o.CacheDir)
 	if err != nil {
 		return err
 	}
 	use := plugin.Use{Config: o.Config, BaseDir: o.BaseDir, HTTPClient: o.HTTPClient, Position: cmp.Or(o.Position, path)}
-	isDiscovery := slices.Contains(in.Kinds, sdk.KindDiscovery)
-	if isDiscovery {
-		if len(in.Keys) == 0 {
-			return fmt.Errorf("%s is a discovery that claims no key", path)
-		}
-		use.Key = in.Keys[0]
-	} else {
+	switch {
+	case slices.Contains(in.Kinds, sdk.KindExporter) && len(in.Keys) == 0:
 		use.Plugin = in.Name
+	case len(in.Keys) == 0:
+		return fmt.Errorf("%s is a %s that claims no key", path, in.Kinds[0])
+	default:
+		use.Key = in.Keys[0]
 	}
 	c, err := plugin.New(plugin.Options{
 		Files: []string{path}, CacheDir: o.CacheDir, Logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
@@ -68,9 +67,12 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 		return err
 	}
 	ch.Apply()
-	if isDiscovery {
+	switch {
+	case ch.Discovery(0) != nil:
 		err = watch(ctx, ch.Discovery(0), o.Once, out)
-	} else {
+	case ch.Notifier(0) != nil:
+		err = deliver(ctx, ch.Notifier(0), out)
+	default:
 		err = collect(ctx, ch.Exporter(0), o, out)
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
@@ -121,4 +123,26 @@ func collect(ctx context.Context, e sdk.Exporter, o RunOptions, out io.Writer) e
 			return ctx.Err()
 		}
 	}
+}
+
+// deliver has a notifier tell about an alert that nobody has to worry about.
+func deliver(ctx context.Context, n sdk.Notifier, out io.Writer) error {
+	labels := map[string]string{"alertname": "Example", "severity": "none"}
+	annotations := map[string]string{"summary": "This is an example, sent by narthex plugin run."}
+	batch, err := json.MarshalIndent(sdk.Message{
+		Version: "4", ID: "example", GroupKey: "{}", Status: sdk.StatusFiring, Receiver: "example", GroupLabels: map[string]string{},
+		CommonLabels: labels, CommonAnnotations: annotations, ExternalURL: "http://localhost:9090",
+		Alerts: []sdk.Alert{{
+			Status: sdk.StatusFiring, Labels: labels, Annotations: annotations, StartsAt: time.Now().UTC(),
+			GeneratorURL: "http://localhost:9090/graph", Fingerprint: "0000000000000000",
+		}},
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := n.Notify(ctx, batch); err != nil {
+		return fmt.Errorf("deliver an example: %w", err)
+	}
+	_, err = fmt.Fprintf(out, "delivered:\n%s\n", batch)
+	return err
 }

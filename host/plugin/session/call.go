@@ -39,11 +39,19 @@ func (s *Session) Exporter() sdk.Exporter {
 	return exporter{s}
 }
 
+// Notifier returns the guest's notifier. Nil unless that is the session's kind.
+func (s *Session) Notifier() sdk.Notifier {
+	if s.kind != sdk.KindNotify {
+		return nil
+	}
+	return notifier{s}
+}
+
 type exporter struct{ s *Session }
 
 // Collect implements sdk.Exporter.
 func (e exporter) Collect(ctx context.Context, w io.Writer) error {
-	body, err := e.s.call(ctx, wire.MethodCollect)
+	body, err := e.s.call(ctx, wire.MethodCollect, nil)
 	if err != nil {
 		return err
 	}
@@ -51,12 +59,27 @@ func (e exporter) Collect(ctx context.Context, w io.Writer) error {
 	return err
 }
 
+type notifier struct{ s *Session }
+
+// Notify implements sdk.Notifier.
+func (n notifier) Notify(ctx context.Context, b sdk.Batch) error {
+	body, err := n.s.call(ctx, wire.MethodNotify, b)
+	if err != nil || len(body) == 0 {
+		return err
+	}
+	head, reason, err := wire.ParseHead(body)
+	if err != nil || head.Line != wire.Rejected {
+		return fmt.Errorf("plugin %s: the answer to %s is neither empty nor a rejection", n.s.manifest.Name, wire.MethodNotify)
+	}
+	return sdk.Rejected(errors.New(string(reason)))
+}
+
 type discovery struct{ s *Session }
 
 // Run implements sdk.Discovery.
 func (d discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 	s := d.s
-	id, c, err := s.begin(ctx, wire.MethodRun, make(chan []sdk.Group), 0)
+	id, c, err := s.begin(ctx, wire.MethodRun, nil, make(chan []sdk.Group), 0)
 	if err != nil {
 		return err
 	}
@@ -79,12 +102,12 @@ func (d discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 	}
 }
 
-// call calls a method without a body and waits for the answer, for ctx and for the call timeout.
-func (s *Session) call(ctx context.Context, method string) ([]byte, error) {
+// call calls a method and waits for the answer, for ctx and for the call timeout.
+func (s *Session) call(ctx context.Context, method string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.CallTimeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
-	id, c, err := s.begin(ctx, method, nil, time.Until(deadline))
+	id, c, err := s.begin(ctx, method, body, nil, time.Until(deadline))
 	if err != nil {
 		return nil, s.failed(err)
 	}
@@ -114,7 +137,7 @@ func (s *Session) failed(err error) error {
 }
 
 // begin registers a call and sends it. left is the time for it, 0 for no limit.
-func (s *Session) begin(ctx context.Context, method string, updates chan []sdk.Group, left time.Duration) (uint32, *call, error) {
+func (s *Session) begin(ctx context.Context, method string, body []byte, updates chan []sdk.Group, left time.Duration) (uint32, *call, error) {
 	head := wire.Head{Line: method}
 	if left > 0 {
 		head.AddUint(wire.FieldTimeoutMillis, uint64(max(left.Milliseconds(), 1)))
@@ -123,6 +146,7 @@ func (s *Session) begin(ctx context.Context, method string, updates chan []sdk.G
 	if err != nil {
 		return 0, nil, err
 	}
+	payload = append(payload, body...)
 	c := &call{answer: make(chan answer, 1), updates: updates, gone: make(chan struct{})}
 	s.mu.Lock()
 	if s.over || s.stopping {

@@ -20,7 +20,7 @@ func validate(m sdk.Manifest) error {
 		return errors.New("the manifest names no kind")
 	}
 	for _, k := range m.Kinds {
-		if k != sdk.KindDiscovery && k != sdk.KindExporter {
+		if !slices.Contains([]sdk.Kind{sdk.KindDiscovery, sdk.KindExporter, sdk.KindNotify}, k) {
 			return fmt.Errorf("unknown kind %q", k)
 		}
 	}

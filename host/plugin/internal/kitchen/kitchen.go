@@ -36,8 +36,8 @@ func Plugin() sdk.Plugin {
 		Manifest: sdk.Manifest{
 			Name:    "kitchen",
 			Version: "1.2.3",
-			Kinds:   []sdk.Kind{sdk.KindExporter, sdk.KindDiscovery},
-			Keys:    []string{"kitchen_sd_configs"},
+			Kinds:   []sdk.Kind{sdk.KindExporter, sdk.KindDiscovery, sdk.KindNotify},
+			Keys:    []string{"kitchen_sd_configs", "kitchen_notify_configs"},
 			Asks:    sdk.Asks{HTTP: []string{"url"}, Files: []string{"path"}, DNS: []string{"name"}},
 		},
 		NewExporter: func(c sdk.Config, h sdk.Host) (sdk.Exporter, error) {
@@ -47,6 +47,10 @@ func Plugin() sdk.Plugin {
 		NewDiscovery: func(c sdk.Config, h sdk.Host) (sdk.Discovery, error) {
 			config, err := parse(c)
 			return &discovery{config: config, host: h}, err
+		},
+		NewNotifier: func(c sdk.Config, _ sdk.Host) (sdk.Notifier, error) {
+			config, err := parse(c)
+			return &notifier{config: config}, err
 		},
 	}
 }
@@ -66,6 +70,29 @@ func parse(raw sdk.Config) (Config, error) {
 		time.Sleep(time.Hour)
 	}
 	return c, nil
+}
+
+type notifier struct{ config Config }
+
+// Notify implements sdk.Notifier.
+func (n *notifier) Notify(ctx context.Context, b sdk.Batch) error {
+	switch n.config.Do {
+	case "match": // Text is the id of the batch.
+		m, err := b.Message()
+		if err == nil && m.ID != n.config.Text {
+			err = sdk.Rejected(errors.New("this is batch " + m.ID))
+		}
+		return err
+	case "fail":
+		return errors.New(n.config.Text)
+	case "reject":
+		return fmt.Errorf("wrapped: %w", sdk.Rejected(errors.New(n.config.Text)))
+	case "wait":
+		<-ctx.Done()
+		return ctx.Err()
+	default:
+		return nil
+	}
 }
 
 type exporter struct {

@@ -26,6 +26,7 @@ func (s Suite) conformance(t *testing.T) {
 	for kind, good := range map[sdk.Kind]string{
 		sdk.KindExporter:  `{"do":"echo","text":"up 1\n"}`,
 		sdk.KindDiscovery: `{"do":"once","text":"a:1"}`,
+		sdk.KindNotify:    `{"do":"take"}`,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			sdktest.Run(t, sdktest.Case{

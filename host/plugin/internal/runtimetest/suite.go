@@ -14,6 +14,7 @@ import (
 	"github.com/narthex-io/narthex/host/plugin/internal/kitchen"
 	"github.com/narthex-io/narthex/host/plugin/session"
 	"github.com/narthex-io/narthex/sdk"
+	"github.com/narthex-io/narthex/sdk/sdktest"
 )
 
 // patience is how long a test waits for what should take milliseconds.
@@ -151,6 +152,27 @@ func (s Suite) calls(t *testing.T) {
 		wantError(t, err, "plugin kitchen", "no sensor")
 		_, err = Collect(t, sess)
 		wantError(t, err, "no sensor")
+	})
+	t.Run("notify", func(t *testing.T) {
+		batch := sdktest.Batches(t)[2]
+		notify := func(c kitchen.Config) error {
+			return s.Open(t, sdk.KindNotify, c).Notifier().Notify(t.Context(), batch)
+		}
+		if err := notify(kitchen.Config{Do: "match", Text: "3"}); err != nil {
+			t.Error(err)
+		}
+		err := notify(kitchen.Config{Do: "match", Text: "4"})
+		if wantError(t, err, "this is batch 3"); !sdk.IsRejected(err) {
+			t.Errorf("%v is no rejection", err)
+		}
+		err = notify(kitchen.Config{Do: "reject", Text: strings.Repeat("x\n", 1000)})
+		if wantError(t, err, "wrapped: x\nx\n"); !sdk.IsRejected(err) {
+			t.Errorf("%v is no rejection", err)
+		}
+		err = notify(kitchen.Config{Do: "fail", Text: "try again"})
+		if wantError(t, err, "plugin kitchen", "try again"); sdk.IsRejected(err) {
+			t.Errorf("%v is a rejection", err)
+		}
 	})
 	t.Run("concurrent", func(t *testing.T) {
 		sess := s.Open(t, sdk.KindExporter, kitchen.Config{Do: "together", Size: 8})
@@ -301,7 +323,7 @@ func (s Suite) lifecycle(t *testing.T) {
 	})
 	t.Run("probe", func(t *testing.T) {
 		m, err := session.Probe(t.Context(), s.Start(t, io.Discard), session.Limits{})
-		if err != nil || m.Name != "kitchen" || len(m.Kinds) != 2 {
+		if err != nil || m.Name != "kitchen" || len(m.Kinds) != 3 {
 			t.Errorf("Probe = %+v, %v", m, err)
 		}
 	})
