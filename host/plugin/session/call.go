@@ -182,6 +182,11 @@ func (s *Session) abandon(ctx context.Context, id uint32, c *call) {
 		case <-ctx.Done():
 		}
 	}
+	select {
+	case <-s.ended: // The session is being closed, which is why nothing could be sent.
+		return
+	default:
+	}
 	s.fail(&EndError{Reason: ReasonDeadline, Detail: fmt.Sprintf("did not answer a cancelled call within %v", s.limits.Grace)})
 }
 
