@@ -3,6 +3,7 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/common/model"
@@ -78,17 +79,17 @@ func (f *File) decode(opts LoadOptions) error {
 	var errs []error
 	seen := map[string]bool{}
 	for i, g := range f.Groups {
-		at := strictyaml.Index("groups", i)
 		if g == nil {
-			errs = append(errs, strictyaml.At(at, errors.New("empty or null group")))
 			continue
 		}
+		at := strictyaml.Index("groups", i)
 		if seen[g.Name] {
 			errs = append(errs, strictyaml.At(at+".name", fmt.Errorf("groupname: %q is repeated in the same file", g.Name)))
 		}
 		seen[g.Name] = true
 		errs = append(errs, strictyaml.At(at, g.check(opts)))
 	}
+	f.Groups = slices.DeleteFunc(f.Groups, func(g *GroupConfig) bool { return g == nil }) // A dash without anything is nothing.
 	return errors.Join(errs...)
 }
 
@@ -99,15 +100,15 @@ func (g *GroupConfig) check(opts LoadOptions) error {
 	}
 	errs = append(errs, strictyaml.At("labels", checkLabels(g.Labels, opts)))
 	for i, r := range g.Rules {
-		at := strictyaml.Index("rules", i)
 		if r == nil {
-			errs = append(errs, strictyaml.At(at, fmt.Errorf("group %q, rule %d: empty or null rule", g.Name, i+1)))
 			continue
 		}
+		at := strictyaml.Index("rules", i)
 		for _, p := range r.problems(opts) {
 			errs = append(errs, strictyaml.At(strictyaml.Join(at, p.field), fmt.Errorf("group %q, rule %d, %q: %w", g.Name, i+1, r.Name(), p.err)))
 		}
 	}
+	g.Rules = slices.DeleteFunc(g.Rules, func(r *RuleConfig) bool { return r == nil })
 	return errors.Join(errs...)
 }
 

@@ -105,6 +105,8 @@ type Group struct {
 	externalURL string
 	// restoring says that the state of alerts from before the start is still to be read.
 	restoring bool
+	// rounds counts the evaluations of the group and of its earlier versions.
+	rounds int
 	// orphans are series that rules made that are not there any more.
 	orphans []series
 
@@ -205,6 +207,7 @@ func (g *Group) takeOver(old *Group) {
 	g.took, g.evaluated = old.took, old.evaluated
 	old.mu.Unlock()
 	g.mu.Unlock()
+	g.rounds = old.rounds
 	g.setRestoring(old.restoring)
 	before := map[string][]*rule{}
 	for _, r := range old.rules {

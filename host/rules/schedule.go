@@ -23,9 +23,9 @@ func (g *Group) run(ctx context.Context, leave <-chan struct{}) {
 	if !sleepUntil(ctx, leave, at) {
 		return
 	}
-	for n := 1; ; n++ {
+	for {
 		g.Evaluate(ctx, at)
-		if g.restoring && n > 1 {
+		if g.rounds++; g.restoring && g.rounds > 1 {
 			// By the second evaluation the first scrapes have come in, and recording rules that alerts need have caught up.
 			g.restore(ctx, time.Now())
 			g.restoring = false

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"strings"
 	"text/template"
-	"text/template/parse"
 	"time"
 
 	"github.com/narthex-io/narthex/promql"
@@ -41,6 +40,8 @@ type Text struct {
 	// literal is the text itself where there is nothing to expand; parsed is nil then.
 	literal string
 	parsed  *template.Template
+	// queries and tells say that the functions query and now may be called.
+	queries, tells bool
 }
 
 // Parse parses a text. The name shows in errors; external is the server's URL.
@@ -52,28 +53,23 @@ func Parse(name, text string, external *url.URL) (*Text, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Text{parsed: t}, nil
+	return &Text{parsed: t, queries: calls(t, "query"), tells: calls(t, "now")}, nil
 }
 
 // Literal reports whether expanding does nothing.
 func (t *Text) Literal() bool { return t.parsed == nil }
 
 // Queries reports whether the text may ask queries.
-func (t *Text) Queries() bool {
-	if t.parsed == nil {
-		return false
-	}
-	for _, part := range t.parsed.Templates() {
-		if part.Tree != nil && calls(part.Tree.Root, "query") {
+func (t *Text) Queries() bool { return t.queries }
+
+// calls reports whether a function's name occurs in the text, be it in a string.
+func calls(t *template.Template, name string) bool {
+	for _, part := range t.Templates() {
+		if part.Tree != nil && strings.Contains(part.Root.String(), name) {
 			return true
 		}
 	}
 	return false
-}
-
-// calls reports whether a function's name occurs in a tree.
-func calls(node parse.Node, name string) bool {
-	return node != nil && strings.Contains(node.String(), name)
 }
 
 // Expand expands the text. The error says what is wrong with it; it is also what a panic ends in.
@@ -87,14 +83,16 @@ func (t *Text) Expand(ctx context.Context, data Data, at time.Time, query QueryF
 			text, err = "", fmt.Errorf("panic expanding template %v: %v", name, p)
 		}
 	}()
-	own, err := t.parsed.Clone()
-	if err != nil {
-		return "", fmt.Errorf("error cloning template %v: %w", name, err)
+	own := t.parsed
+	if t.queries || t.tells {
+		if own, err = t.parsed.Clone(); err != nil {
+			return "", fmt.Errorf("error cloning template %v: %w", name, err)
+		}
+		own.Funcs(template.FuncMap{
+			"query": func(q string) (vector, error) { return answer(ctx, q, at, query) },
+			"now":   func() float64 { return float64(at.UnixMilli()) / 1000 },
+		})
 	}
-	own.Funcs(template.FuncMap{
-		"query": func(q string) (vector, error) { return answer(ctx, q, at, query) },
-		"now":   func() float64 { return float64(at.UnixMilli()) / 1000 },
-	})
 	var b bytes.Buffer
 	if err := own.Execute(&b, data); err != nil {
 		return "", fmt.Errorf("error executing template %v: %w", name, err)
