@@ -22,6 +22,7 @@ type CheckOptions struct {
 	Getenv            func(string) string
 	PluginDirectories []string
 	PluginCache       string
+	PluginWorker      string
 }
 
 // CheckConfig loads a configuration as a server would, starts the plugins that it uses to have them check their
@@ -38,6 +39,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (jobs int,
 	catalogue, err := plugin.New(plugin.Options{
 		Directories: opts.PluginDirectories,
 		CacheDir:    opts.PluginCache,
+		Worker:      opts.PluginWorker,
 		Logger:      slog.New(slog.DiscardHandler),
 		Registerer:  prometheus.NewRegistry(),
 	})

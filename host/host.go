@@ -68,7 +68,10 @@ type Options struct {
 
 	// PluginDirectories are searched in order, unless the configuration names one; PluginCache holds compiled plugins.
 	PluginDirectories []string
-	PluginCache       string
+	// PluginWorker is the binary that runs sandboxed plugins which compute in processes of their own: this program's, usually. Empty
+	// means that all of them run inside this process.
+	PluginWorker string
+	PluginCache  string
 
 	// TimestampTolerance and DiscoveryReloadInterval are as in packages scrape and discovery.
 	TimestampTolerance      time.Duration
@@ -178,6 +181,7 @@ func (h *Host) makePlugins() (err error) {
 	h.catalogue, err = plugin.New(plugin.Options{
 		Directories: h.opts.PluginDirectories,
 		CacheDir:    h.opts.PluginCache,
+		Worker:      h.opts.PluginWorker,
 		Logger:      h.log.With("component", "plugins"),
 		Registerer:  h.registry,
 	})

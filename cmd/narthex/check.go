@@ -28,6 +28,7 @@ func checkCommand(io streams) *cobra.Command {
 				jobs, err := host.CheckConfig(cmd.Context(), file, host.CheckOptions{
 					Getenv:            os.Getenv,
 					PluginDirectories: pluginDirectories(directories),
+					PluginWorker:      ownBinary(),
 				})
 				if err != nil {
 					errs = append(errs, err)

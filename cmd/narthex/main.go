@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/narthex-io/narthex/host"
+	"github.com/narthex-io/narthex/host/plugin/worker"
 )
 
 // Set by the linker.
@@ -31,6 +32,9 @@ const (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == worker.Command {
+		worker.Main(os.Args[2:])
+	}
 	os.Exit(run())
 }
 

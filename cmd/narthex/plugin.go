@@ -137,7 +137,7 @@ func pluginBuildCommand(io streams, cache *string) *cobra.Command {
 
 func pluginRunCommand(io streams) *cobra.Command {
 	var configFile string
-	o := author.RunOptions{}
+	o := author.RunOptions{Worker: ownBinary()}
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Run a plugin alone and watch what it finds",

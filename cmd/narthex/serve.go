@@ -165,6 +165,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		Rules:                   ruleOptions(v, &enabled),
 		PluginDirectories:       pluginDirectories(v.list("plugins.directory")),
 		PluginCache:             v.text("plugins.cache-directory"),
+		PluginWorker:            ownBinary(),
 		DiscoveryReloadInterval: v.duration("scrape.discovery-reload-interval"),
 		SetGCPercent:            debug.SetGCPercent,
 		Flags:                   v.all(),
@@ -223,6 +224,15 @@ func pluginDirectories(given []string) []string {
 		}
 	}
 	return dirs
+}
+
+// ownBinary is what runs workers; empty where the system does not tell, and then there are none.
+func ownBinary() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	return exe
 }
 
 // Bounds of --storage.tsdb.wal-segment-size, as upstream's.

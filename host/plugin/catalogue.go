@@ -39,6 +39,9 @@ type Options struct {
 	// CacheDir keeps compiled modules and manifests between starts. [narthex in the user's cache folder; without one,
 	// nothing is kept]
 	CacheDir string
+	// Worker is the binary of a host, which runs a wasm plugin in a process of its own when it is started as package worker
+	// says. [none: all wasm plugins run inline]
+	Worker string
 	// Logger gets what the catalogue and the guests say. [nothing is logged]
 	Logger *slog.Logger
 	// Registerer gets the metrics narthex_plugin_*. [no metrics]

@@ -87,6 +87,9 @@ func (ch *Change) choose(found *found, config Config, u Use) (*unit, error) {
 		return nil, u.errorf("%w", err)
 	}
 	settings := config.Settings[f.name]
+	if err := ch.catalogue.checkIsolation(f, settings); err != nil {
+		return nil, u.errorf("%w", err)
+	}
 	print, err := u.fingerprint(f, settings)
 	if err != nil {
 		return nil, u.errorf("%w", err)

@@ -33,8 +33,8 @@ type Settings struct {
 	Limits Limits `yaml:"limits,omitempty"`
 	// Grants are given whatever the plugin's config says.
 	Grants Grants `yaml:"grants,omitempty"`
-	// Isolation says where a wasm plugin runs: "" and "inline" mean in the host's process.
-	Isolation string `yaml:"isolation,omitempty"`
+	// Isolation says where a wasm plugin runs; empty means inline for discoveries, worker for exporters.
+	Isolation Isolation `yaml:"isolation,omitempty"`
 }
 
 // Limits bound one guest. Zero means the default, in brackets.
@@ -123,13 +123,8 @@ func (s *Settings) validate() []error {
 	for i, f := range s.Grants.Files {
 		check(f != "", strictyaml.Index("grants.files", i), "empty path")
 	}
-	switch s.Isolation {
-	case "", "inline":
-	case "worker":
-		check(false, "isolation", "worker is not built yet; a native build of the plugin runs in a process of its own")
-	default:
-		check(false, "isolation", "%q is not inline", s.Isolation)
-	}
+	check(slices.Contains([]Isolation{"", IsolationInline, IsolationWorker}, s.Isolation),
+		"isolation", "%q is neither inline nor worker", s.Isolation)
 	return errs
 }
 

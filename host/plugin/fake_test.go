@@ -20,10 +20,17 @@ import (
 
 	"github.com/narthex-io/narthex/host/plugin/grant"
 	"github.com/narthex-io/narthex/host/plugin/session"
+	"github.com/narthex-io/narthex/host/plugin/worker"
 	"github.com/narthex-io/narthex/sdk"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets the test binary be the host's binary, and so a worker.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == worker.Command {
+		worker.Main(os.Args[2:])
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // fakes launches guests that live in the test: files are only looked at for their names and digests.
 type fakes struct {

@@ -73,6 +73,8 @@ type UseInfo struct {
 	Name     string `json:"name"`
 	Position string `json:"position,omitempty"`
 	State    State  `json:"state"`
+	// Place is where the guest runs: inline, worker or process.
+	Place string `json:"place"`
 }
 
 // Plugins describes all plugin files that the applied config knows of, sorted by name.
@@ -112,7 +114,7 @@ func (c *Catalogue) info(f *file, uses []use) Info {
 		}
 		state := u.unit.addTo(&info, !seen[u.unit])
 		seen[u.unit] = true
-		info.Uses = append(info.Uses, UseInfo{Name: u.name, Position: u.position, State: state})
+		info.Uses = append(info.Uses, UseInfo{Name: u.name, Position: u.position, State: state, Place: c.place(u.unit)})
 	}
 	info.MemoryBytes = c.ledger.sum(f.name).MemoryBytes
 	info.Given.HTTP = sorted(info.Given.HTTP)

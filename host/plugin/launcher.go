@@ -16,6 +16,7 @@ import (
 	"github.com/narthex-io/narthex/host/plugin/process"
 	"github.com/narthex-io/narthex/host/plugin/session"
 	"github.com/narthex-io/narthex/host/plugin/wasm"
+	"github.com/narthex-io/narthex/host/plugin/worker"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -46,6 +47,7 @@ const probeTimeout = 15 * time.Second
 // transports is the launcher for real guests: sandboxed in this process, or processes of their own.
 type transports struct {
 	compiled string // the folder for compiled modules
+	worker   string // the binary for workers; empty: there are none
 	log      *slog.Logger
 
 	mu   sync.Mutex
@@ -61,7 +63,7 @@ func newTransports(o Options) *transports {
 			compiled = ""
 		}
 	}
-	return &transports{compiled: compiled, log: o.Logger}
+	return &transports{compiled: compiled, worker: o.Worker, log: o.Logger}
 }
 
 // sandbox returns the runtime for modules.
@@ -88,7 +90,7 @@ func (t *transports) close(ctx context.Context) error {
 func (t *transports) probe(ctx context.Context, f *file, s Settings) (sdk.Manifest, error) {
 	out := session.NewLog(t.log.With("plugin", f.name), session.LogLimits{})
 	defer func() { _ = out.Close() }() //nolint:contextcheck // the log has no context
-	tr, err := t.start(ctx, f, s, out)
+	tr, err := t.start(ctx, f, s, IsolationInline, out)
 	if err != nil {
 		return sdk.Manifest{}, err
 	}
@@ -98,7 +100,7 @@ func (t *transports) probe(ctx context.Context, f *file, s Settings) (sdk.Manife
 func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (guest, error) {
 	log := t.log.With("plugin", f.name)
 	out := session.NewLog(log, session.LogLimits{})
-	tr, err := t.start(ctx, f, s, out)
+	tr, err := t.start(ctx, f, s, s.isolation(u.kind(), t.worker != ""), out)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +126,7 @@ func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (g
 }
 
 // start starts the file if it is still the one that was found.
-func (t *transports) start(ctx context.Context, f *file, s Settings, out *session.Log) (session.Transport, error) {
+func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation, out *session.Log) (session.Transport, error) {
 	if f.transport == TransportProcess {
 		digest, err := digestOf(f.path)
 		if err != nil {
@@ -134,6 +136,11 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, out *sessio
 			return nil, changedError(f)
 		}
 		return process.Start(ctx, f.path, process.StartOptions{MemoryBytes: uint64(s.Limits.Memory), Stderr: out})
+	}
+	if i == IsolationWorker {
+		return worker.Start(ctx, t.worker, worker.Options{
+			Path: f.path, SHA256: f.digest, Name: f.name, MemoryBytes: uint64(s.Limits.Memory), CacheDir: t.compiled,
+		}, out)
 	}
 	code, err := os.ReadFile(f.path)
 	if err != nil {

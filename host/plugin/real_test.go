@@ -21,11 +21,12 @@ import (
 	"github.com/narthex-io/narthex/host/plugin/session"
 )
 
-// kitchen is a catalogue with the plugin that does every awkward thing, sandboxed or as a process.
+// kitchen is a catalogue with the plugin that does every awkward thing, in one of the places for guests.
 type kitchen struct {
 	*testing.T
 	*plugin.Catalogue
 	registry *prometheus.Registry
+	place    string // where its guests run
 }
 
 // TestReal runs real guests, built once.
@@ -36,26 +37,34 @@ func TestReal(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = guests.Close() })
 	cases := map[string]func(*testing.T, *kitchen){"exporters": exporters, "restarts": restarts, "config errors": configErrors}
-	for _, transport := range []plugin.Transport{plugin.TransportWasm, plugin.TransportProcess} {
-		dir, file, build := t.TempDir(), "kitchen", guests.Native
-		if transport == plugin.TransportWasm {
-			build, file = guests.Wasm, "kitchen.wasm"
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []struct{ name, file, worker string }{
+		{"inline", "kitchen.wasm", ""}, {"worker", "kitchen.wasm", binary}, {"process", "kitchen", ""},
+	} {
+		dir, build := t.TempDir(), guests.Native
+		if strings.HasSuffix(place.file, ".wasm") {
+			build = guests.Wasm
 		}
-		if err := os.Link(build(t, runtimetest.Kitchen), filepath.Join(dir, file)); err != nil {
+		if err := os.Link(build(t, runtimetest.Kitchen), filepath.Join(dir, place.file)); err != nil {
 			t.Fatal(err)
 		}
 		for name, run := range cases {
-			t.Run(string(transport)+"/"+name, func(t *testing.T) { run(t, open(t, dir, filepath.Join(guests.Dir(), "cache"))) })
+			t.Run(place.name+"/"+name, func(t *testing.T) {
+				run(t, open(t, dir, filepath.Join(guests.Dir(), "cache"), place.name, place.worker))
+			})
 		}
 	}
 }
 
-func open(t *testing.T, dir, cache string) *kitchen {
+func open(t *testing.T, dir, cache, place, worker string) *kitchen {
 	t.Helper()
-	k := &kitchen{T: t, registry: prometheus.NewPedanticRegistry()}
+	k := &kitchen{T: t, place: place, registry: prometheus.NewPedanticRegistry()}
 	var err error
 	if k.Catalogue, err = plugin.New(plugin.Options{
-		Directories: []string{dir}, CacheDir: cache,
+		Directories: []string{dir}, CacheDir: cache, Worker: worker,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: k.registry,
 	}); err != nil {
 		t.Fatal(err)
@@ -107,7 +116,7 @@ func exporters(t *testing.T, k *kitchen) {
 		t.Errorf("%q, %v", got, err)
 	}
 	i := k.Plugins()[0]
-	if i.State != plugin.StateReady || i.Version != "1.2.3" || len(i.Uses) != 3 || len(i.Given.HTTP) != 1 {
+	if i.State != plugin.StateReady || i.Version != "1.2.3" || len(i.Uses) != 3 || len(i.Given.HTTP) != 1 || i.Uses[0].Place != k.place {
 		t.Errorf("%+v", i)
 	}
 	if i.MemoryBytes == 0 && runtime.GOOS == "linux" {

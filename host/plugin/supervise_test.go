@@ -258,8 +258,8 @@ narthex_plugin_memory_bytes{plugin="sd-b"} 0
 		want(t, "state", i.State, StateDegraded)
 		want(t, "given", i.Given.Files, []string{"/granted/exporter-x/*.json"})
 		want(t, "uses", i.Uses, []UseInfo{
-			{Name: "exporter exporter-x", Position: "p.yml:7: jobs[0].exporter-x", State: StateReady},
-			{Name: "exporter exporter-x", Position: "p.yml:7: jobs[0].exporter-x", State: StateDegraded},
+			{Name: "exporter exporter-x", Position: "p.yml:7: jobs[0].exporter-x", State: StateReady, Place: "process"},
+			{Name: "exporter exporter-x", Position: "p.yml:7: jobs[0].exporter-x", State: StateDegraded, Place: "process"},
 		})
 	})
 }

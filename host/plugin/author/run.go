@@ -34,8 +34,8 @@ type RunOptions struct {
 	Once bool
 	// Logger gets the plugin's log lines. [they are discarded]
 	Logger *slog.Logger
-	// CacheDir is as in plugin.Options.
-	CacheDir string
+	// CacheDir and Worker are as in plugin.Options.
+	CacheDir, Worker string
 }
 
 // Run runs the plugin in a file and writes what it finds to out: each update of a discovery as indented JSON, each
@@ -56,7 +56,7 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 		use.Key = in.Keys[0]
 	}
 	c, err := plugin.New(plugin.Options{
-		Files: []string{path}, CacheDir: o.CacheDir, Logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		Files: []string{path}, CacheDir: o.CacheDir, Worker: o.Worker, Logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {
 		return err

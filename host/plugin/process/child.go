@@ -31,9 +31,9 @@ type child struct {
 	killed  bool // by us
 }
 
-func newChild(path string, env []string) *child {
+func newChild(path string, args, env []string) *child {
 	// Not exec.Command, which looks for a name without a slash in PATH.
-	cmd := &exec.Cmd{Path: path, Args: []string{path}, Env: env, SysProcAttr: processAttributes()}
+	cmd := &exec.Cmd{Path: path, Args: append([]string{path}, args...), Env: env, SysProcAttr: processAttributes()}
 	return &child{cmd: cmd, exited: make(chan struct{})}
 }
 

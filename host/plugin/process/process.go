@@ -40,6 +40,10 @@ var errClosed = &session.EndError{Reason: session.ReasonClosed}
 
 // StartOptions configure one child. Zero fields mean the default in brackets.
 type StartOptions struct {
+	// Args are the child's arguments.
+	Args []string
+	// Reasons says that the child is the host's own code, which tells why the guest inside it ended: see [EncodeEnd].
+	Reasons bool
 	// Env are variables, as NAME=value, that the child gets besides PATH, HOME, TMPDIR and TZ of the host.
 	Env []string
 	// MessageBytes is the largest payload from the child. [64 MiB]
@@ -57,6 +61,7 @@ type StartOptions struct {
 type Child struct {
 	client  *plugin.Client
 	runner  *child
+	reasons bool
 	stream  grpc.ClientStream
 	cancel  context.CancelFunc
 	in, out chan wire.Frame // unbuffered: gRPC's window is the queue
@@ -72,7 +77,8 @@ func Start(ctx context.Context, path string, o StartOptions) (*Child, error) {
 	o.MessageBytes = cmp.Or(o.MessageBytes, 64<<20)
 	o.StartTimeout = cmp.Or(o.StartTimeout, 15*time.Second)
 	c := &Child{
-		runner:  newChild(path, environment(o)),
+		runner:  newChild(path, o.Args, environment(o)),
+		reasons: o.Reasons,
 		in:      make(chan wire.Frame),
 		out:     make(chan wire.Frame),
 		closing: make(chan struct{}),
@@ -239,6 +245,9 @@ func (c *Child) reason(err error, natural *session.EndError) error {
 	case <-c.closing:
 		return errClosed
 	default:
+	}
+	if end := decodeEnd(err); c.reasons && end != nil {
+		return end
 	}
 	switch {
 	case status.Code(err) == codes.ResourceExhausted:

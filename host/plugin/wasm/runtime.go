@@ -5,7 +5,7 @@
 // guest reaches beyond that goes over frames, and so through the session's grants: in particular, nothing is mounted
 // with wazero's directory mounts, which follow symbolic links out of themselves.
 //
-// Guests are interruptible: code is compiled with checks for the end of a context, which make computing slower (about
+// Guests are interruptible unless [Options] say otherwise: code is compiled with checks for the end of a context, which make computing slower (about
 // four times in measurements) and an endless loop harmless.
 package wasm
 
@@ -30,7 +30,13 @@ import (
 type Options struct {
 	// CacheDir keeps compiled code between starts of the host; it is created when missing. Empty means in memory only.
 	CacheDir string
+	// FullSpeed leaves the checks out that make a guest interruptible. Then Close does not end a guest that computes, which
+	// moreover stalls the garbage collector of the process that it runs in: that is for a process of its own alone.
+	FullSpeed bool
 }
+
+// DefaultMemoryBytes is the most linear memory that a guest may have unless its options say otherwise.
+const DefaultMemoryBytes = 64 << 20
 
 // Runtime compiles and starts guests. It is safe for concurrent use.
 type Runtime struct {
@@ -61,7 +67,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		}
 	}
 	config := wazero.NewRuntimeConfig().
-		WithCloseOnContextDone(true).
+		WithCloseOnContextDone(!o.FullSpeed).
 		WithCompilationCache(cache).
 		// Without reference types a guest has no table.grow, whose memory is the host's and has no limit.
 		WithCoreFeatures(api.CoreFeaturesV2.SetEnabled(api.CoreFeatureReferenceTypes, false))
@@ -193,7 +199,7 @@ type StartOptions struct {
 }
 
 func (o StartOptions) withDefaults() StartOptions {
-	o.MemoryBytes = cmp.Or(o.MemoryBytes, 64<<20)
+	o.MemoryBytes = cmp.Or(o.MemoryBytes, DefaultMemoryBytes)
 	o.MessageBytes = cmp.Or(o.MessageBytes, 64<<20)
 	o.QueueBytes = cmp.Or(o.QueueBytes, 1<<20)
 	return o

@@ -1,0 +1,14 @@
+package worker
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// limitMemory makes the kernel refuse the process more memory than that: it then ends by itself, not the machine.
+func limitMemory(bytes uint64) error {
+	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: bytes, Max: bytes}); err != nil {
+		return fmt.Errorf("limit the worker's memory to %d bytes: %w", bytes, err)
+	}
+	return nil
+}

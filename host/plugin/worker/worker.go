@@ -1,0 +1,145 @@
+// Package worker is the process in which a sandboxed guest runs at full speed: the host starts its own binary once more, and
+// that runs one wasm module without the checks that make it interruptible. The host's watchdog is the end of the process.
+//
+// Start with [Main], which a host's main calls when its first argument is [Command]; [Options] travel as the second one. To the
+// host, a worker is a child of package process like a native plugin: frames over one stream, a lifeline, a small environment.
+// To the guest nothing is different: what it reaches goes over frames, and so through the grants in the host.
+package worker
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/narthex-io/narthex/host/plugin/process"
+	"github.com/narthex-io/narthex/host/plugin/session"
+	"github.com/narthex-io/narthex/host/plugin/wasm"
+	"github.com/narthex-io/narthex/sdk/wire"
+	"github.com/narthex-io/narthex/sdk/wire/framegrpc"
+)
+
+// Command is the first argument of a worker's command line.
+const Command = "plugin-worker"
+
+// Options say which module to run, and how.
+type Options struct {
+	// Path is the module's file, and SHA256 what its bytes must have in hexadecimal.
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+	// Name is the guest's argv[0].
+	Name string `json:"name"`
+	// MemoryBytes is the most linear memory that the guest may have; 0 is the default of package wasm.
+	MemoryBytes uint64 `json:"memory_bytes,omitempty"`
+	// CacheDir keeps compiled code; empty means none.
+	CacheDir string `json:"cache_dir,omitempty"`
+}
+
+// hostBytes is what a worker may hold besides the guest's memory: the host's binary, compiled code, frames on their way, and
+// the guest's call stack, which the runtime would let grow to some 400 MB by itself.
+const hostBytes = 512 << 20
+
+// compileTimeout bounds a start that has to compile. Ten megabytes of module take some eight seconds of a core.
+const compileTimeout = 2 * time.Minute
+
+// Start starts a worker and waits for its handshake. The binary is a host's own. ctx bounds that and not the worker's life; the
+// caller closes the Child.
+func Start(ctx context.Context, binary string, o Options, stderr io.Writer) (*process.Child, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("encode the options of a worker: %w", err)
+	}
+	return process.Start(ctx, binary, process.StartOptions{
+		Args: []string{Command, string(text)}, Reasons: true, StartTimeout: compileTimeout, Stderr: stderr,
+	})
+}
+
+// Main runs the worker whose arguments, after [Command], are args. It does not return.
+func Main(args []string) {
+	if !framegrpc.Started() || len(args) != 1 {
+		fmt.Fprintln(os.Stderr, "narthex "+Command+" is how the server runs a plugin in a process of its own; there is no use for it by hand")
+		os.Exit(1)
+	}
+	var o Options
+	if err := json.Unmarshal([]byte(args[0]), &o); err != nil {
+		fmt.Fprintf(os.Stderr, "decode the worker's options: %v\n", err)
+		os.Exit(1)
+	}
+	stderr := os.Stderr // before go-plugin replaces it
+	// Compiling comes before the handshake, whose time limit allows for it.
+	m, err := load(context.Background(), o)
+	framegrpc.Serve(func(ctx context.Context, s framegrpc.Stream) error {
+		if err != nil {
+			return process.EncodeEnd(err)
+		}
+		return process.EncodeEnd(m.run(ctx, s, stderr))
+	})
+}
+
+// module is what a worker runs.
+type module struct {
+	options Options
+	code    []byte
+	runtime *wasm.Runtime
+}
+
+// load reads and compiles the module.
+func load(ctx context.Context, o Options) (*module, error) {
+	code, err := os.ReadFile(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(code); hex.EncodeToString(sum[:]) != o.SHA256 {
+		return nil, fmt.Errorf("%s changed since the config was loaded: reload the config to use the new file", o.Path)
+	}
+	r, err := wasm.New(ctx, wasm.Options{CacheDir: o.CacheDir, FullSpeed: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := limitMemory(cmp.Or(o.MemoryBytes, wasm.DefaultMemoryBytes) + hostBytes); err != nil {
+		return nil, err
+	}
+	return &module{options: o, code: code, runtime: r}, r.Compile(ctx, code)
+}
+
+// run runs the module and moves its frames until it ends.
+func (m *module) run(ctx context.Context, s framegrpc.Stream, stderr io.Writer) error {
+	i, err := m.runtime.Start(ctx, m.code, wasm.StartOptions{Name: m.options.Name, MemoryBytes: m.options.MemoryBytes, Stderr: stderr})
+	if err != nil {
+		return err
+	}
+	go func() { // ends with the stream, or with the process
+		for {
+			f, err := framegrpc.Recv(s)
+			if err != nil || i.Send(ctx, f) != nil {
+				return
+			}
+		}
+	}()
+	return forward(ctx, s, i)
+}
+
+// forward sends the guest's frames to the host until the guest ends. Nil means that it ended well.
+func forward(ctx context.Context, s framegrpc.Stream, from interface {
+	Recv(ctx context.Context) (wire.Frame, error)
+},
+) error {
+	for {
+		f, err := from.Recv(ctx)
+		if end, ok := errors.AsType[*session.EndError](err); ok && end.Reason == session.ReasonExit && end.Code == 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := framegrpc.Send(s, f); err != nil {
+			return err
+		}
+	}
+}
