@@ -99,6 +99,9 @@ func groupLabels(ls labels.Labels, n *plan.Aggregate) labels.Labels {
 // fold hands all rows to the accumulator.
 func (q *query) fold(ctx context.Context, op operator, n *plan.Aggregate, gr *groups, acc accumulator, g plan.Grid) error {
 	ignores, in := ignoresHistograms(n.Op), op.series()
+	if !q.DelayNameRemoval && plan.NamesUnread(n.Expr) {
+		in = make([]Series, len(in)) // They still have their names, but nobody is to know.
+	}
 	return q.each(ctx, op, g, func(i int, r *Row) error {
 		if ignores && len(r.H) > 0 {
 			q.dropHistograms(r, n.Op, spotOf(n, n.ExprPos))

@@ -60,8 +60,9 @@ func (q *query) withScalar(ctx context.Context, n *plan.Binary, vector, scalar p
 	if !changesName(n) {
 		return o, nil
 	}
-	o.out = q.dropNames(o.out)
-	return q.unique(o), nil
+	before := o.out
+	o.out = q.dropNames(before)
+	return q.unique(o, before), nil
 }
 
 func (o *scalarSide) series() []Series { return o.out }

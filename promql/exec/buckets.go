@@ -68,8 +68,9 @@ func (q *query) overBuckets(ctx context.Context, n *plan.Call, g plan.Grid) (ope
 	default:
 		o.fraction(args[0], args[1])
 	}
-	o.out = q.dropNames(o.out)
-	return q.unique(o), nil
+	before := o.out
+	o.out = q.dropNames(before)
+	return q.unique(o, before), nil
 }
 
 // quantile sets the function to that of the φ-quantile.

@@ -246,11 +246,10 @@ type smoothed struct {
 func (s *smoothed) series() []Series { return s.out }
 
 func (s *smoothed) row(ctx context.Context, w *worker, i int, dst *Row) error {
-	if err := s.read(ctx, w, i); err != nil {
+	if err := s.read(ctx, w, i, false); err != nil {
 		return err
 	}
 	dst.reset(s.g.N)
-	dropStale(&w.cols)
 	c := &w.cols
 	w.in = windowed{
 		windows: &w.windows, T: c.T, F: c.F, H: c.H, shift: s.n.Shift, g: s.g,

@@ -42,7 +42,7 @@ func (m *mapped) row(ctx context.Context, w *worker, i int, dst *Row) error {
 
 // mapValues returns the operator of a function of each value, which loses its name.
 func (q *query) mapValues(op operator, f mapper) operator {
-	return q.unique(&mapped{op, f, q.dropNames(op.series())})
+	return q.unique(&mapped{op, f, q.dropNames(op.series())}, op.series())
 }
 
 // buildCall makes the operator of a function that returns a vector.
@@ -266,7 +266,7 @@ func (q *query) buildNegate(ctx context.Context, n *plan.Negate, g plan.Grid) (o
 	if err != nil {
 		return nil, err
 	}
-	return q.unique(&negated{op, q.dropNames(op.series())}), nil
+	return q.unique(&negated{op, q.dropNames(op.series())}, op.series()), nil
 }
 
 func (o *negated) series() []Series { return o.out }

@@ -109,7 +109,7 @@ func matchesAll(ms []*labels.Matcher, value string) bool {
 // selectInfos selects the info series of all groups, with the times of their samples as values: one selection for
 // each set of identifying labels that occurs.
 func (b *enricher) selectInfos(ctx context.Context) (operator, error) {
-	all := &instant{source: &source{q: b.q, n: &plan.Selector{Shift: b.n.Shift, Timestamps: true}}, g: b.g, floatsOnly: true}
+	all := &instant{source: &source{selection: &selection{}, q: b.q, n: &plan.Selector{Shift: b.n.Shift, Timestamps: true}}, g: b.g, floatsOnly: true}
 	for _, present := range [][]bool{{false, true}, {true, false}, {true, true}} {
 		ms, err := b.identifyingMatchers(present)
 		if err != nil {

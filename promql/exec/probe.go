@@ -148,14 +148,3 @@ func bare(op operator) operator {
 	}
 	return op
 }
-
-// measuredRead is read, counted for the selector.
-func (s *source) measuredRead(ctx context.Context, w *worker, i int) error {
-	begin := time.Now()
-	err := s.decode(ctx, w, i)
-	took := time.Since(begin)
-	w.inner += took
-	s.probe.time.Add(int64(took))
-	s.probe.read.Add(int64(w.cols.Len()))
-	return err
-}

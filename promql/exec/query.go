@@ -60,6 +60,7 @@ type query struct {
 	Env
 	*Usage
 	probing
+	reads           reads
 	notes           Annotations
 	storageWarnings []error
 	// perStep and readPerStep split the statistics, if that is asked for; tally is that of what is being built.

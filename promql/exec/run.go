@@ -61,6 +61,7 @@ func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
 		q.perStep, q.readPerStep = make([]atomic.Int64, env.Grid.N), make([]atomic.Int64, env.Grid.N)
 	}
 	p := &Prepared{q: q, root: root, slabs: slabs{pool: q.Pool}}
+	q.findReads(root)
 	var err error
 	switch root.Type() {
 	case parser.ValueTypeVector:
@@ -196,10 +197,9 @@ func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, erro
 	w := q.newWorker(ctx)
 	defer w.close()
 	for i := range s.list {
-		if err := s.read(ctx, w, i); err != nil {
+		if err := s.read(ctx, w, i, false); err != nil {
 			return nil, err
 		}
-		dropStale(&w.cols)
 		points, err := s.window(&w.cols)
 		if err != nil {
 			return nil, err

@@ -14,10 +14,9 @@ import (
 
 // source reads the series of a selector.
 type source struct {
-	q    *query
-	n    *plan.Selector
-	list []storage.Series
-	out  []Series
+	*selection
+	q *query
+	n *plan.Selector
 	// tally and counted are for the statistics.
 	tally   *tally
 	counted counted
@@ -31,34 +30,17 @@ func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid)
 	if q.Probes != nil {
 		defer q.enter(n)()
 	}
-	mint, maxt := n.Bounds(g, q.Lookback)
-	set := q.Querier.Select(ctx, false, &storage.SelectHints{
-		Start: mint, End: maxt, Step: g.Step, Range: n.Range,
-		Func: n.Hints.Func, Grouping: n.Hints.Grouping, By: n.Hints.By,
-	}, n.Matchers...)
 	s := &source{q: q, n: n, tally: q.tally, probe: q.at}
-	for set.Next() {
-		series := set.At()
-		ls := series.Labels()
-		s.list = append(s.list, series)
-		s.out = append(s.out, Series{Labels: ls})
-		if err := q.holdBytes(seriesBytes + int64(ls.ByteSize())); err != nil {
-			return nil, err
-		}
-		if len(s.list)%1024 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-	}
-	if err := set.Err(); err != nil {
-		return nil, storageFailure(ctx, err)
+	var own timeRange
+	own.min, own.max = n.Bounds(g, q.Lookback)
+	var err error
+	if s.selection, err = q.selected(ctx, n, g, own); err != nil {
+		return nil, err
 	}
 	if s.probe != nil && q.Probes.byNode[n] != nil {
 		s.probe.series.Store(int64(len(s.list)))
 	}
 	s.counted = make(counted, len(s.list))
-	for _, err := range set.Warnings() {
-		q.storageWarnings = append(q.storageWarnings, err)
-	}
 	return s, nil
 }
 
@@ -68,35 +50,6 @@ func storageFailure(ctx context.Context, err error) error {
 		return ctxErr
 	}
 	return &StorageError{err}
-}
-
-// read decodes the samples of the i-th series into the worker's columns.
-func (s *source) read(ctx context.Context, w *worker, i int) error {
-	if s.probe != nil {
-		return s.measuredRead(ctx, w, i)
-	}
-	return s.decode(ctx, w, i)
-}
-
-func (s *source) decode(ctx context.Context, w *worker, i int) error {
-	if err := w.ended(); err != nil {
-		return err
-	}
-	w.cols.Reset()
-	w.reader = s.list[i].Samples(w.reader)
-	for w.reader.Read(&w.cols) {
-		if err := w.account(); err != nil {
-			return err
-		}
-	}
-	if err := w.reader.Err(); err != nil {
-		return storageFailure(ctx, err)
-	}
-	s.q.decoded.Add(int64(w.cols.Len()))
-	if s.n.TotalsOnly && len(w.cols.H) > 0 {
-		keepTotals(w.cols.H)
-	}
-	return nil
 }
 
 // keepTotals leaves histograms with count and sum, and with what their buckets tell about counter resets.
@@ -143,7 +96,7 @@ func (q *query) buildSelector(ctx context.Context, n *plan.Selector, g plan.Grid
 func (s *instant) series() []Series { return s.out }
 
 func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
-	if err := s.read(ctx, w, i); err != nil {
+	if err := s.read(ctx, w, i, true); err != nil {
 		return err
 	}
 	dst.reset(s.g.N)

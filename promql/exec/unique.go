@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/narthex-io/narthex/model/labels"
 )
@@ -72,13 +73,27 @@ type merged struct {
 	members [][]int32
 }
 
-// unique returns an operator whose series differ, for one whose series may have become the same when they lost their
-// names.
-func (q *query) unique(op operator) operator {
-	if q.DelayNameRemoval {
+// unique returns an operator whose series differ, for one whose series have lost the names that they had before, by
+// which they may have become the same.
+func (q *query) unique(op operator, before []Series) operator {
+	if q.DelayNameRemoval || haveOneName(before) {
 		return op
 	}
 	return merge(op, op.series())
+}
+
+// haveOneName reports whether all series have the same name and what belongs to it, so that they differ in other labels.
+func haveOneName(in []Series) bool {
+	if len(in) < 2 {
+		return true
+	}
+	first := nameOf(in[0].Labels)
+	return !slices.ContainsFunc(in[1:], func(s Series) bool { return nameOf(s.Labels) != first })
+}
+
+// nameOf returns the labels that withoutName drops.
+func nameOf(ls labels.Labels) [3]string {
+	return [3]string{ls.Get(labels.MetricName), ls.Get(typeLabel), ls.Get(unitLabel)}
 }
 
 // merge returns an operator over the rows of op with the labels of in, each of which comes once.

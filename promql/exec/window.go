@@ -132,11 +132,12 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 		o.fn = windowTable["present_over_time"]
 		return q.absent(ctx, o, g, n.Over)
 	}
-	if fn.keepName {
+	if fn.keepName || n.NamesUnread && !q.DelayNameRemoval && haveOneName(o.out) {
 		return o, nil
 	}
-	o.out = q.dropNames(o.out)
-	return q.unique(o), nil
+	before := o.out
+	o.out = q.dropNames(before)
+	return q.unique(o, before), nil
 }
 
 func (o *window) series() []Series { return o.out }
@@ -171,11 +172,7 @@ func (o *window) sourceSeries() []Series {
 // samples puts what the windows range over into the worker's columns.
 func (o *window) samples(ctx context.Context, w *worker, i int) error {
 	if o.src != nil {
-		if err := o.src.read(ctx, w, i); err != nil {
-			return err
-		}
-		dropStale(&w.cols)
-		return nil
+		return o.src.read(ctx, w, i, false)
 	}
 	r := w.borrow(o.innerG.N)
 	defer w.giveBack(r)
@@ -183,6 +180,7 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 		return err
 	}
 	w.cols.Reset()
+	w.loaded = loaded{}
 	for step, f := range r.F {
 		if !isAbsent(f) {
 			w.cols.Append(o.innerG.At(step), f, withoutNeighbour(r.hist(step)))

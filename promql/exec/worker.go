@@ -16,6 +16,7 @@ type worker struct {
 	// then.
 	ended   func() error
 	cols    storage.Columns
+	loaded  loaded
 	reader  storage.ColumnReader
 	windows windows
 	in      windowed
@@ -66,7 +67,7 @@ func (w *worker) close() {
 		w.block[i].reset(0)
 	}
 	// A reader holds on to the storage of the query.
-	w.q, w.ended, w.reader, w.in = nil, nil, nil, windowed{}
+	w.q, w.ended, w.reader, w.in, w.loaded = nil, nil, nil, windowed{}, loaded{}
 	pool.workers.Put(w)
 }
 

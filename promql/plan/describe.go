@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -98,6 +99,13 @@ func (n *Selector) text() string {
 		text += ", start timestamps only"
 	case n.TotalsOnly:
 		text += ", no buckets of native histograms"
+	}
+	if n.Hints.Project {
+		others := slices.DeleteFunc(slices.Clone(n.Hints.Labels), belongsToName)
+		text += ", labels (" + strings.Join(others, ", ") + ")"
+	}
+	if n.Read != nil {
+		text += fmt.Sprintf(", read %d", n.Read.Number)
 	}
 	return text
 }

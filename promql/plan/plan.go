@@ -63,7 +63,9 @@ type Selector struct {
 	// TotalsOnly says that nothing but the counts and sums of histograms will be read.
 	TotalsOnly         bool
 	Anchored, Smoothed bool
-	Hints              Hints
+	// Read is set if other selectors read the same.
+	Read  *Read
+	Hints Hints
 	position
 }
 
@@ -72,6 +74,9 @@ type Hints struct {
 	Func     string
 	Grouping []string
 	By       bool
+	// Labels are, if Project is set, the only labels that will be looked at.
+	Project bool
+	Labels  []string
 }
 
 // Subquery evaluates Expr over a range of time, at multiples of Step.
@@ -93,6 +98,8 @@ type Window struct {
 	ArgPos  []parser.PositionRange
 	// Args are the scalar arguments, in order.
 	Args []Node
+	// NamesUnread says that nobody looks at the metric names of the result, so that they can stay.
+	NamesUnread bool
 	position
 }
 
@@ -232,5 +239,8 @@ func pointers(nodes []Node) []*Node {
 func Optimize(n Node) Node {
 	n = foldConstants(n)
 	n = markTotals(n)
+	n = propagateMatchers(n)
+	n = projectLabels(n)
+	n = shareSelectors(n)
 	return hoistStepInvariant(n)
 }

@@ -1,0 +1,178 @@
+package exec
+
+import (
+	"context"
+	"time"
+
+	"github.com/narthex-io/narthex/promql/plan"
+	"github.com/narthex-io/narthex/storage"
+)
+
+// selection is the series that the storage has found. Several selectors may share one.
+type selection struct {
+	list []storage.Series
+	// out are the labels, which nobody changes.
+	out []Series
+}
+
+// timeRange bounds samples, both ends included, in milliseconds.
+type timeRange struct{ min, max int64 }
+
+func (r timeRange) length() int64 { return r.max - r.min + 1 }
+
+// readKey tells what is read from what else is.
+type readKey struct {
+	read *plan.Read
+	timeRange
+}
+
+// reads are what selectors read in common.
+type reads struct {
+	// union is the range of all users of a read; a user takes part if it is not much larger than its own.
+	union map[*plan.Read]timeRange
+	// made are the selections there are so far, kept for the sake of further users.
+	made map[readKey]*selection
+}
+
+// maxStretch is how much longer a common range may be than one's own. Further samples cost what decoding takes, finding
+// series again costs more than some of them.
+const maxStretch = 1.25
+
+// findReads finds out what the selectors of a plan read in common.
+func (q *query) findReads(root plan.Node) {
+	plan.EachSelector(root, q.Grid, func(n *plan.Selector, g plan.Grid) {
+		if n.Read == nil {
+			return
+		}
+		var r timeRange
+		r.min, r.max = n.Bounds(g, q.Lookback)
+		if q.reads.union == nil {
+			q.reads = reads{union: map[*plan.Read]timeRange{}, made: map[readKey]*selection{}}
+		}
+		if u, found := q.reads.union[n.Read]; found {
+			r = timeRange{min(r.min, u.min), max(r.max, u.max)}
+		}
+		q.reads.union[n.Read] = r
+	})
+}
+
+// selected returns the series of a selector that have samples in a range, those of an earlier selector if it has read
+// the same.
+func (q *query) selected(ctx context.Context, n *plan.Selector, g plan.Grid, r timeRange) (*selection, error) {
+	if n.Read == nil || q.reads.union == nil {
+		return q.selectRange(ctx, n, g, r)
+	}
+	if u := q.reads.union[n.Read]; float64(u.length()) <= maxStretch*float64(r.length()) {
+		r = u
+	}
+	key := readKey{n.Read, r}
+	if s := q.reads.made[key]; s != nil {
+		return s, nil
+	}
+	s, err := q.selectRange(ctx, n, g, r)
+	if err == nil {
+		q.reads.made[key] = s
+	}
+	return s, err
+}
+
+// selectRange asks the storage. Where series have names that would have to be told from each other by labels that are
+// not needed otherwise, it asks for all labels after all.
+func (q *query) selectRange(ctx context.Context, n *plan.Selector, g plan.Grid, r timeRange) (*selection, error) {
+	hints := storage.SelectHints{
+		Start: r.min, End: r.max, Step: g.Step, Range: n.Range, Func: n.Hints.Func, Grouping: n.Hints.Grouping, By: n.Hints.By,
+		Projection: n.Hints.Project && !q.DelayNameRemoval, ProjectionLabels: n.Hints.Labels,
+	}
+	s, err := q.ask(ctx, n, &hints)
+	if err == nil && hints.Projection && n.Range > 0 && !haveOneName(s.out) {
+		hints.Projection = false
+		return q.ask(ctx, n, &hints)
+	}
+	return s, err
+}
+
+func (q *query) ask(ctx context.Context, n *plan.Selector, hints *storage.SelectHints) (*selection, error) {
+	set := q.Querier.Select(ctx, false, hints, n.Matchers...)
+	s := &selection{}
+	for set.Next() {
+		series := set.At()
+		ls := series.Labels()
+		s.list = append(s.list, series)
+		s.out = append(s.out, Series{Labels: ls})
+		if err := q.holdBytes(seriesBytes + int64(ls.ByteSize())); err != nil {
+			return nil, err
+		}
+		if len(s.list)%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	if err := set.Err(); err != nil {
+		return nil, storageFailure(ctx, err)
+	}
+	for _, err := range set.Warnings() {
+		q.storageWarnings = append(q.storageWarnings, err)
+	}
+	return s, nil
+}
+
+// loaded says what lies in the columns of a worker: the samples of the i-th series of a selection. The next row may
+// need the same.
+type loaded struct {
+	from *selection
+	i    int
+	// pruned says that stale markers were dropped.
+	pruned bool
+}
+
+// read puts the samples of the i-th series into the worker's columns, with or without stale markers. There may be more
+// than the selector needs.
+func (s *source) read(ctx context.Context, w *worker, i int, stale bool) error {
+	begin := time.Now()
+	if err := s.load(ctx, w, i, stale); err != nil {
+		return err
+	}
+	if s.probe != nil {
+		took := time.Since(begin)
+		w.inner += took
+		s.probe.time.Add(int64(took))
+		s.probe.read.Add(int64(w.cols.Len()))
+	}
+	return nil
+}
+
+func (s *source) load(ctx context.Context, w *worker, i int, stale bool) error {
+	if err := w.ended(); err != nil {
+		return err
+	}
+	if w.loaded.from != s.selection || w.loaded.i != i || stale && w.loaded.pruned {
+		w.loaded = loaded{}
+		if err := s.decode(ctx, w, i); err != nil {
+			return err
+		}
+		w.loaded = loaded{from: s.selection, i: i}
+	}
+	if !stale && !w.loaded.pruned {
+		before := w.cols.Len()
+		dropStale(&w.cols)
+		w.loaded.pruned = w.cols.Len() < before
+	}
+	return nil
+}
+
+func (s *source) decode(ctx context.Context, w *worker, i int) error {
+	w.cols.Reset()
+	w.reader = s.list[i].Samples(w.reader)
+	for w.reader.Read(&w.cols) {
+		if err := w.account(); err != nil {
+			return err
+		}
+	}
+	if err := w.reader.Err(); err != nil {
+		return storageFailure(ctx, err)
+	}
+	s.q.decoded.Add(int64(w.cols.Len()))
+	if s.n.TotalsOnly && len(w.cols.H) > 0 {
+		keepTotals(w.cols.H)
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/promql/parser"
+)
+
+// propagateMatchers copies matchers from one operand of a binary operator to the other, where series that they leave
+// out could not have found a partner:
+//
+//	errors{zone="a"} / requests  →  errors{zone="a"} / requests{zone="a"}
+//
+// Nothing of what a query says may get lost, so operands must be silent, which means that no series of theirs can lead
+// to an annotation or an error: a rate can, for it tells of histograms among floats. And the side of which a group may
+// have one element only must not have several in any case, for they would be an error even without a partner.
+func propagateMatchers(n Node) Node {
+	Walk(n, func(n Node) {
+		b, ok := n.(*Binary)
+		if !ok || b.Matching == nil || b.Matching.FillLHS != nil || b.Matching.FillRHS != nil {
+			return
+		}
+		l, r := operandOf(b.LHS), operandOf(b.RHS)
+		if l == nil || r == nil {
+			return
+		}
+		switch {
+		case b.Op == parser.OpOr:
+		case b.Op == parser.OpUnless:
+			b.propagate(l, r)
+		case b.Op == parser.OpAnd, b.Matching.Card == parser.CardOneToMany && l.unique(b.Matching),
+			b.Matching.Card != parser.CardOneToMany && r.unique(b.Matching):
+			before := l.selector.Matchers
+			b.propagate(r, l)
+			if len(l.selector.Matchers) != len(before) {
+				// What came from the right is there already.
+				b.propagate(&operand{selector: &Selector{Matchers: before}, keeps: l.keeps}, r)
+			} else {
+				b.propagate(l, r)
+			}
+		}
+	})
+	return n
+}
+
+// operand is a silent part of a plan over one selector.
+type operand struct {
+	selector *Selector
+	// keeps reports whether each series of the result has the label's value of the series that it is made of.
+	keeps func(label string) bool
+	// groups are the labels of an aggregation, which make a series unique; nil if there is none.
+	groups []string
+}
+
+// operandOf returns nil if a part of a plan is not silent, or has not one selector.
+func operandOf(n Node) *operand {
+	switch n := n.(type) {
+	case *StepInvariant:
+		return operandOf(n.Expr)
+	case *Selector:
+		if n.Smoothed || n.Anchored {
+			return nil
+		}
+		return &operand{selector: n, keeps: func(label string) bool { return label != labels.MetricName }}
+	case *Window:
+		// Only functions that take floats and histograms alike have nothing to tell.
+		s, ok := n.Over.(*Selector)
+		if !ok || !slices.Contains([]string{"count_over_time", "last_over_time", "first_over_time", "present_over_time"}, n.Func) || !s.oneName() {
+			return nil
+		}
+		return operandOf(s)
+	case *Aggregate:
+		child := operandOf(n.Expr)
+		if child == nil || n.Without || n.Op != parser.AggCount && n.Op != parser.AggGroup {
+			return nil
+		}
+		return &operand{
+			selector: child.selector,
+			keeps:    func(label string) bool { return slices.Contains(n.Grouping, label) && child.keeps(label) },
+			groups:   append([]string{}, n.Grouping...),
+		}
+	default:
+		return nil
+	}
+}
+
+// unique reports whether no two series of an operand can be in the same match group.
+func (o *operand) unique(m *parser.VectorMatching) bool {
+	if o.groups != nil {
+		return !slices.ContainsFunc(o.groups, func(label string) bool { return !matchesBy(m, label) })
+	}
+	return !m.On && len(m.Labels) == 0 && o.selector.oneName()
+}
+
+// matchesBy reports whether elements must agree in a label to be matched.
+func matchesBy(m *parser.VectorMatching, label string) bool {
+	return label != labels.MetricName && slices.Contains(m.Labels, label) == m.On
+}
+
+// propagate adds the matchers of one operand to the selector of the other, as far as both keep the label and are
+// matched by it.
+func (n *Binary) propagate(from, to *operand) {
+	for _, m := range from.selector.Matchers {
+		if !matchesBy(n.Matching, m.Name) || !from.keeps(m.Name) || !to.keeps(m.Name) {
+			continue
+		}
+		same := func(o *labels.Matcher) bool { return o.String() == m.String() }
+		if !slices.ContainsFunc(to.selector.Matchers, same) {
+			to.selector.Matchers = append(slices.Clip(to.selector.Matchers), m)
+		}
+	}
+}
