@@ -47,7 +47,8 @@ func (n *Aggregate) project() {
 			return
 		}
 		s.project(n.Grouping)
-		e.NamesUnread = s.Hints.Project && !slices.ContainsFunc(n.Grouping, belongsToName)
+		loses := e.Func != "first_over_time" && e.Func != "last_over_time"
+		e.NamesUnread = loses && s.Hints.Project && !slices.ContainsFunc(n.Grouping, belongsToName)
 	}
 }
 
