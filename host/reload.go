@@ -190,6 +190,7 @@ func (h *Host) applyRuntime(cfg *config.Config) {
 // applyStorage brings what can change while the storage is open in line with the configuration.
 func (h *Host) applyStorage(db *tsdb.DB, cfg *config.Config) {
 	db.SetRetention(h.retention(cfg))
+	db.SetStaleSeriesThreshold(cfg.Storage.TSDB.StaleSeriesCompactionThreshold)
 	db.SetMaxExemplars(h.maxExemplars(cfg))
 	if err := db.SetOutOfOrderWindow(time.Duration(cfg.Storage.TSDB.OutOfOrderTimeWindow)); err != nil {
 		h.log.Error("samples that come out of order are not taken", "err", err)

@@ -165,12 +165,11 @@ func (db *DB) deleteBlock(b *block.Block) error {
 	return nil
 }
 
-// inBlocks returns the time before which all samples are in blocks. Blocks of out-of-order samples say nothing about
-// that.
+// inBlocks returns the time before which all samples are in blocks. Blocks of a part of the head say nothing about that.
 func inBlocks(blocks []*block.Block) int64 {
 	end := int64(math.MinInt64)
 	for _, b := range blocks {
-		if m := b.Meta(); !slices.Contains(m.Compaction.Hints, block.HintOutOfOrder) {
+		if m := b.Meta(); !m.Compaction.Partial() {
 			end = max(end, m.MaxTime)
 		}
 	}

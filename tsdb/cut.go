@@ -50,7 +50,7 @@ func (db *DB) maintain(ctx context.Context) error {
 		db.metrics.compactionsSkipped.Inc()
 		return db.reload()
 	}
-	err = errors.Join(db.cutBlocks(ctx), db.reload())
+	err = errors.Join(db.cutBlocks(ctx), db.cutStale(ctx), db.reload())
 	return errors.Join(err, db.compactBlocks(ctx))
 }
 

@@ -63,6 +63,12 @@ func acts() []act {
 	return []act{
 		{name: "cut", prepare: head, do: maintainIt},
 		{name: "compact", prepare: blocks, do: maintainIt},
+		{name: "move stale series", prepare: func(t *testing.T, db *DB) {
+			t.Helper()
+			fill(t, db, 0, 12*minute, 3)
+			end(t, db, 12*minute, 1, 2)
+			db.SetStaleSeriesThreshold(0.5)
+		}, do: maintainIt},
 		{name: "delete", prepare: blocks, deletes: true, do: func(t *testing.T, db *DB) error {
 			t.Helper()
 			return db.Delete(t.Context(), 2*minute, 30*minute, withI("1"))

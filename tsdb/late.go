@@ -28,24 +28,26 @@ func (db *DB) cutLate(ctx context.Context) error {
 	}
 	start := time.Now()
 	db.metrics.compactionsTriggered.Inc()
-	blocks, err := db.writeLate(ctx, db.opts.Dir, cut)
+	blocks, err := db.writePart(ctx, db.opts.Dir, block.HintOutOfOrder, cut, cut.MinTime, cut.MaxTime)
 	if err != nil {
 		db.metrics.compactionsFailed.Inc()
 		return fmt.Errorf("cut blocks of out-of-order samples: %w", err)
 	}
-	db.mu.Lock()
-	all := append(slices.Clip(db.blocks), blocks...)
-	sortBlocks(all)
-	db.blocks = all
-	db.mu.Unlock()
+	db.addBlocks(blocks)
 	db.metrics.compactions.Inc()
 	db.metrics.compactionDuration.Observe(time.Since(start).Seconds())
 	db.logger.Info("Cut blocks of out-of-order samples", "blocks", len(blocks), "mint", cut.MinTime, "maxt", cut.MaxTime)
 	return cut.Done(ctx)
 }
 
-// writeLate writes the samples of a cut as blocks in dir and opens them. On an error none is left.
-func (db *DB) writeLate(ctx context.Context, dir string, cut *head.LateCut) (blocks []*block.Block, err error) {
+// partCut is a part of the head on its way into blocks.
+type partCut interface {
+	Series(ctx context.Context, mint, maxt int64, f func(labels.Labels, []block.Chunk) error) error
+}
+
+// writePart writes the samples in [mint, maxt] of a cut as blocks in dir, one for each range of time, and opens them. On an
+// error none is left.
+func (db *DB) writePart(ctx context.Context, dir, hint string, cut partCut, mint, maxt int64) (blocks []*block.Block, err error) {
 	defer func() {
 		if err == nil {
 			return
@@ -56,9 +58,9 @@ func (db *DB) writeLate(ctx context.Context, dir string, cut *head.LateCut) (blo
 		blocks = nil
 	}()
 	width := db.opts.MinBlockDuration.Milliseconds()
-	for mint := cut.MinTime; mint <= cut.MaxTime; {
+	for mint <= maxt {
 		end := head.RangeEnd(mint, width)
-		b, err := db.writeLateBlock(ctx, dir, end-width, end, cut)
+		b, err := db.writePartBlock(ctx, dir, hint, cut, end-width, end)
 		if err != nil {
 			return blocks, err
 		}
@@ -70,11 +72,11 @@ func (db *DB) writeLate(ctx context.Context, dir string, cut *head.LateCut) (blo
 	return blocks, nil
 }
 
-// writeLateBlock returns nil if the cut has no samples in [mint, maxt).
-func (db *DB) writeLateBlock(ctx context.Context, dir string, mint, maxt int64, cut *head.LateCut) (*block.Block, error) {
+// writePartBlock returns nil if the cut has no samples in [mint, maxt).
+func (db *DB) writePartBlock(ctx context.Context, dir, hint string, cut partCut, mint, maxt int64) (*block.Block, error) {
 	w, err := block.NewWriter(block.WriterOptions{
 		Dir: dir, MinTime: mint, MaxTime: maxt, SegmentBytes: db.opts.ChunkSegmentBytes, FS: db.opts.FS,
-		Compaction: block.Compaction{Hints: []string{block.HintOutOfOrder}},
+		Compaction: block.Compaction{Hints: []string{hint}},
 	})
 	if err != nil {
 		return nil, err
@@ -101,13 +103,22 @@ func (db *DB) writeLateBlock(ctx context.Context, dir string, mint, maxt int64, 
 	return b, nil
 }
 
+// addBlocks makes queries read further blocks.
+func (db *DB) addBlocks(blocks []*block.Block) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	all := append(slices.Clip(db.blocks), blocks...)
+	sortBlocks(all)
+	db.blocks = all
+}
+
 // snapshotLate writes the samples that came out of order as blocks in dir. They stay in the head.
 func (db *DB) snapshotLate(ctx context.Context, dir string) error {
 	cut, ok, err := db.head.BeginLateCut()
 	if err != nil || !ok {
 		return err
 	}
-	blocks, err := db.writeLate(ctx, dir, cut)
+	blocks, err := db.writePart(ctx, dir, block.HintOutOfOrder, cut, cut.MinTime, cut.MaxTime)
 	for _, b := range blocks {
 		err = errors.Join(err, b.Close())
 	}

@@ -15,7 +15,8 @@ type metrics struct {
 	reloads, reloadsFailed                               prometheus.Counter
 	timeRetentions, sizeRetentions                       prometheus.Counter
 	compactions, compactionsFailed, compactionsTriggered prometheus.Counter
-	compactionsSkipped                                   prometheus.Counter
+	compactionsSkipped, staleTriggered, staleFailed      prometheus.Counter
+	staleDuration                                        prometheus.Histogram
 	verticalCompactions                                  prometheus.Counter
 	compactionDuration, tombstoneCleanup                 prometheus.Histogram
 	chunkBytes, chunkSamples, chunkRange                 prometheus.Histogram
@@ -47,6 +48,9 @@ func newMetrics(db *DB) *metrics {
 		return h
 	}
 	m.compactionDuration = histogram("compaction_duration_seconds", "Duration of compaction runs", prometheus.ExponentialBuckets(1, 2, 14))
+	m.staleTriggered = counter("stale_series_compactions_triggered_total", "Total number of triggered stale series compactions.")
+	m.staleFailed = counter("stale_series_compactions_failed_total", "Total number of stale series compactions that failed.")
+	m.staleDuration = histogram("stale_series_compaction_duration_seconds", "Duration of stale series compaction runs.", prometheus.ExponentialBuckets(1, 2, 14))
 	m.tombstoneCleanup = histogram("tombstone_cleanup_seconds", "The time taken to recompact blocks to remove tombstones.", prometheus.DefBuckets)
 	m.chunkBytes = histogram("compaction_chunk_size_bytes", "Final size of chunks on their first compaction", prometheus.ExponentialBuckets(32, 1.5, 12))
 	m.chunkSamples = histogram("compaction_chunk_samples", "Final number of samples on their first compaction", prometheus.ExponentialBuckets(4, 1.5, 12))

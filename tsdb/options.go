@@ -76,6 +76,9 @@ type Options struct {
 	// OutOfOrderWindow is how far a sample may come behind the newest one and still be taken; zero takes none out of
 	// order. [DB.SetOutOfOrderWindow] changes it later.
 	OutOfOrderWindow time.Duration
+	// StaleSeriesThreshold is the share of series that ended, between 0 and 1, from which on these are moved from memory to
+	// blocks before their time; zero and less, and more than 1, mean never. [DB.SetStaleSeriesThreshold] changes it later.
+	StaleSeriesThreshold float64
 	// WALCompression is how records of the log are compressed. WALSegmentSize is in bytes, a multiple of 32 KiB; zero means the default.
 	WALCompression Compression
 	WALSegmentSize int

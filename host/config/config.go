@@ -222,9 +222,6 @@ func (g *Global) complete(expand func(string) string) error {
 func (s *Storage) check() error {
 	var errs []error
 	t := &s.TSDB
-	if t.StaleSeriesCompactionThreshold != 0 {
-		errs = append(errs, notYet("tsdb.stale_series_compaction_threshold", "compaction of stale series"))
-	}
 	switch t.ChunkEncoding.Floats {
 	case "", "xor":
 	case "xor2":

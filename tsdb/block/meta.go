@@ -61,8 +61,21 @@ type Parent struct {
 	MaxTime int64     `json:"maxTime"`
 }
 
-// HintOutOfOrder marks blocks that were cut from out-of-order samples.
-const HintOutOfOrder = "from-out-of-order"
+// The hints mark blocks that were cut from a part of the head: from out-of-order samples, from series that had ended, or
+// from series that somebody chose.
+const (
+	HintOutOfOrder     = "from-out-of-order"
+	HintStaleSeries    = "from-stale-series"
+	HintSelectedSeries = "from-selected-series"
+)
+
+// Partial reports whether the block says nothing about other samples of its time: one cut from all of the head means that
+// the head is not needed any more up to the block's end.
+func (c *Compaction) Partial() bool {
+	return slices.ContainsFunc(c.Hints, func(hint string) bool {
+		return hint == HintOutOfOrder || hint == HintStaleSeries || hint == HintSelectedSeries
+	})
+}
 
 // MarshalJSON encodes the fields, and the extra keys behind them.
 func (m Meta) MarshalJSON() ([]byte, error) {

@@ -66,19 +66,22 @@ func Merge(ctx context.Context, opts Options, blocks ...*block.Block) (block.Met
 func describe(metas []block.Meta) block.Meta {
 	m := block.Meta{MinTime: metas[0].MinTime, MaxTime: metas[0].MaxTime, Extra: commonKeys(metas)}
 	c := &m.Compaction
-	late := true
+	partial := true
+	var hints []string
 	for _, p := range metas {
 		m.MinTime, m.MaxTime = min(m.MinTime, p.MinTime), max(m.MaxTime, p.MaxTime)
 		c.Level = max(c.Level, p.Compaction.Level)
 		c.Sources = append(c.Sources, p.Compaction.Sources...)
 		c.Parents = append(c.Parents, block.Parent{ULID: p.ULID, MinTime: p.MinTime, MaxTime: p.MaxTime})
-		late = late && slices.Contains(p.Compaction.Hints, block.HintOutOfOrder)
+		partial = partial && p.Compaction.Partial()
+		hints = append(hints, p.Compaction.Hints...)
 	}
 	c.Level++
 	slices.SortFunc(c.Sources, ulid.ULID.Compare)
 	c.Sources = slices.Compact(c.Sources)
-	if late {
-		c.Hints = []string{block.HintOutOfOrder}
+	if partial {
+		slices.Sort(hints)
+		c.Hints = slices.Compact(hints)
 	}
 	return m
 }

@@ -62,17 +62,16 @@ func (r Rules) Plan(metas []block.Meta) []block.Meta {
 	return r.deleted(older)
 }
 
-// settled leaves out blocks of out-of-order samples that reach beyond the newest other block: the end of a merged
-// block would say that all samples up to there are in blocks, while the head has some.
+// settled leaves out blocks of a part of the head that reach beyond the newest other block: the end of a merged block would
+// say that all samples up to there are in blocks, while the head has some.
 func settled(metas []block.Meta) []block.Meta {
-	late := func(m block.Meta) bool { return slices.Contains(m.Compaction.Hints, block.HintOutOfOrder) }
 	end := int64(math.MinInt64)
 	for _, m := range metas {
-		if !late(m) {
+		if !m.Compaction.Partial() {
 			end = max(end, m.MaxTime)
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(metas), func(m block.Meta) bool { return late(m) && m.MaxTime > end })
+	return slices.DeleteFunc(slices.Clone(metas), func(m block.Meta) bool { return m.Compaction.Partial() && m.MaxTime > end })
 }
 
 func (r Rules) allowed(group []block.Meta) bool {

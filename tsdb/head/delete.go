@@ -22,6 +22,10 @@ func (h *Head) Delete(ctx context.Context, mint, maxt int64, ms ...*labels.Match
 	if h.closed.Load() {
 		return fmt.Errorf("delete from head: %w", ErrClosed)
 	}
+	// Else a restart would bring back what blocks alone know to be deleted.
+	if err := h.logEvictions(); err != nil {
+		return fmt.Errorf("delete from head: %w", err)
+	}
 	deleted, stones := h.stones(ids, mint, maxt)
 	if len(stones) == 0 {
 		return nil

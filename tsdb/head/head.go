@@ -82,6 +82,8 @@ type Head struct {
 	buf     []byte
 	recs    [][]byte
 	samples []wal.Sample
+	// owed are deletions that are not in the log yet; commit guards them.
+	owed []wal.Tombstone
 
 	// truncating serializes truncations.
 	truncating sync.Mutex
@@ -101,6 +103,9 @@ type extras struct {
 	deleted map[uint32][]interval
 	// aliases are further references that the log uses for series.
 	aliases map[uint64]uint32
+	// evicted are references that the log uses for series that were moved to blocks as a whole, with the times of their
+	// last samples.
+	evicted map[uint64]int64
 }
 
 // interval is a range of time, closed at both ends.
@@ -138,6 +143,7 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	h.snapshots.open = map[uint64]uint64{}
 	h.snapshots.closed = make(chan struct{})
 	h.extra.metadata, h.extra.deleted, h.extra.aliases = map[uint32]sample.Metadata{}, map[uint32][]interval{}, map[uint64]uint32{}
+	h.extra.evicted = map[uint64]int64{}
 	h.minTime.Store(math.MaxInt64)
 	h.maxTime.Store(math.MinInt64)
 	h.minValid.Store(o.MinValidTime)

@@ -116,6 +116,7 @@ func (m *metrics) addGauges(h *Head) {
 		m.collectors = append(m.collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "prometheus_tsdb_" + name, Help: help}, f))
 	}
 	gauge("head_series", "Total number of series in the head block.", func() float64 { return float64(h.Stats().Series) })
+	m.collectors = append(m.collectors, newSurveyor(h))
 	gauge("head_chunks", "Total number of chunks in the head block.", func() float64 { return float64(h.chunks.Load()) })
 	gauge("head_active_appenders", "Number of currently active appender transactions", func() float64 { return float64(h.openAppenders.Load()) })
 	// Times that are not set yet are zero.
@@ -158,4 +159,37 @@ func (m *metrics) unregister() {
 	for _, c := range m.collectors {
 		m.reg.Unregister(c)
 	}
+}
+
+// surveyor collects what one walk over all series tells.
+type surveyor struct {
+	h                       *Head
+	stale, natives, buckets *prometheus.Desc
+}
+
+func newSurveyor(h *Head) *surveyor {
+	desc := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("prometheus_tsdb_head_"+name, help, nil, nil)
+	}
+	return &surveyor{
+		h:       h,
+		stale:   desc("stale_series", "Total number of stale series in the head block."),
+		natives: desc("native_histogram_series", "Number of series whose most recent in-order sample is a native histogram."),
+		buckets: desc("native_histogram_buckets", "Number of positive and negative bucket entries in the most recent in-order native histogram sample of each series, summed across series."),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (s *surveyor) Describe(ch chan<- *prometheus.Desc) {
+	ch <- s.stale
+	ch <- s.natives
+	ch <- s.buckets
+}
+
+// Collect implements [prometheus.Collector].
+func (s *surveyor) Collect(ch chan<- prometheus.Metric) {
+	found := s.h.survey()
+	ch <- prometheus.MustNewConstMetric(s.stale, prometheus.GaugeValue, float64(found.stale))
+	ch <- prometheus.MustNewConstMetric(s.natives, prometheus.GaugeValue, float64(found.natives))
+	ch <- prometheus.MustNewConstMetric(s.buckets, prometheus.GaugeValue, float64(found.buckets))
 }

@@ -357,13 +357,18 @@ func (h *Head) Series(ctx context.Context, mint, maxt int64, f func(labels.Label
 	if err != nil {
 		return err
 	}
+	return h.eachSeries(ctx, q.seq, h.index.sort(ids), mint, maxt, f)
+}
+
+// eachSeries calls f with each of the series and its chunks, as Series does.
+func (h *Head) eachSeries(ctx context.Context, seq uint64, ids []uint32, mint, maxt int64, f func(labels.Labels, []block.Chunk) error) (err error) {
 	var r columnReader
 	var chunks []block.Chunk
-	for n, id := range h.index.sort(ids) {
+	for n, id := range ids {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		h.openInOrder(&r, id, q.seq, mint, maxt-1)
+		h.openInOrder(&r, id, seq, mint, maxt-1)
 		if chunks, err = r.chunks(chunks[:0]); err != nil {
 			return fmt.Errorf("series %s: %w", h.index.labels(id), err)
 		}

@@ -315,6 +315,10 @@ func (p *player) addExemplars() {
 
 func (p *player) addTombstones() {
 	for _, s := range p.stones {
+		if isEviction(s) {
+			p.evict(s.Ref)
+			continue
+		}
 		// Those before the end of the blocks may be about samples that came out of order.
 		id, ok := p.ids[s.Ref]
 		if !ok {

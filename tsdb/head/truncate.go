@@ -3,6 +3,7 @@ package head
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -113,12 +114,15 @@ func (h *Head) checkpoint(mint int64) error {
 	if err := h.log.NextSegment(); err != nil {
 		return err
 	}
+	h.extra.mu.Lock()
+	maps.DeleteFunc(h.extra.evicted, func(_ uint64, last int64) bool { return last < mint })
+	h.extra.mu.Unlock()
 	c := checkpointer{appendSamples: h.appendSamples, mint: mint, stoneMint: min(mint, h.lateMin.Load()), refs: h.refs(), metadata: map[uint64]wal.Metadata{}}
 	_, err := h.log.Checkpoint(c.rewrite, h.damaged)
 	return err
 }
 
-// refs returns the references that the log uses for living series, sorted.
+// refs returns the references that the log uses for series that it must name, sorted.
 func (h *Head) refs() []uint64 {
 	h.index.mu.RLock()
 	refs := make([]uint64, 0, h.index.series)
@@ -134,9 +138,12 @@ func (h *Head) refs() []uint64 {
 	for ref := range h.extra.aliases {
 		refs = append(refs, ref)
 	}
+	for ref := range h.extra.evicted { // Their last samples may be in segments that stay.
+		refs = append(refs, ref)
+	}
 	h.extra.mu.RUnlock()
 	slices.Sort(refs)
-	return refs
+	return slices.Compact(refs)
 }
 
 // checkpointer decides what stays in a checkpoint.
