@@ -63,6 +63,10 @@ compliance seed="1" queries="3000":
 bench-promql size="default":
     ./tools/benchpromql {{size}}
 
+# data directories handed from upstream's storage engine to ours and back: nothing may be lost
+roundtrip:
+    go -C bench/tsdb test -vet=off -count=1 -v -run RoundTrip .
+
 # the storage engine beside upstream's, as a table of ratios: just bench-tsdb [-short]
 bench-tsdb *args:
     go -C bench/tsdb test -vet=off -count=1 -v -timeout 2h -run '^TestRatios$' {{args}} . -ratios
@@ -72,5 +76,5 @@ plugin name: build-host
     bin/narthex plugin new {{name}}
 
 # everything that CI runs, ending with a clean tree
-check: test lint compliance e2e
+check: test lint compliance roundtrip e2e
     test -z "$(git status --porcelain)" || (git status --short; echo 'the tree is not clean'; exit 1)
