@@ -51,6 +51,10 @@ func newMetrics(db *DB) *metrics {
 	m.staleTriggered = counter("stale_series_compactions_triggered_total", "Total number of triggered stale series compactions.")
 	m.staleFailed = counter("stale_series_compactions_failed_total", "Total number of stale series compactions that failed.")
 	m.staleDuration = histogram("stale_series_compaction_duration_seconds", "Duration of stale series compaction runs.", prometheus.ExponentialBuckets(1, 2, 14))
+	// What upstream counts for other programs that use it as a library stays zero here, as it does in Prometheus.
+	counter("selected_series_compactions_triggered_total", "Total number of compactions triggered for an explicit caller-provided list of series references.")
+	counter("selected_series_compactions_failed_total", "Total number of compactions triggered for an explicit caller-provided list of series references that failed.")
+	histogram("selected_series_compaction_duration_seconds", "Duration of compactions triggered for an explicit caller-provided list of series references.", prometheus.ExponentialBuckets(1, 2, 14))
 	m.tombstoneCleanup = histogram("tombstone_cleanup_seconds", "The time taken to recompact blocks to remove tombstones.", prometheus.DefBuckets)
 	m.chunkBytes = histogram("compaction_chunk_size_bytes", "Final size of chunks on their first compaction", prometheus.ExponentialBuckets(32, 1.5, 12))
 	m.chunkSamples = histogram("compaction_chunk_samples", "Final number of samples on their first compaction", prometheus.ExponentialBuckets(4, 1.5, 12))
@@ -76,6 +80,13 @@ func newMetrics(db *DB) *metrics {
 	}
 	gauge("lowest_timestamp", "Lowest timestamp value stored in the database. The unit is decided by the library consumer.", lowest)
 	gauge("lowest_timestamp_seconds", "Lowest timestamp value stored in the database.", func() float64 { return lowest() / 1000 })
+	gauge("symbol_table_size_bytes", "Size of symbol table in memory for loaded blocks", func() float64 {
+		sum := 0
+		for _, b := range db.currentBlocks() {
+			sum += b.Index().SymbolTableSize()
+		}
+		return float64(sum)
+	})
 	gauge("retention_limit_bytes", "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled", func() float64 {
 		return float64(db.currentRetention().SizeBytes)
 	})

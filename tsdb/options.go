@@ -20,9 +20,9 @@ type Compression string
 // CompressionDefault is zstd with the records of Prometheus 3.11, which together are less than half as large.
 const (
 	CompressionDefault Compression = ""
-	CompressionNone   Compression = "none"
-	CompressionSnappy Compression = "snappy"
-	CompressionZstd   Compression = "zstd"
+	CompressionNone    Compression = "none"
+	CompressionSnappy  Compression = "snappy"
+	CompressionZstd    Compression = "zstd"
 )
 
 func (c Compression) wal() wal.Compression {

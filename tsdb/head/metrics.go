@@ -18,9 +18,9 @@ type metrics struct {
 	chunksCreated, chunksRemoved           prometheus.Counter
 	truncations, truncationsFailed         prometheus.Counter
 	corruptions, appendersCreated          prometheus.Counter
-	unknownRefs                            *prometheus.CounterVec
+	unknownRefs, lateUnknownRefs           *prometheus.CounterVec
 	replayDuration                         prometheus.Gauge
-	gc                                     prometheus.Summary
+	gc, walTruncation                      prometheus.Summary
 	lateDelta                              prometheus.Histogram
 }
 
@@ -66,6 +66,9 @@ func newMetrics(h *Head) *metrics {
 	m.collectors = append(m.collectors, m.lateDelta)
 	m.floats, m.histograms = kind("float"), kind("histogram")
 	m.unknownRefs = typed("wal_replay_unknown_refs_total", "Total number of unknown series references encountered during WAL replay.")
+	m.lateUnknownRefs = typed("wbl_replay_unknown_refs_total", "Total number of unknown series references encountered during WBL replay.")
+	// There are no snapshots of memory to be read.
+	counter("snapshot_replay_error_total", "Total number snapshot replays that failed.")
 	m.seriesCreated = counter("head_series_created_total", "Total number of series created in the head")
 	m.seriesRemoved = counter("head_series_removed_total", "Total number of series removed in the head")
 	m.notFound = counter("head_series_not_found_total", "Total number of requests for series that were not found.")
@@ -82,7 +85,10 @@ func newMetrics(h *Head) *metrics {
 	m.gc = prometheus.NewSummary(prometheus.SummaryOpts{
 		Name: "prometheus_tsdb_head_gc_duration_seconds", Help: "Runtime of garbage collection in the head block.",
 	})
-	m.collectors = append(m.collectors, replay, m.gc)
+	m.walTruncation = prometheus.NewSummary(prometheus.SummaryOpts{
+		Name: "prometheus_tsdb_wal_truncate_duration_seconds", Help: "Duration of WAL truncation.",
+	})
+	m.collectors = append(m.collectors, replay, m.gc, m.walTruncation)
 	m.addGauges(h)
 	m.addExemplars(&h.exemplars, counter)
 	return m

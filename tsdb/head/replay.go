@@ -127,6 +127,7 @@ type player struct {
 	// skipped counts what was left out, by the type of record.
 	unknownRefs, unsupported [wal.TypeFloatHistogramsV2 + 1]int
 	unknownRecords           int
+	lateUnknownRefs          int
 
 	series  []wal.Series
 	samples []wal.Sample
@@ -282,7 +283,7 @@ func (p *player) place(ref uint64, t int64, typ wal.Type) (page *page, i int, ok
 func (p *player) addLate(ref uint64, s lateSample) int {
 	id, ok := p.ids[ref]
 	if !ok {
-		p.unknownRefs[wal.TypeSamples]++
+		p.lateUnknownRefs++
 		return 0
 	}
 	page, i := p.h.index.at(id)
@@ -355,6 +356,10 @@ func (p *player) finish() {
 			h.metrics.unknownRefs.WithLabelValues(wal.Type(t).String()).Add(float64(n))
 			h.logger.Warn("Write-ahead log has entries for series that it does not name", "type", wal.Type(t).String(), "count", n)
 		}
+	}
+	if n := p.lateUnknownRefs; n > 0 {
+		h.metrics.lateUnknownRefs.WithLabelValues(wal.TypeSamples.String()).Add(float64(n))
+		h.logger.Warn("The log of out-of-order samples has some for series that the write-ahead log does not name", "count", n)
 	}
 	for t, n := range p.unsupported {
 		if n > 0 {

@@ -39,6 +39,8 @@ func (h *Head) truncate(ctx context.Context, mint int64) error {
 	start := time.Now()
 	h.collect(mint)
 	h.metrics.gc.Observe(time.Since(start).Seconds())
+	start = time.Now()
+	defer func() { h.metrics.walTruncation.Observe(time.Since(start).Seconds()) }()
 	return h.checkpoint(mint)
 }
 

@@ -392,3 +392,6 @@ func (r *Reader) Chunks(id uint32, mint, maxt int64, dst []ChunkMeta) ([]ChunkMe
 	}
 	return dst, nil
 }
+
+// SymbolTableSize returns the bytes of memory that the table of symbols takes, besides what is mapped.
+func (r *Reader) SymbolTableSize() int { return r.symbols.memory() }

@@ -42,6 +42,9 @@ func openSymbols(data []byte, offset uint64) (symbolTable, error) {
 	return t, nil
 }
 
+// memory returns the bytes that the table takes besides what is mapped.
+func (t *symbolTable) memory() int { return 4 * cap(t.samples) }
+
 // at returns symbol number i, sharing the table's memory.
 func (t *symbolTable) at(i uint64) (string, bool) {
 	if i >= uint64(t.count) {
