@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/narthex-io/narthex/model/labels"
@@ -20,8 +20,12 @@ import (
 const defaultMaintenanceInterval = time.Minute
 
 // Run cuts blocks from the head, reloads blocks, applies the retention and merges blocks, at once and then once in each
-// maintenance interval, until ctx ends. It returns nil then. What fails is logged and tried again.
+// maintenance interval, until ctx ends; beside that it moves complete chunks of the head to files. It returns nil then.
+// What fails is logged and tried again.
 func (db *DB) Run(ctx context.Context) error {
+	var mapping sync.WaitGroup
+	mapping.Go(func() { db.runMapping(ctx) })
+	defer mapping.Wait()
 	tick := time.NewTicker(db.opts.MaintenanceInterval)
 	defer tick.Stop()
 	for {
@@ -32,6 +36,23 @@ func (db *DB) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		}
+	}
+}
+
+// runMapping moves complete chunks of the head to files once in each interval, and when there are many.
+func (db *DB) runMapping(ctx context.Context) {
+	tick := time.NewTicker(db.opts.MaintenanceInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-db.head.MapDue():
+		}
+		if err := db.head.MapChunks(ctx); err != nil && ctx.Err() == nil {
+			db.logger.Error("Complete chunks stay in memory", "err", err)
 		}
 	}
 }
@@ -141,29 +162,7 @@ func (db *DB) cut(ctx context.Context, mint, maxt int64) error {
 		db.logger.Info("Cut block from head", "block", meta.ULID.String(), "mint", mint, "maxt", maxt,
 			"series", meta.Stats.NumSeries, "samples", meta.Stats.NumSamples)
 	}
-	if err := db.head.Truncate(ctx, maxt); err != nil {
-		return err
-	}
-	return db.dropForeignChunks()
-}
-
-// dropForeignChunks deletes the head chunks that Prometheus left: the log has the same samples, and the chunks name
-// series by references that the log may give to others once it is shortened.
-func (db *DB) dropForeignChunks() error {
-	dir := filepath.Join(db.opts.Dir, "chunks_head")
-	files, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("list head chunks: %w", err)
-	}
-	for _, f := range files {
-		if err := db.opts.FS.Remove(filepath.Join(dir, f.Name())); err != nil {
-			return fmt.Errorf("delete head chunks: %w", err)
-		}
-	}
-	return nil
+	return db.head.Truncate(ctx, maxt)
 }
 
 // adopt makes queries take samples before maxt from blocks, of which cut is the newest unless it is nil.

@@ -115,6 +115,8 @@ func (db *DB) open(ctx context.Context) error {
 		SamplesV2:        db.opts.WALCompression == CompressionDefault,
 		OutOfOrderWindow: db.opts.OutOfOrderWindow.Milliseconds(),
 
+		ChunkDir:     filepath.Join(db.opts.Dir, "chunks_head"),
+		MapQueue:     db.opts.HeadChunksQueue,
 		ChunkRange:   db.opts.MinBlockDuration.Milliseconds(),
 		MinValidTime: db.headFrom,
 		MaxExemplars: db.opts.MaxExemplars,

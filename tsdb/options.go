@@ -82,6 +82,9 @@ type Options struct {
 	// WALCompression is how records of the log are compressed. WALSegmentSize is in bytes, a multiple of 32 KiB; zero means the default.
 	WALCompression Compression
 	WALSegmentSize int
+	// HeadChunksQueue is the number of complete chunks of the head that may be in memory before they are written to
+	// files; once a minute they are in any case. Zero means [head.DefaultMapQueue].
+	HeadChunksQueue int
 	// NoLockfile leaves out the lock that keeps a second process out of the directory.
 	NoLockfile bool
 	// Replay, if not nil, is kept up to date while Open reads the write-ahead log.
@@ -157,6 +160,9 @@ func (o Options) validated() (Options, error) {
 	}
 	if o.OutOfOrderWindow < 0 {
 		errs = append(errs, fmt.Errorf("out-of-order window %v is negative", o.OutOfOrderWindow))
+	}
+	if o.HeadChunksQueue < 0 {
+		errs = append(errs, fmt.Errorf("head chunks queue %d is negative", o.HeadChunksQueue))
 	}
 	if o.MaxExemplars < 0 {
 		errs = append(errs, fmt.Errorf("max exemplars %d is negative", o.MaxExemplars))

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/oklog/ulid/v2"
@@ -139,22 +137,14 @@ func (db *DB) oversize(blocks []*block.Block, limit int64) map[*block.Block]bool
 	return over
 }
 
-// headBytes is the size on disk of the log and of head chunks that another program left.
+// headBytes is the size on disk of the logs and of head chunks.
 func (db *DB) headBytes() int64 {
-	var sum int64
-	if db.head != nil {
-		if n, err := db.head.LogSize(); err == nil {
-			sum += n
-		}
+	if db.head == nil {
+		return 0
 	}
-	entries, err := os.ReadDir(filepath.Join(db.opts.Dir, "chunks_head"))
-	if err != nil {
-		return sum
-	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil {
-			sum += info.Size()
-		}
+	sum := db.head.ChunkFilesSize()
+	if n, err := db.head.LogSize(); err == nil {
+		sum += n
 	}
 	return sum
 }

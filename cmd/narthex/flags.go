@@ -73,7 +73,7 @@ func settings() []setting {
 		{name: "storage.tsdb.retention.time", kind: kindDuration, help: "How long to keep samples: 15d if neither this nor a size is given. The config file's storage.tsdb.retention.time is preferred."},
 		{name: "storage.tsdb.retention.size", kind: kindBytes, help: "How many bytes of blocks to keep, such as 512MB. The config file's storage.tsdb.retention.size is preferred."},
 		{name: "storage.tsdb.no-lockfile", value: "false", kind: kindBool, help: "Do not lock the data directory."},
-		{name: "storage.tsdb.head-chunks-write-queue-size", value: "0", kind: kindInt, part: "memory-mapped head chunks", help: "Length of the queue for head chunks to be written."},
+		{name: "storage.tsdb.head-chunks-write-queue-size", value: "0", kind: kindInt, help: "How many complete head chunks may be in memory before they are written to files, which is done every minute in any case; 0: 65536."},
 		{name: "storage.tsdb.delay-compact-file.path", help: "JSON file of uploaded blocks, such as thanos.shipper.json: blocks of level 1 are merged only when they are in it."},
 		{name: "storage.agent.path", value: "data-agent/", part: partAgent, help: "Directory of the agent's storage."},
 		{name: "storage.agent.wal-compression", value: "true", kind: kindBool, part: partAgent, help: "Compress the agent's log."},

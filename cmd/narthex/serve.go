@@ -249,9 +249,10 @@ func storageOptions(v *values) (tsdb.Options, error) {
 		Retention: tsdb.Retention{
 			Time: v.duration("storage.tsdb.retention.time"), SizeBytes: v.bytes("storage.tsdb.retention.size"),
 		},
-		WALCompression: tsdb.Compression(v.text("storage.tsdb.wal-compression-type")),
-		WALSegmentSize: int(v.bytes("storage.tsdb.wal-segment-size")),
-		NoLockfile:     v.flag("storage.tsdb.no-lockfile"),
+		WALCompression:  tsdb.Compression(v.text("storage.tsdb.wal-compression-type")),
+		WALSegmentSize:  int(v.bytes("storage.tsdb.wal-segment-size")),
+		HeadChunksQueue: v.int("storage.tsdb.head-chunks-write-queue-size"),
+		NoLockfile:      v.flag("storage.tsdb.no-lockfile"),
 
 		KeepOverlaps:      !v.flag("storage.tsdb.allow-overlapping-compaction"),
 		DelayCompactFile:  v.text("storage.tsdb.delay-compact-file.path"),

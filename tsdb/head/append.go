@@ -234,6 +234,12 @@ func (a *appender) check(p *page, i int, id uint32, e *storage.Entry) (chunk.Nat
 	if native == (chunk.Native{}) && sample.IsStale(e.V) {
 		native = staleLike(before)
 	}
+	if _, open := p.newestOpen(i); ok && !open && s.pending <= 1 {
+		if c, _ := p.lastFull(i); c.enc.IsHistogram() && native == (chunk.Native{}) && sample.IsStale(e.V) {
+			native = staleIn(c.enc)
+		}
+		return native, a.checkAgainstFull(p, i, e, native)
+	}
 	same := before == chunk.Native{} && native == before && math.Float64bits(e.V) == math.Float64bits(v)
 	switch {
 	case !ok || e.T > last:
@@ -244,6 +250,46 @@ func (a *appender) check(p *page, i int, id uint32, e *storage.Entry) (chunk.Nat
 		return native, storage.ErrDuplicate
 	}
 	return native, errSame
+}
+
+// checkAgainstFull is the end of check for a series that has no open chunk, as after a restart.
+func (a *appender) checkAgainstFull(p *page, i int, e *storage.Entry, native chunk.Native) error {
+	c, _ := p.lastFull(i)
+	switch {
+	case e.T > c.maxT:
+		return nil
+	case e.T < c.maxT:
+		return a.late(e.T, native, storage.ErrOutOfOrder)
+	}
+	var cols chunk.Columns
+	enc, data, err := c.load(a.h.disk)
+	if err == nil {
+		err = chunk.Decode(enc, data, c.maxT, c.maxT, &cols)
+	}
+	if err != nil || len(cols.T) != 1 {
+		return storage.ErrDuplicate // Nobody can tell whether it is the same.
+	}
+	same := len(cols.H) == 0 && native == chunk.Native{} && math.Float64bits(e.V) == math.Float64bits(cols.F[0])
+	if len(cols.H) > 0 {
+		switch before := (chunk.Native{Float: cols.H[0]}); {
+		case native.Int != nil:
+			same = sameNative(chunk.Native{Float: native.Int.ToFloat()}, before)
+		case native.Float != nil:
+			same = sameNative(native, before)
+		}
+	}
+	if same {
+		return errSame
+	}
+	return storage.ErrDuplicate
+}
+
+// staleIn returns the stale marker for a series whose latest chunk of histograms has an encoding.
+func staleIn(enc chunk.Encoding) chunk.Native {
+	if enc == chunk.EncHistogram || enc == chunk.EncHistogramST {
+		return staleLike(chunk.Native{Int: &histogram.Histogram{}})
+	}
+	return staleLike(chunk.Native{Float: &histogram.FloatHistogram{}})
 }
 
 // staleLike returns the stale marker for a series whose latest sample is given; none for floats.

@@ -255,8 +255,7 @@ func (a *appender) show() {
 	}
 	a.showLate(h.snapshots.seq, watched)
 	x.mu.RUnlock()
-	h.chunks.Add(int64(began))
-	h.metrics.chunksCreated.Add(float64(began))
+	h.countBegun(began)
 	h.metrics.floats.appended.Add(float64(len(a.samples) - natives))
 	h.metrics.histograms.appended.Add(float64(natives))
 	if len(a.samples) > 0 {

@@ -1,6 +1,7 @@
 package head
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/headchunk"
 	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
@@ -31,6 +33,10 @@ type Options struct {
 	// OutOfOrderWindow is how many milliseconds a sample may come behind the newest; zero takes none out of order.
 	// [Head.SetOutOfOrderWindow] changes it later.
 	OutOfOrderWindow int64
+	// ChunkDir is where complete chunks are moved to by [Head.MapChunks]; they stay in memory if it is empty. MapQueue
+	// is how many of them may be there before [Head.MapDue] says so, zero for [DefaultMapQueue].
+	ChunkDir string
+	MapQueue int
 	// ChunkRange is the range in milliseconds whose multiples no chunk crosses: the range of the blocks that will be
 	// cut.
 	ChunkRange int64
@@ -57,6 +63,15 @@ type Head struct {
 	lateOptions wal.Options
 	// appendSamples makes a record of floats.
 	appendSamples func(dst []byte, samples []wal.Sample) []byte
+
+	// disk holds the complete chunks that are not in memory any more, if any ever are; lateFile is the first of its
+	// files that has chunks of what came out of order, zero if none does, which Prometheus wrote.
+	disk     *headchunk.Store
+	lateFile uint32
+	// begun counts the chunks begun since the last were moved; from mapQueue on mapDue says that it is time.
+	begun    atomic.Int64
+	mapQueue int64
+	mapDue   chan struct{}
 
 	index     seriesIndex
 	slab      slab
@@ -135,6 +150,7 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	}
 	o.LateWAL.OutOfOrder, o.LateWAL.Registerer = true, o.Registerer
 	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger, lateOptions: o.LateWAL, reported: map[string]bool{}}
+	h.mapQueue, h.mapDue = int64(cmp.Or(o.MapQueue, DefaultMapQueue)), make(chan struct{}, 1)
 	h.appendSamples = wal.AppendSamples
 	if o.SamplesV2 {
 		h.appendSamples = wal.AppendSamplesV2
@@ -150,22 +166,40 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	h.exemplars.series, h.exemplars.size = map[uint32]*exemplarSeries{}, max(o.MaxExemplars, 0)
 	h.forgetLateBounds()
 	h.metrics = newMetrics(h)
-	start := time.Now()
-	if err := h.replay(ctx, &o); err != nil {
+	if o.ChunkDir != "" {
+		disk, err := headchunk.Open(headchunk.Options{Dir: o.ChunkDir, FS: o.WAL.FS})
+		if err != nil {
+			return nil, fmt.Errorf("open head: %w", err)
+		}
+		h.disk = disk
+	}
+	if err := h.open(ctx, &o); err != nil {
+		if h.disk != nil {
+			err = errors.Join(err, h.disk.Close())
+		}
 		return nil, fmt.Errorf("open head: %w", err)
+	}
+	h.metrics.register(o.Registerer)
+	return h, nil
+}
+
+// open reads the log and opens it.
+func (h *Head) open(ctx context.Context, o *Options) error {
+	start := time.Now()
+	if err := h.replay(ctx, o); err != nil {
+		return err
 	}
 	h.metrics.replayDuration.Set(time.Since(start).Seconds())
 	o.WAL.Registerer = o.Registerer
 	log, err := wal.Open(o.WAL)
 	if err != nil {
-		return nil, fmt.Errorf("open head: %w", err)
+		return err
 	}
 	h.log = log
 	if err := h.openLate(o.OutOfOrderWindow); err != nil {
-		return nil, fmt.Errorf("open head: %w", errors.Join(err, log.Close()))
+		return errors.Join(err, log.Close())
 	}
-	h.metrics.register(o.Registerer)
-	return h, nil
+	return nil
 }
 
 // openLate opens the log of samples that come out of order, if it is needed.
@@ -217,11 +251,22 @@ func (h *Head) LogSize() (int64, error) {
 	return n + m, err
 }
 
-// Close flushes the log and ends appending. What was read stays valid. Calls after the first do nothing.
+// ChunkFilesSize returns the bytes of the files with complete chunks.
+func (h *Head) ChunkFilesSize() int64 {
+	if h.disk == nil {
+		return 0
+	}
+	return h.disk.Size()
+}
+
+// Close flushes the log and ends appending; it waits for maintenance that is under way. Queriers that are open stay
+// valid. Calls after the first do nothing.
 func (h *Head) Close() error {
 	if h.closed.Swap(true) {
 		return nil
 	}
+	h.truncating.Lock()
+	defer h.truncating.Unlock()
 	h.commit.Lock() // A commit that is under way is completed.
 	defer h.commit.Unlock()
 	h.metrics.unregister()
@@ -229,7 +274,7 @@ func (h *Head) Close() error {
 	if h.lateLog != nil {
 		err = errors.Join(err, h.lateLog.Close())
 	}
-	return err
+	return errors.Join(err, h.closeDisk())
 }
 
 // lowestValid returns the time before which samples are out of bounds: what blocks hold, and what is half a chunk range

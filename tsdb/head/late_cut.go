@@ -156,5 +156,5 @@ func (c *LateCut) Done(ctx context.Context) error {
 	if err := h.lateLog.Truncate(c.segment); err != nil {
 		return fmt.Errorf("out-of-order log: %w", err)
 	}
-	return nil
+	return h.dropFiles()
 }

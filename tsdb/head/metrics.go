@@ -17,6 +17,7 @@ type metrics struct {
 	seriesCreated, seriesRemoved, notFound prometheus.Counter
 	chunksCreated, chunksRemoved           prometheus.Counter
 	truncations, truncationsFailed         prometheus.Counter
+	mapped, mapCorruptions                 prometheus.Counter
 	corruptions, appendersCreated          prometheus.Counter
 	unknownRefs, lateUnknownRefs           *prometheus.CounterVec
 	replayDuration                         prometheus.Gauge
@@ -76,6 +77,8 @@ func newMetrics(h *Head) *metrics {
 	m.chunksRemoved = counter("head_chunks_removed_total", "Total number of chunks removed in the head")
 	m.truncations = counter("head_truncations_total", "Total number of head truncations attempted.")
 	m.truncationsFailed = counter("head_truncations_failed_total", "Total number of head truncations that failed.")
+	m.mapped = counter("mmap_chunks_total", "Total number of chunks that were memory-mapped.")
+	m.mapCorruptions = counter("mmap_chunk_corruptions_total", "Total number of memory-mapped chunk corruptions.")
 	m.corruptions = counter("wal_corruptions_total", "Total number of WAL corruptions.")
 	m.appendersCreated = counter("head_appenders_created_total", "Total number of appender transactions created.")
 	replay := prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -124,6 +127,7 @@ func (m *metrics) addGauges(h *Head) {
 	gauge("head_series", "Total number of series in the head block.", func() float64 { return float64(h.Stats().Series) })
 	m.collectors = append(m.collectors, newSurveyor(h))
 	gauge("head_chunks", "Total number of chunks in the head block.", func() float64 { return float64(h.chunks.Load()) })
+	gauge("head_chunks_storage_size_bytes", "Size of the chunks_head directory.", func() float64 { return float64(h.ChunkFilesSize()) })
 	gauge("head_active_appenders", "Number of currently active appender transactions", func() float64 { return float64(h.openAppenders.Load()) })
 	// Times that are not set yet are zero.
 	millis := func(t int64) float64 {

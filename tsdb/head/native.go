@@ -48,6 +48,7 @@ func (p *page) closeNative(i int) {
 	b = binary.AppendVarint(append(b, 0, byte(w.Encoding())), minT)
 	b = binary.AppendUvarint(b, uint64(len(data)))
 	p.full[i] = slices.Clone(append(b, data...))
+	p.unmapped++
 	p.dropNative(i)
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/narthex-io/narthex/tsdb/chunk"
+	"github.com/narthex-io/narthex/tsdb/headchunk"
 )
 
 // pageSize is the number of series in a page.
@@ -26,9 +27,12 @@ type page struct {
 	slots [pageSize]slot
 	// full are the complete chunks of each slot, one behind the other: the distance from the first to the last
 	// sample's time and the length, both as uvarint, then the bytes. Chunks of histograms have a length of zero there,
-	// then the encoding, the time of the first sample as varint and the length. A slice is replaced, never written to,
-	// so that readers need no lock for its content.
+	// then the encoding, the time of the first sample as varint and the length; so have those in a file, with [onDisk]
+	// added to the encoding and their place as uvarint instead of the length. Chunks in files come before the others.
+	// A slice is replaced, never written to, so that readers need no lock for its content.
 	full [pageSize][]byte
+	// unmapped is the number of complete chunks that are in no file.
+	unmapped int
 	// pairs are the labels of all slots. They are set before the series can be found and never change.
 	pairs []uint32
 	// undo tells readers of older snapshots from which time on samples came later than their snapshot. It is in
@@ -101,13 +105,30 @@ func (p *page) append(slab *slab, i int, t int64, v float64, chunkRange int64) (
 	return false
 }
 
-// newest returns the time of the latest sample; ok is false if there is no open chunk.
+// newest returns the time of the latest sample; ok is false without samples.
 func (p *page) newest(i int) (t int64, ok bool) {
+	if t, ok = p.newestOpen(i); ok {
+		return t, true
+	}
+	c, ok := p.lastFull(i)
+	return c.maxT, ok
+}
+
+// newestOpen returns the time of the open chunk's latest sample; ok is false if there is no open chunk.
+func (p *page) newestOpen(i int) (t int64, ok bool) {
 	s := &p.slots[i]
 	if s.native {
 		return p.native[uint8(i)].w.LastT(), true
 	}
 	return s.xor.LastT(), s.xor.Samples() > 0
+}
+
+// lastFull returns the newest complete chunk.
+func (p *page) lastFull(i int) (c fullChunk, ok bool) {
+	for b := p.full[i]; len(b) > 0; ok = true {
+		c, b = nextFull(b)
+	}
+	return c, ok
 }
 
 // openEncoding returns the encoding of the open chunk.
@@ -151,6 +172,7 @@ func (p *page) closeChunk(slab *slab, i int) {
 	full := make([]byte, 0, len(p.full[i])+len(h)+size)
 	full = append(append(full, p.full[i]...), h...)
 	p.full[i] = p.openChunk(slab, i, full)
+	p.unmapped++
 	p.dropOpen(slab, i)
 }
 
@@ -164,11 +186,23 @@ func (p *page) dropOpen(slab *slab, i int) {
 	s.open, s.openLen, s.xor = 0, 0, chunk.XORState{}
 }
 
-// fullChunk is a complete chunk as it lies in a page.
+// onDisk marks, in the byte of the encoding, a chunk that lies in a file.
+const onDisk = 0x80
+
+// fullChunk is a complete chunk as it lies in a page. One that lies in a file has no data, but a place.
 type fullChunk struct {
 	enc        chunk.Encoding
 	minT, maxT int64
 	data       []byte
+	ref        headchunk.Ref
+}
+
+// appendMapped appends a chunk that lies in a file to those of a page.
+func appendMapped(dst []byte, c fullChunk) []byte {
+	dst = binary.AppendUvarint(dst, uint64(c.maxT-c.minT))
+	dst = append(dst, 0, byte(c.enc)|onDisk)
+	dst = binary.AppendVarint(dst, c.minT)
+	return binary.AppendUvarint(dst, uint64(c.ref))
 }
 
 // nextFull takes the first chunk from b, which is valid and not empty.
@@ -177,10 +211,14 @@ func nextFull(b []byte) (c fullChunk, rest []byte) {
 	size, m := binary.Uvarint(b[n:])
 	b = b[n+m:]
 	if size == 0 {
-		c.enc = chunk.Encoding(b[0])
+		c.enc = chunk.Encoding(b[0] &^ onDisk)
+		mapped := b[0]&onDisk != 0
 		c.minT, n = binary.Varint(b[1:])
 		size, m = binary.Uvarint(b[1+n:])
 		b = b[1+n+m:]
+		if mapped {
+			c.ref, size = headchunk.Ref(size), 0
+		}
 	} else {
 		c.enc = chunk.EncXOR
 		c.minT, _ = binary.Varint(b[chunkHeader:])
@@ -192,7 +230,7 @@ func nextFull(b []byte) (c fullChunk, rest []byte) {
 
 // bounds returns the times of the first and the last sample; ok is false without samples.
 func (p *page) bounds(i int) (minT, maxT int64, ok bool) {
-	maxT, open := p.newest(i)
+	maxT, open := p.newestOpen(i)
 	if open {
 		minT = p.slots[i].openMin
 	}
@@ -258,6 +296,9 @@ func (p *page) truncate(slab *slab, i int, mint int64) (dropped int) {
 		}
 		b = rest
 		dropped++
+		if c.ref == 0 {
+			p.unmapped--
+		}
 	}
 	if dropped > 0 {
 		p.full[i] = slices.Clone(b)
@@ -265,7 +306,7 @@ func (p *page) truncate(slab *slab, i int, mint int64) (dropped int) {
 			p.full[i] = nil
 		}
 	}
-	if t, ok := p.newest(i); ok && t < mint {
+	if t, ok := p.newestOpen(i); ok && t < mint {
 		p.dropOpen(slab, i)
 		dropped++
 	}

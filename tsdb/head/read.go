@@ -11,6 +11,7 @@ import (
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/chunk"
+	"github.com/narthex-io/narthex/tsdb/headchunk"
 	"github.com/narthex-io/narthex/tsdb/index"
 )
 
@@ -228,6 +229,7 @@ type columnReader struct {
 	deleted          []interval
 	// late are what came out of order, those that were not read yet.
 	late []latePoint
+	disk *headchunk.Store
 	err  error
 }
 
@@ -240,7 +242,7 @@ func (h *Head) openReader(r *columnReader, id uint32, seq uint64, from, mint, ma
 
 // openInOrder leaves what came out of order to its caller.
 func (h *Head) openInOrder(r *columnReader, id uint32, seq uint64, mint, maxt int64) (late lateReading) {
-	*r = columnReader{mint: mint, maxt: maxt, open: r.open[:0]}
+	*r = columnReader{mint: mint, maxt: maxt, open: r.open[:0], disk: h.disk}
 	h.extra.mu.RLock()
 	r.deleted = h.extra.deleted[id]
 	h.extra.mu.RUnlock()
@@ -257,7 +259,7 @@ func (h *Head) openInOrder(r *columnReader, id uint32, seq uint64, mint, maxt in
 		r.maxt = min(r.maxt, limit-1)
 	}
 	r.full = p.full[i]
-	if last, ok := p.newest(i); ok && p.slots[i].openMin <= r.maxt && last >= mint {
+	if last, ok := p.newestOpen(i); ok && p.slots[i].openMin <= r.maxt && last >= mint {
 		r.open, r.openEnc = p.openChunk(&h.slab, i, r.open), p.openEncoding(i)
 		r.openMin, r.openMax = p.slots[i].openMin, last
 	}
@@ -277,7 +279,10 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 			if c.maxT < r.mint || c.minT > r.maxt {
 				continue
 			}
-			data, enc = c.data, c.enc
+			if enc, data, r.err = c.load(r.disk); r.err != nil {
+				r.err = fmt.Errorf("read chunk in head: %w", r.err)
+				return dst.Len() > before
+			}
 		case len(r.open) > 0:
 			data, r.open = r.open, r.open[:0]
 		case len(r.late) > 0:
@@ -369,7 +374,7 @@ func (h *Head) eachSeries(ctx context.Context, seq uint64, ids []uint32, mint, m
 			return ctx.Err()
 		}
 		h.openInOrder(&r, id, seq, mint, maxt-1)
-		if chunks, err = r.chunks(chunks[:0]); err != nil {
+		if chunks, err = r.chunks(chunks[:0], h.damagedChunk); err != nil {
 			return fmt.Errorf("series %s: %w", h.index.labels(id), err)
 		}
 		if len(chunks) == 0 {
@@ -382,10 +387,16 @@ func (h *Head) eachSeries(ctx context.Context, seq uint64, ids []uint32, mint, m
 	return nil
 }
 
-// chunks returns the chunks that lie within the bounds as they are, and others cut down to them.
-func (r *columnReader) chunks(dst []block.Chunk) ([]block.Chunk, error) {
+// chunks returns the chunks that lie within the bounds as they are, and others cut down to them. Those that can't be read
+// any more are left out and reported.
+func (r *columnReader) chunks(dst []block.Chunk, damaged func(error)) ([]block.Chunk, error) {
 	add := func(c fullChunk) error {
 		if c.maxT < r.mint || c.minT > r.maxt {
+			return nil
+		}
+		var err error
+		if c.enc, c.data, err = c.load(r.disk); err != nil {
+			damaged(err)
 			return nil
 		}
 		if c.minT < r.mint || c.maxT > r.maxt || len(r.deleted) > 0 {

@@ -27,11 +27,15 @@ func (h *Head) replay(ctx context.Context, o *Options) error {
 		h.logger.Error("Segments of the write-ahead log are missing, and no checkpoint stands for them; going on without them",
 			"dir", gap.Dir, "first", gap.First, "last", gap.Last)
 	}
+	p := player{h: h, o: o, chain: chain, minValid: o.MinValidTime, ids: map[uint64]uint32{}, first: math.MaxInt64, last: math.MinInt64}
+	if err := p.loadMapped(); err != nil {
+		return err
+	}
 	if len(chain.Segments) == 0 {
+		p.attachRest()
 		return nil
 	}
 	h.logger.Info("Reading the write-ahead log", "segments", len(chain.Segments))
-	p := player{h: h, o: o, chain: chain, minValid: o.MinValidTime, ids: map[uint64]uint32{}, first: math.MaxInt64, last: math.MinInt64}
 	p.reader = wal.NewReader(o.WAL.FS, chain.Segments, p.damaged)
 	defer func() { _ = p.reader.Close() }()
 	if err := p.run(ctx); err != nil {
@@ -121,6 +125,7 @@ type player struct {
 	minValid int64
 	// ids leads from the log's references to series.
 	ids         map[uint64]uint32
+	mapped      mappedChunks
 	first, last int64
 	// late tells that the log of samples that came out of order is being read.
 	late bool
@@ -220,6 +225,7 @@ func (p *player) addSeries() error {
 			h.extra.aliases[s.Ref] = id
 		}
 		p.ids[s.Ref] = id
+		p.mapped.claim(s.Ref, id)
 		h.lastRef.Store(max(h.lastRef.Load(), s.Ref))
 	}
 	return nil
@@ -269,6 +275,9 @@ func (p *player) place(ref uint64, t int64, typ wal.Type) (page *page, i int, ok
 	id, ok := p.ids[ref]
 	if !ok {
 		p.unknownRefs[typ]++
+		return nil, 0, false
+	}
+	if p.covered(id, t) {
 		return nil, 0, false
 	}
 	page, i = p.h.index.at(id)
@@ -346,6 +355,7 @@ func (p *player) addMetadata() {
 // finish sets the bounds, drops series of which the log has no sample that is still needed, and tells what was left out.
 func (p *player) finish() {
 	h := p.h
+	p.attachRest()
 	if p.first <= p.last {
 		h.extend(p.first, p.last)
 	}

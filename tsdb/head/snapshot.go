@@ -16,6 +16,8 @@ type snapshots struct {
 	made uint64
 	// closed is closed, and replaced, when a querier is closed.
 	closed chan struct{}
+	// idle, if not nil, is called once when none is open any more.
+	idle func()
 }
 
 // take opens a snapshot: no batch is half visible then, because batches become visible under the same lock.
@@ -33,6 +35,10 @@ func (s *snapshots) release(number uint64) {
 	delete(s.open, number)
 	close(s.closed)
 	s.closed = make(chan struct{})
+	if s.idle != nil && len(s.open) == 0 {
+		s.idle()
+		s.idle = nil
+	}
 }
 
 // oldest returns the last batch that all open snapshots see; ok is false if none is open. The caller holds mu.

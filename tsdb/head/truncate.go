@@ -38,6 +38,9 @@ func (h *Head) truncate(ctx context.Context, mint int64) error {
 	}
 	start := time.Now()
 	h.collect(mint)
+	if err := h.dropFiles(); err != nil {
+		return err
+	}
 	h.metrics.gc.Observe(time.Since(start).Seconds())
 	start = time.Now()
 	defer func() { h.metrics.walTruncation.Observe(time.Since(start).Seconds()) }()
