@@ -21,7 +21,11 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	}
 	set := &seriesSet{at: -1, err: ctx.Err()}
 	for _, s := range q.selected(mint, maxt, matchers) {
-		set.series = append(set.series, &selectedSeries{snapshot: s, mint: mint, maxt: maxt})
+		one := &selectedSeries{snapshot: s, mint: mint, maxt: maxt}
+		if hints != nil && hints.Projection {
+			one.projected, one.wanted = true, hints.ProjectionLabels
+		}
+		set.series = append(set.series, one)
 	}
 	return set
 }
@@ -90,9 +94,18 @@ func (s *seriesSet) Warnings() storage.Warnings { return nil }
 type selectedSeries struct {
 	*snapshot
 	mint, maxt int64
+	// wanted are, if projected is set, the labels that it has.
+	projected bool
+	wanted    []string
 }
 
-func (s *selectedSeries) Labels() labels.Labels { return s.ls }
+func (s *selectedSeries) Labels() labels.Labels {
+	if !s.projected {
+		return s.ls
+	}
+	b := labels.NewBuilder(s.ls)
+	return b.Keep(s.wanted...).Labels()
+}
 
 func (s *selectedSeries) Samples(reuse storage.ColumnReader) storage.ColumnReader {
 	r, ok := reuse.(*reader)

@@ -35,6 +35,7 @@ func Run(t *testing.T, newStorage func(t *testing.T) Storage) {
 		{"rollback leaves nothing", rollbackLeavesNothing},
 		{"series come sorted", seriesComeSorted},
 		{"matchers", matchers},
+		{"labels are projected", labelsAreProjected},
 		{"label names and values", labelNamesAndValues},
 		{"time ranges are closed", timeRangesAreClosed},
 		{"columns over many chunks", columnsOverManyChunks},

@@ -70,6 +70,37 @@ func matchers(k *kit) {
 	check(labels.MustNewMatcher(eq, "i", "1"), labels.MustNewMatcher(eq, "i", "2"))
 }
 
+// labelsAreProjected checks that series stay apart from each other, and have all labels that are wanted.
+func labelsAreProjected(k *kit) {
+	k.mustCommit(
+		float(metric("m", "i", "1", "env", "prod"), 1, 1), float(metric("m", "i", "2", "env", "prod"), 1, 2),
+		float(metric("m", "i", "3"), 1, 3),
+	)
+	set := k.querier(0, 10).Select(k.ctx(), true, &storage.SelectHints{
+		End: 10, Projection: true, ProjectionLabels: []string{"__name__", "env", "missing"},
+	}, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "m"))
+	got := 0
+	for ; set.Next(); got++ {
+		s := set.At()
+		var c storage.Columns
+		for r := s.Samples(nil); r.Read(&c); {
+		}
+		if len(c.F) != 1 {
+			k.Fatalf("got samples %v", c.F)
+		}
+		env := "prod"
+		if c.F[0] == 3 {
+			env = ""
+		}
+		if ls := s.Labels(); ls.Get("__name__") != "m" || ls.Get("env") != env || ls.Has("missing") {
+			k.Errorf("series %g has labels %s", c.F[0], ls)
+		}
+	}
+	if err := set.Err(); err != nil || got != 3 {
+		k.Errorf("got %d series, want 3: %v", got, err)
+	}
+}
+
 func labelNamesAndValues(k *kit) {
 	k.mustCommit(
 		float(metric("m", "i", "1", "env", "prod"), 1, 1),

@@ -64,6 +64,9 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	s := &seriesSet{q: q, mint: q.mint, maxt: q.maxt}
 	if hints != nil {
 		s.mint, s.maxt, s.limit = hints.Start, hints.End, hints.Limit
+		if hints.Projection {
+			s.project = q.block.index.Project(hints.ProjectionLabels)
+		}
 	}
 	s.ids, s.err = index.PostingsForMatchers(ctx, q.block.index, matchers...)
 	if s.err != nil {
@@ -79,6 +82,7 @@ type seriesSet struct {
 	mint, maxt int64
 	limit      int
 	given      int
+	project    *index.Projection
 	// slab holds the series that are handed out next, made some at a time.
 	slab   []series
 	chunks []index.ChunkMeta
@@ -97,7 +101,7 @@ func (s *seriesSet) Next() bool {
 			s.slab = make([]series, min(64, len(s.ids)+1))
 		}
 		s.at, s.slab = &s.slab[0], s.slab[1:]
-		*s.at = series{q: s.q, id: id, mint: s.mint, maxt: s.maxt}
+		*s.at = series{q: s.q, id: id, mint: s.mint, maxt: s.maxt, project: s.project}
 		s.given++
 		return true
 	}
@@ -129,6 +133,8 @@ type series struct {
 	q          *querier
 	id         uint32
 	mint, maxt int64
+	// project chooses labels; nil chooses all.
+	project *index.Projection
 }
 
 // Labels makes the labels. The entry was checked when the set came to it, so that it can't fail any more.
@@ -138,7 +144,7 @@ func (s *series) Labels() labels.Labels {
 		b = &labels.ScratchBuilder{}
 	}
 	defer s.q.block.scratch.Put(b)
-	ls, err := s.q.block.index.Labels(s.id, b)
+	ls, err := s.q.block.index.Projected(s.id, s.project, b)
 	if err != nil {
 		return labels.EmptyLabels()
 	}

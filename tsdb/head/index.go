@@ -166,6 +166,23 @@ func (x *seriesIndex) labels(id uint32) labels.Labels {
 	return x.pairs.labels(p.labels(i), &b)
 }
 
+// projected is labels with nothing but the given names.
+func (x *seriesIndex) projected(id uint32, names []string) labels.Labels {
+	var b labels.ScratchBuilder
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	p, i := x.at(id)
+	if p == nil {
+		return labels.EmptyLabels()
+	}
+	for _, number := range p.labels(i) {
+		if e := &x.pairs.all[number]; slices.Contains(names, e.name.name) {
+			b.Add(e.name.name, e.value)
+		}
+	}
+	return b.Labels()
+}
+
 // sort orders series by their labels. Those that do not exist any more are dropped.
 func (x *seriesIndex) sort(ids []uint32) []uint32 {
 	x.mu.RLock()

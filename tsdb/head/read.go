@@ -93,6 +93,9 @@ func (q *querier) shows(p *page, i int, mint, maxt int64) bool {
 func (q *querier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	set := &seriesSet{q: q}
 	set.mint, set.maxt = q.bounds(hints)
+	if hints != nil && hints.Projection {
+		set.project = &hints.ProjectionLabels
+	}
 	if set.mint > set.maxt {
 		return set
 	}
@@ -181,6 +184,7 @@ type seriesSet struct {
 	q          *querier
 	mint, maxt int64
 	ids        []uint32
+	project    *[]string
 	at         *series
 	err        error
 }
@@ -189,7 +193,7 @@ func (s *seriesSet) Next() bool {
 	if s.err != nil || len(s.ids) == 0 {
 		return false
 	}
-	s.at = &series{q: s.q, id: s.ids[0], mint: s.mint, maxt: s.maxt}
+	s.at = &series{q: s.q, id: s.ids[0], mint: s.mint, maxt: s.maxt, project: s.project}
 	s.ids = s.ids[1:]
 	return true
 }
@@ -203,10 +207,17 @@ type series struct {
 	q          *querier
 	id         uint32
 	mint, maxt int64
+	// project are the labels that are wanted; nil means all.
+	project *[]string
 }
 
 // Labels makes the labels.
-func (s *series) Labels() labels.Labels { return s.q.h.index.labels(s.id) }
+func (s *series) Labels() labels.Labels {
+	if s.project != nil {
+		return s.q.h.index.projected(s.id, *s.project)
+	}
+	return s.q.h.index.labels(s.id)
+}
 
 // Samples returns a reader.
 func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {

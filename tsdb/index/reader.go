@@ -247,8 +247,25 @@ func (r *Reader) entry(id uint32) ([]byte, error) {
 	return body, nil
 }
 
+// Projection is a choice of labels.
+type Projection struct{ wanted []bool }
+
+// Project returns the choice of some names.
+func (r *Reader) Project(names []string) *Projection {
+	p := &Projection{make([]bool, len(r.nameRefs))}
+	for i, n := range r.nameRefs {
+		p.wanted[i] = slices.Contains(names, n.name)
+	}
+	return p
+}
+
 // Labels returns the labels of a series, using the memory of b.
 func (r *Reader) Labels(id uint32, b *labels.ScratchBuilder) (labels.Labels, error) {
+	return r.Projected(id, nil, b)
+}
+
+// Projected returns those of the labels of a series that are chosen; nil chooses all.
+func (r *Reader) Projected(id uint32, p *Projection, b *labels.ScratchBuilder) (labels.Labels, error) {
 	body, err := r.entry(id)
 	if err != nil {
 		return labels.EmptyLabels(), err
@@ -257,12 +274,18 @@ func (r *Reader) Labels(id uint32, b *labels.ScratchBuilder) (labels.Labels, err
 	d := decoder{b: body}
 	for range d.uvarint() {
 		nameRef, valueRef := d.uvarint(), d.uvarint()
-		name, okName := r.name(nameRef)
+		i, ok := r.nameIndex(nameRef)
+		if ok && p != nil && !p.wanted[i] {
+			continue
+		}
 		value, okValue := r.symbols.at(valueRef)
-		if d.bad || !okName || !okValue {
+		if d.bad || !ok || !okValue {
 			return labels.EmptyLabels(), corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
 		}
-		b.Add(name, value)
+		b.Add(r.nameRefs[i].name, value)
+	}
+	if d.bad {
+		return labels.EmptyLabels(), corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
 	}
 	return b.Labels(), nil
 }

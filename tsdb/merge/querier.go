@@ -32,8 +32,13 @@ func (m querier) Close() error {
 	return errors.Join(errs...)
 }
 
-// Select merges the series, for which they must be sorted in any case.
+// Select merges the series, for which they must be sorted in any case, and have all of their labels.
 func (m querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	if hints != nil && hints.Projection {
+		all := *hints
+		all.Projection, all.ProjectionLabels = false, nil
+		hints = &all
+	}
 	sets := make([]storage.SeriesSet, len(m))
 	for i, q := range m {
 		sets[i] = q.Select(ctx, true, hints, matchers...)
