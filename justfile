@@ -19,7 +19,7 @@ build-host:
 # build the first-party plugins: discoveries to wasm, exporters to native executables
 build-plugins:
     mkdir -p bin/plugins
-    for dir in plugins/sd-*; do GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags '-s -w' -o bin/plugins/$(basename $dir).wasm ./$dir; done
+    for dir in plugins/sd-* plugins/notify-*; do GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags '-s -w' -o bin/plugins/$(basename $dir).wasm ./$dir; done
     for dir in plugins/exporter-*; do CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/plugins/$(basename $dir) ./$dir; done
 
 # build what the demo needs and start it: this server, this machine and a file-discovered target

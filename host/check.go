@@ -15,6 +15,7 @@ import (
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/internal/strictyaml"
+	"github.com/narthex-io/narthex/sdk"
 )
 
 // CheckOptions say with what a configuration is checked.
@@ -80,7 +81,7 @@ func checkAlerting(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	change, err := manager.Prepare(&cfg.Alerting, cfg.Global.Labels())
+	change, err := manager.Prepare(&cfg.Alerting, cfg.Global.Labels(), make([]sdk.Notifier, len(cfg.Alerting.Receivers)))
 	if err != nil {
 		return cfg.Locate(strictyaml.At("alerting", err))
 	}

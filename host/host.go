@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"sync"
 	"sync/atomic"
@@ -231,6 +232,8 @@ func (h *Host) makeNotify() (err error) {
 	opts.Log = h.log.With("component", "notify")
 	opts.Registerer = h.registry
 	opts.UserAgent = h.opts.Build.userAgent()
+	opts.Dir = filepath.Join(h.opts.Storage.Dir, "notify")
+	opts.ExternalURL = func() string { return h.externalURL().String() }
 	if h.notify, err = notify.New(opts); err != nil {
 		return fmt.Errorf("make notifier: %w", err)
 	}

@@ -15,10 +15,11 @@ import (
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/internal/strictyaml"
+	"github.com/narthex-io/narthex/sdk"
 )
 
 // needs are all places of a configuration that need a plugin: for each job its discoveries, then its exporters; then the
-// discoveries of each entry of alertmanagers.
+// discoveries of each entry of alertmanagers; then the receivers of alerts.
 type needs struct{ uses []plugin.Use }
 
 func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
@@ -26,7 +27,7 @@ func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 	for i, job := range cfg.ScrapeConfigs {
 		origin := cfg.Origins[i]
 		for _, d := range job.Discovery.Plugins {
-			use, err := discoveryUse(job.JobName, d, origin, userAgent)
+			use, err := pluginUse(job.JobName, d.Key, d.Name(), d.JSON, origin, userAgent)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", origin.Position(d.Name()), err)
 			}
@@ -44,22 +45,30 @@ func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 	for i, am := range cfg.Alerting.Alertmanagers {
 		origin := cfg.Origin(strictyaml.Index("alerting.alertmanagers", i))
 		for _, d := range am.Discovery.Plugins {
-			use, err := discoveryUse("alertmanagers", d, origin, userAgent)
+			use, err := pluginUse("alertmanagers", d.Key, d.Name(), d.JSON, origin, userAgent)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", origin.Position(d.Name()), err)
 			}
 			n.uses = append(n.uses, use)
 		}
 	}
+	for _, r := range cfg.Alerting.Receivers {
+		origin, name := cfg.Origin("alerting"), strictyaml.Index(r.Key, r.Index)
+		use, err := pluginUse(r.Name, r.Key, name, r.JSON, origin, userAgent)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", origin.Position(name), err)
+		}
+		n.uses = append(n.uses, use)
+	}
 	return n, nil
 }
 
-// discoveryUse takes the fields of the HTTP client out of a section, so that the guest never sees a credential, and
-// makes the client that its requests go through.
-func discoveryUse(job string, d discovery.Config, origin config.Origin, userAgent string) (plugin.Use, error) {
-	use := plugin.Use{Key: d.Key, Config: d.JSON, BaseDir: origin.Dir, Position: origin.Position(d.Name())}
+// pluginUse takes the fields of the HTTP client out of a section, so that the guest never sees a credential, and makes the
+// client that its requests go through. owner is whom the section belongs to, field its place below origin.
+func pluginUse(owner, key, field string, text json.RawMessage, origin config.Origin, userAgent string) (plugin.Use, error) {
+	use := plugin.Use{Key: key, Config: text, BaseDir: origin.Dir, Position: origin.Position(field)}
 	var section map[string]json.RawMessage
-	if err := json.Unmarshal(d.JSON, &section); err != nil {
+	if err := json.Unmarshal(text, &section); err != nil {
 		return use, fmt.Errorf("a mapping is needed here: %w", err)
 	}
 	taken := map[string]json.RawMessage{}
@@ -83,7 +92,7 @@ func discoveryUse(job string, d discovery.Config, origin config.Origin, userAgen
 	use.HTTPFields = slices.Sorted(maps.Keys(taken))
 	sum := sha256.Sum256(settings)
 	use.HTTPKey = hex.EncodeToString(sum[:])
-	use.HTTPClient, err = pluginClient(job, d.Key, settings, origin.Dir, userAgent)
+	use.HTTPClient, err = pluginClient(owner, key, settings, origin.Dir, userAgent)
 	return use, err
 }
 
@@ -119,6 +128,15 @@ func (n *needs) alertmanagers(cfg *config.Config, change *plugin.Change) []disco
 		i += len(am.Discovery.Plugins)
 	}
 	return jobs
+}
+
+// notifiers returns the plugins behind the receivers of alerts.
+func (n *needs) notifiers(cfg *config.Config, change *plugin.Change) []sdk.Notifier {
+	out := make([]sdk.Notifier, len(cfg.Alerting.Receivers))
+	for i := range out {
+		out[i] = change.Notifier(len(n.uses) - len(out) + i)
+	}
+	return out
 }
 
 // discoveryJob returns a job whose plugins are those of change from first on.

@@ -38,7 +38,7 @@ func (h *Host) Run(ctx context.Context) error {
 		{"web", h.web.Run},
 		{"reload", func(ctx context.Context) error { return h.runReloads(ctx, configured, opened) }},
 		{"rules", after(h.rules.Run, configured, opened)},
-		{"notify", after(h.runNotify, configured)},
+		{"notify", after(h.runNotify, configured, opened)},
 		{"alertmanagers", after(h.alertmanagers.Run, configured)},
 		{"discovery", after(h.discovery.Run, configured)},
 		{"scrape", after(h.runScrape, configured, opened)},
@@ -111,6 +111,7 @@ func (h *Host) runScrape(ctx context.Context) error {
 	return h.scrape.Run(ctx, h.discovery.Updates())
 }
 
+// runNotify waits for the storage, which holds the lock of the data directory: receivers of alerts keep theirs there too.
 func (h *Host) runNotify(ctx context.Context) error {
 	return h.notify.Run(ctx, h.alertmanagers.Updates())
 }

@@ -140,3 +140,54 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestReceivers(t *testing.T) {
+	c, err := load(t, `
+alerting:
+  webhook_notify_configs:
+  - url: http://x
+    group_by: [alertname, job]
+    group_wait: 5s
+    basic_auth: {username: u, password: hidden-word}
+  - name: other
+    url: http://y
+    send_resolved: false
+    alert_relabel_configs: [{source_labels: [severity], regex: page, action: keep}]
+  mail_notify_configs: [{to: a@b.example}]
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := c.Alerting.Receivers
+	if len(r) != 3 || r[0].Name != "webhook" || r[1].Name != "other" || r[2].Name != "mail" || !r[0].SendResolved || r[1].SendResolved ||
+		time.Duration(r[0].GroupWait) != 5*time.Second || time.Duration(r[1].GroupInterval) != 5*time.Minute || r[1].Index != 1 {
+		t.Errorf("receivers are %+v", r)
+	}
+	if got := string(r[2].JSON); got != `{"to":"a@b.example"}` {
+		t.Errorf("the plugin's part is %s", got)
+	}
+	shown := c.String()
+	if strings.Contains(shown, "hidden-word") || !strings.Contains(shown, "webhook_notify_configs:") {
+		t.Errorf("shown as\n%s", shown)
+	}
+	again, err := load(t, shown)
+	if err != nil || again.String() != shown {
+		t.Errorf("shown and loaded again: %v\n%s\n%s", err, shown, again)
+	}
+
+	check := func(text, want string) {
+		t.Helper()
+		_, err := load(t, "alerting:\n  "+text)
+		if err == nil || err.Error() != "prometheus.yml:2: alerting."+want {
+			t.Errorf("%s\n got %v\nwant prometheus.yml:2: alerting.%s", text, err, want)
+		}
+	}
+	check("x_notify_configs: {}", "x_notify_configs: a list is needed here")
+	check("x_notify_configs: [5]", "x_notify_configs[0]: a mapping is needed here")
+	check("x_notify_configs: [{name: a}, {name: a}]", `x_notify_configs[1]: "a" is the name of x_notify_configs[0] too: give each a name of its own`)
+	check("x_notify_configs: [{name: ../a}]", `x_notify_configs[0].name: "../a" is not made of up to 64 letters, digits, _, - and .`)
+	check("x_notify_configs: [{group_wait: 5}]", `x_notify_configs[0].group_wait: not a valid duration string: "5"`)
+	check("x_notify_configs: [{group_interval: 0s}]", "x_notify_configs[0].group_interval: the interval must be above zero")
+	check("x_notify_configs: [{group_by: [..., a]}]", "x_notify_configs[0].group_by[0]: ... stands for all labels and stands alone")
+	check("x_notify_configs: [{group_by: [a, a]}]", `x_notify_configs[0].group_by[1]: "a" is empty or given twice`)
+}

@@ -132,7 +132,7 @@ func (c *Configs) take(key string, value *yaml.Node) error {
 		if c.shown == nil {
 			c.shown = map[string][]any{}
 		}
-		c.shown[key] = append(c.shown[key], withoutSecrets(shown))
+		c.shown[key] = append(c.shown[key], HideSecrets(shown))
 	}
 	return nil
 }
@@ -180,21 +180,21 @@ func (c *Configs) Groups() []sdk.Group {
 	return groups
 }
 
-// withoutSecrets replaces the values of keys that hold secrets by convention. It shows too little rather than too much:
-// what a plugin's fields mean is not known here.
-func withoutSecrets(v any) any {
+// HideSecrets replaces, in decoded JSON, the values of keys that hold secrets by convention, for display. It shows too
+// little rather than too much: what a plugin's fields mean is not known here.
+func HideSecrets(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for key, value := range v {
 			if isSecret(key) && value != nil && value != "" {
 				v[key] = "<secret>"
 			} else {
-				v[key] = withoutSecrets(value)
+				v[key] = HideSecrets(value)
 			}
 		}
 	case []any:
 		for i := range v {
-			v[i] = withoutSecrets(v[i])
+			v[i] = HideSecrets(v[i])
 		}
 	}
 	return v

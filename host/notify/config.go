@@ -13,6 +13,7 @@ import (
 
 	"github.com/narthex-io/narthex/host/discovery"
 	"github.com/narthex-io/narthex/host/httpclient"
+	"github.com/narthex-io/narthex/host/notify/receiver"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/model/relabel"
 )
@@ -22,6 +23,68 @@ type Config struct {
 	// AlertRelabelConfigs are applied to each alert before anything else is done with it.
 	AlertRelabelConfigs []*relabel.Config     `yaml:"alert_relabel_configs,omitempty"`
 	Alertmanagers       []*AlertmanagerConfig `yaml:"alertmanagers,omitempty"`
+	// Receivers are the entries of all lists for notifier plugins, such as webhook_notify_configs, in the order of the file.
+	Receivers []*receiver.Config `yaml:"-"`
+}
+
+// UnmarshalYAML decodes the section strictly.
+func (c *Config) UnmarshalYAML(node *yaml.Node) error {
+	type plain Config
+	*c = Config{}
+	for node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	rest := *node
+	if node.Kind == yaml.MappingNode {
+		rest.Content = nil
+		seen := map[string]bool{}
+		for i := 0; i < len(node.Content); i += 2 {
+			key, value := node.Content[i], node.Content[i+1]
+			switch {
+			case !strings.HasSuffix(key.Value, receiver.KeySuffix):
+				rest.Content = append(rest.Content, key, value)
+				continue
+			case seen[key.Value]:
+				return &strictyaml.Error{Line: key.Line, Path: key.Value, Err: errors.New("given twice")}
+			}
+			seen[key.Value] = true
+			list, err := receiver.Decode(key.Value, value)
+			if err != nil {
+				return strictyaml.At(key.Value, err)
+			}
+			c.Receivers = append(c.Receivers, list...)
+		}
+	}
+	return strictyaml.Decode(&rest, (*plain)(c))
+}
+
+// MarshalYAML shows the section without secrets.
+func (c Config) MarshalYAML() (any, error) {
+	type plain Config
+	var node yaml.Node
+	if err := node.Encode(plain(c)); err != nil {
+		return nil, err
+	}
+	node.Style &^= yaml.FlowStyle // An empty mapping has it.
+	for i := 0; i < len(c.Receivers); {
+		key := c.Receivers[i].Key
+		var list yaml.Node
+		n := i
+		for n < len(c.Receivers) && c.Receivers[n].Key == key {
+			n++
+		}
+		if err := list.Encode(c.Receivers[i:n]); err != nil {
+			return nil, err
+		}
+		node.Content = append(node.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key}, &list)
+		i = n
+	}
+	return &node, nil
+}
+
+// IsZero reports whether the section says nothing.
+func (c Config) IsZero() bool {
+	return len(c.AlertRelabelConfigs) == 0 && len(c.Alertmanagers) == 0 && len(c.Receivers) == 0
 }
 
 // AlertmanagerConfig is one entry of alertmanagers: Alertmanagers that are found and spoken to in the same way.
@@ -84,6 +147,15 @@ func (c *Config) Complete(dir string, legacyNames bool) error {
 		}
 		am.HTTPClient.SetDirectory(dir)
 		errs = append(errs, strictyaml.At(at, am.check(legacyNames)))
+	}
+	places := map[string]string{}
+	for _, r := range c.Receivers {
+		at := strictyaml.Index(r.Key, r.Index)
+		errs = append(errs, strictyaml.At(at, r.Check(legacyNames)))
+		if other := places[r.Name]; other != "" {
+			errs = append(errs, strictyaml.At(at, fmt.Errorf("%q is the name of %s too: give each a name of its own", r.Name, other)))
+		}
+		places[r.Name] = at
 	}
 	return errors.Join(errs...)
 }

@@ -15,6 +15,7 @@ import (
 	httpconfig "github.com/prometheus/common/config"
 
 	"github.com/narthex-io/narthex/host/httpclient"
+	"github.com/narthex-io/narthex/host/notify/receiver"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/relabel"
@@ -31,25 +32,33 @@ type Options struct {
 	QueueCapacity, BatchSize int
 	// Drain has what is waiting delivered before Run returns.
 	Drain bool
+	// Dir is the folder in which receivers keep what they have not delivered yet; required if any are configured.
+	Dir string
+	// ExternalURL is where the server is reached, for those who are told about alerts.
+	ExternalURL func() string
 	// UserAgent is sent with each request.
 	UserAgent string
 	// NewClient replaces how HTTP clients are made.
 	NewClient func(httpconfig.HTTPClientConfig) (*http.Client, error)
 }
 
-// Manager sends alerts to the Alertmanagers of a configuration. [Manager.Prepare] and [Change.Apply] exchange that,
+// Manager sends alerts to the Alertmanagers and the receivers of a configuration. [Manager.Prepare] and [Change.Apply] exchange that,
 // before or while [Manager.Run] does the work. Its methods may be called at the same time.
 type Manager struct {
-	opts    Options
-	metrics *metrics
+	opts            Options
+	metrics         *metrics
+	receiverMetrics *receiver.Metrics
 
 	mu sync.RWMutex
 	// external and relabel are applied to all alerts.
 	external labels.Labels
 	relabel  []*relabel.Config
 	sets     []*set
-	// spawn runs a sender in a goroutine of its own; nil while the manager is not running.
-	spawn func(*sender)
+	// receivers are those of notifier plugins.
+	receivers []*running
+	// spawn runs a sender in a goroutine of its own, spawnReceiver a receiver; nil while the manager is not running.
+	spawn         func(*sender)
+	spawnReceiver func(*running)
 }
 
 // New returns a manager that knows no Alertmanagers.
@@ -70,7 +79,10 @@ func New(opts Options) (*Manager, error) {
 	}
 	m := &Manager{opts: opts}
 	var err error
-	m.metrics, err = newMetrics(opts.Registerer, m)
+	if m.metrics, err = newMetrics(opts.Registerer, m); err != nil {
+		return nil, err
+	}
+	m.receiverMetrics, err = receiver.NewMetrics(opts.Registerer)
 	return m, err
 }
 
@@ -83,6 +95,9 @@ type Change struct {
 	external labels.Labels
 	relabel  []*relabel.Config
 	sets     []*set
+	// receivers are the configured ones, notifiers the plugins behind them.
+	receivers []*receiver.Config
+	notifiers []sdk.Notifier
 	// replaced has, for each of the sets, the one whose senders it takes over, or nil.
 	replaced []*set
 	// clients are those that were made for the change.
@@ -90,9 +105,9 @@ type Change struct {
 }
 
 // Prepare makes what a new, complete configuration needs and changes nothing. external are the labels that alerts get.
-// Only one change may be open at a time. Errors are of package strictyaml, with paths below the section alerting.
-func (m *Manager) Prepare(cfg *Config, external labels.Labels) (*Change, error) {
-	c := &Change{m: m, external: external, relabel: cfg.AlertRelabelConfigs}
+// notifiers are the plugins behind the receivers. Only one change may be open at a time. Errors are of package strictyaml, with paths below the section alerting.
+func (m *Manager) Prepare(cfg *Config, external labels.Labels, notifiers []sdk.Notifier) (*Change, error) {
+	c := &Change{m: m, external: external, relabel: cfg.AlertRelabelConfigs, receivers: cfg.Receivers, notifiers: notifiers}
 	m.mu.RLock()
 	c.replaced = pair(cfg.Alertmanagers, m.sets)
 	m.mu.RUnlock()
@@ -156,6 +171,8 @@ func (c *Change) Apply() {
 		if from := c.replaced[i]; from != nil {
 			s.adopt(from)
 			m.sync(s, s.groups)
+		} else {
+			m.sync(s, s.cfg.Discovery.Groups()) // What is static need not wait for discovery.
 		}
 	}
 	for _, s := range old {
@@ -166,6 +183,7 @@ func (c *Change) Apply() {
 			s.client.CloseIdleConnections()
 		}
 	}
+	m.setReceivers(c.receivers, c.notifiers)
 }
 
 // start has a sender run, if the manager does and the sender does not yet.
@@ -198,15 +216,29 @@ func (m *Manager) Run(ctx context.Context, updates <-chan map[string][]sdk.Group
 			m.metrics.release(s.url)
 		})
 	}
+	m.spawnReceiver = func(r *running) {
+		var own context.Context
+		own, r.stop = context.WithCancelCause(ctx)
+		r.done = make(chan struct{})
+		senders.Go(func() {
+			defer close(r.done)
+			r.Run(own)
+			r.stop(nil)
+		})
+	}
 	for _, s := range m.sets {
 		for _, one := range s.senders {
 			m.start(one)
 		}
 	}
+	m.removeStrangers()
+	for _, r := range m.receivers {
+		m.startReceiver(r)
+	}
 	m.mu.Unlock()
 	defer func() {
 		m.mu.Lock()
-		m.spawn = nil
+		m.spawn, m.spawnReceiver = nil, nil
 		m.mu.Unlock()
 		senders.Wait()
 		m.closeClients()
@@ -248,7 +280,7 @@ func sameGroup(a, b sdk.Group) bool {
 	return slices.Equal(a.Targets, b.Targets) && maps.Equal(a.Labels, b.Labels)
 }
 
-// Send queues alerts for each Alertmanager. It never waits for the network. A later state of an alert takes the place of
+// Send queues alerts for each Alertmanager and each receiver. It never waits for the network. A later state of an alert takes the place of
 // an earlier one that could not be delivered yet.
 func (m *Manager) Send(_ context.Context, alerts ...Alert) {
 	m.mu.RLock()
@@ -260,6 +292,7 @@ func (m *Manager) Send(_ context.Context, alerts ...Alert) {
 	for _, s := range m.sets {
 		s.send(alerts)
 	}
+	m.sendToReceivers(alerts)
 }
 
 // Alertmanagers returns the URLs that alerts are sent to, in order of their discovery.

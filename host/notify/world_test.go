@@ -40,6 +40,8 @@ type world struct {
 	answer func(ctx context.Context, host string, alerts []postableAlert) (status int, err error)
 	got    []request
 	header http.Header
+
+	notifiers []sdk.Notifier
 }
 
 // request is what an Alertmanager received, at a time since the world began.
@@ -113,7 +115,7 @@ func (w *world) load(section string) {
 	if err := errors.Join(doc.Decode(&cfg), cfg.Complete("", false)); err != nil {
 		w.t.Fatal(err)
 	}
-	change, err := w.m.Prepare(&cfg, labels.FromStrings("region", "eu"))
+	change, err := w.m.Prepare(&cfg, labels.FromStrings("region", "eu"), w.notifiers)
 	if err != nil {
 		w.t.Fatal(err)
 	}
