@@ -68,14 +68,23 @@ func (r *RuleConfig) Name() string {
 
 // decode reads a document into f and checks it. Each problem is an error of package strictyaml.
 func (f *File) decode(opts LoadOptions) error {
-	if err := f.doc.Decode(f); err != nil {
-		if opts.IgnoreUnknownFields {
-			err = strictyaml.WithoutUnknownFields(err)
-		}
-		if err != nil {
-			return err
-		}
+	err := f.doc.Decode(f)
+	if opts.IgnoreUnknownFields {
+		err = strictyaml.WithoutUnknownFields(err)
 	}
+	if err == nil {
+		err = f.check(opts)
+	}
+	err = f.named(err)
+	// A dash without anything behind it is nothing.
+	f.Groups = slices.DeleteFunc(f.Groups, func(g *GroupConfig) bool { return g == nil })
+	for _, g := range f.Groups {
+		g.Rules = slices.DeleteFunc(g.Rules, func(r *RuleConfig) bool { return r == nil })
+	}
+	return err
+}
+
+func (f *File) check(opts LoadOptions) error {
 	var errs []error
 	seen := map[string]bool{}
 	for i, g := range f.Groups {
@@ -89,8 +98,29 @@ func (f *File) decode(opts LoadOptions) error {
 		seen[g.Name] = true
 		errs = append(errs, strictyaml.At(at, g.check(opts)))
 	}
-	f.Groups = slices.DeleteFunc(f.Groups, func(g *GroupConfig) bool { return g == nil }) // A dash without anything is nothing.
 	return errors.Join(errs...)
+}
+
+// named adds the names of group and rule to each of the errors that err joins and that is about one.
+func (f *File) named(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, f.named(e))
+		}
+		return errors.Join(all...)
+	}
+	at, ok := errors.AsType[*strictyaml.Error](err)
+	if !ok {
+		return err
+	}
+	var i, j int
+	n, _ := fmt.Sscanf(at.Path, "groups[%d].rules[%d]", &i, &j) // How far it got says what is named.
+	if n < 2 || i >= len(f.Groups) || f.Groups[i] == nil || j >= len(f.Groups[i].Rules) || f.Groups[i].Rules[j] == nil {
+		return err
+	}
+	g := f.Groups[i]
+	return &strictyaml.Error{Line: at.Line, Path: at.Path, Err: fmt.Errorf("group %q, rule %d, %q: %w", g.Name, j+1, g.Rules[j].Name(), at.Err)}
 }
 
 func (g *GroupConfig) check(opts LoadOptions) error {
@@ -100,95 +130,82 @@ func (g *GroupConfig) check(opts LoadOptions) error {
 	}
 	errs = append(errs, strictyaml.At("labels", checkLabels(g.Labels, opts)))
 	for i, r := range g.Rules {
-		if r == nil {
-			continue
-		}
-		at := strictyaml.Index("rules", i)
-		for _, p := range r.problems(opts) {
-			errs = append(errs, strictyaml.At(strictyaml.Join(at, p.field), fmt.Errorf("group %q, rule %d, %q: %w", g.Name, i+1, r.Name(), p.err)))
+		if r != nil {
+			errs = append(errs, strictyaml.At(strictyaml.Index("rules", i), r.check(opts)))
 		}
 	}
-	g.Rules = slices.DeleteFunc(g.Rules, func(r *RuleConfig) bool { return r == nil })
 	return errors.Join(errs...)
 }
 
-// problem is what is wrong with a field of a rule.
-type problem struct {
-	field string
-	err   error
+// problems collects what is wrong with the fields of a rule.
+type problems []error
+
+func (p *problems) add(field, format string, args ...any) {
+	*p = append(*p, strictyaml.At(field, fmt.Errorf(format, args...)))
 }
 
-// problems checks a rule and parses its expression.
-func (r *RuleConfig) problems(opts LoadOptions) (found []problem) {
-	fail := func(field, format string, args ...any) {
-		found = append(found, problem{field, fmt.Errorf(format, args...)})
-	}
+// check checks a rule and parses its expression.
+func (r *RuleConfig) check(opts LoadOptions) error {
+	var found problems
 	switch {
 	case r.Record != "" && r.Alert != "":
-		fail("record", "only one of 'record' and 'alert' must be set")
+		found.add("record", "only one of 'record' and 'alert' must be set")
 	case r.Record == "" && r.Alert == "":
-		fail("", "one of 'record' or 'alert' must be set")
+		found.add("", "one of 'record' or 'alert' must be set")
 	}
 	if r.Expr == "" {
-		fail("expr", "field 'expr' must be set in rule")
+		found.add("expr", "field 'expr' must be set in rule")
 	} else if expr, err := opts.Parser.ParseExpr(r.Expr); err != nil {
-		fail("expr", "could not parse expression: %w", err)
+		found.add("expr", "could not parse expression: %w", err)
 	} else {
 		r.parsed = expr
 	}
 	if r.Record != "" {
-		found = append(found, r.recordProblems(opts)...)
+		r.checkRecord(&found, opts)
 	}
-	if err := checkLabels(r.Labels, opts); err != nil {
-		found = append(found, problem{"labels", err})
-	}
+	found = append(found, strictyaml.At("labels", checkLabels(r.Labels, opts)))
 	for _, name := range sortedKeys(r.Annotations) {
 		if !opts.names().IsValidLabelName(name) {
-			fail("annotations."+name, "invalid annotation name: %s", name)
+			found.add("annotations."+name, "invalid annotation name: %s", name)
 		}
 	}
 	if r.Alert != "" {
-		found = append(found, r.templateProblems()...)
+		r.checkTexts(&found)
 	}
-	return found
+	return errors.Join(found...)
 }
 
-// recordProblems finds what a recording rule cannot have.
-func (r *RuleConfig) recordProblems(opts LoadOptions) (found []problem) {
-	fail := func(field, format string, args ...any) {
-		found = append(found, problem{field, fmt.Errorf(format, args...)})
-	}
+// checkRecord finds what a recording rule cannot have.
+func (r *RuleConfig) checkRecord(found *problems, opts LoadOptions) {
 	if len(r.Annotations) > 0 {
-		fail("annotations", "invalid field 'annotations' in recording rule")
+		found.add("annotations", "invalid field 'annotations' in recording rule")
 	}
 	if r.For != 0 {
-		fail("for", "invalid field 'for' in recording rule")
+		found.add("for", "invalid field 'for' in recording rule")
 	}
 	if r.KeepFiringFor != 0 {
-		fail("keep_firing_for", "invalid field 'keep_firing_for' in recording rule")
+		found.add("keep_firing_for", "invalid field 'keep_firing_for' in recording rule")
 	}
 	if !opts.names().IsValidMetricName(r.Record) {
-		fail("record", "invalid recording rule name: %s", r.Record)
+		found.add("record", "invalid recording rule name: %s", r.Record)
 	}
 	if strings.ContainsAny(r.Record, "{}") { // Valid as a name, but most likely an expression.
-		fail("record", "braces present in the recording rule name; should it be in expr?: %s", r.Record)
+		found.add("record", "braces present in the recording rule name; should it be in expr?: %s", r.Record)
 	}
-	return found
 }
 
-// templateProblems parses the texts of an alerting rule.
-func (r *RuleConfig) templateProblems() (found []problem) {
+// checkTexts parses the texts of an alerting rule.
+func (r *RuleConfig) checkTexts(found *problems) {
 	for _, name := range sortedKeys(r.Labels) {
 		if _, err := template.Parse(templateName(r.Alert), r.Labels[name], nil); err != nil {
-			found = append(found, problem{"labels." + name, fmt.Errorf("label %q: %w", name, err)})
+			found.add("labels."+name, "label %q: %w", name, err)
 		}
 	}
 	for _, name := range sortedKeys(r.Annotations) {
 		if _, err := template.Parse(templateName(r.Alert), r.Annotations[name], nil); err != nil {
-			found = append(found, problem{"annotations." + name, fmt.Errorf("annotation %q: %w", name, err)})
+			found.add("annotations."+name, "annotation %q: %w", name, err)
 		}
 	}
-	return found
 }
 
 // templateName is what the errors of an alert's texts call them.
@@ -196,14 +213,14 @@ func templateName(alert string) string { return "__alert_" + alert }
 
 // checkLabels checks the labels that a rule or group adds.
 func checkLabels(ls map[string]string, opts LoadOptions) error {
-	var errs []error
+	var found problems
 	for _, name := range sortedKeys(ls) {
 		if !opts.names().IsValidLabelName(name) || name == labels.MetricName {
-			errs = append(errs, strictyaml.At(name, fmt.Errorf("invalid label name: %s", name)))
+			found.add(name, "invalid label name: %s", name)
 		}
 		if !model.LabelValue(ls[name]).IsValid() {
-			errs = append(errs, strictyaml.At(name, fmt.Errorf("invalid label value: %s", ls[name])))
+			found.add(name, "invalid label value: %s", ls[name])
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(found...)
 }

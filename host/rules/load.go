@@ -99,24 +99,24 @@ func Load(patterns []string, opts LoadOptions) ([]*File, error) {
 func Parse(path string, text []byte, opts LoadOptions) (*File, error) {
 	doc, more, err := strictyaml.ParseFirst(text)
 	if err != nil {
-		return nil, located(path, nil, err)
+		return nil, Located(path, nil, err)
 	}
 	if more && opts.Log != nil {
 		opts.Log.Warn("only the first document of a rule file counts", "file", path)
 	}
 	f := &File{Path: path, doc: doc}
 	if err := f.decode(opts); err != nil {
-		return nil, located(path, doc, err)
+		return nil, Located(path, doc, err)
 	}
 	return f, nil
 }
 
-// located adds the file, and the lines that doc knows, to each of the errors that err joins.
-func located(path string, doc *strictyaml.Document, err error) Errors {
+// Located adds the file, and the lines that doc knows, to each of the errors that err joins.
+func Located(path string, doc *strictyaml.Document, err error) Errors {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all Errors
 		for _, e := range joined.Unwrap() {
-			all = append(all, located(path, doc, e)...)
+			all = append(all, Located(path, doc, e)...)
 		}
 		return all
 	}

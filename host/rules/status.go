@@ -99,3 +99,6 @@ func (r *rule) status() RuleStatus {
 	}
 	return s
 }
+
+// Name returns the group's name.
+func (g *Group) Name() string { return g.name }
