@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	httpconfig "github.com/prometheus/common/config"
@@ -13,8 +15,10 @@ import (
 	"github.com/narthex-io/narthex/host/config"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/internal/strictyaml"
+	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -24,18 +28,29 @@ type CheckOptions struct {
 	PluginDirectories []string
 	PluginCache       string
 	PluginWorker      string
+	// Query says which features the expressions of rules may use.
+	Query promql.Options
+	// IgnoreUnknownFields accepts fields of rule files that mean nothing.
+	IgnoreUnknownFields bool
 }
 
-// CheckConfig loads a configuration as a server would, starts the plugins that it uses to have them check their
-// sections, and throws everything away. It returns the number of jobs.
-func CheckConfig(ctx context.Context, file string, opts CheckOptions) (jobs int, err error) {
+// Checked is what a good configuration consists of.
+type Checked struct {
+	// Jobs is the number of scrape configs.
+	Jobs      int
+	RuleFiles []*rules.File
+}
+
+// CheckConfig loads a configuration and its rule files as a server would, starts the plugins that it uses to have them
+// check their sections, and throws everything away.
+func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked Checked, err error) {
 	cfg, err := config.Load(file, opts.Getenv)
 	if err != nil {
-		return 0, err
+		return checked, err
 	}
 	needs, err := needsOf(cfg, "")
 	if err != nil {
-		return 0, err
+		return checked, err
 	}
 	catalogue, err := plugin.New(plugin.Options{
 		Directories: opts.PluginDirectories,
@@ -45,18 +60,35 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (jobs int,
 		Registerer:  prometheus.NewRegistry(),
 	})
 	if err != nil {
-		return 0, err
+		return checked, err
 	}
 	defer func() { err = errors.Join(err, catalogue.Close()) }()
 	change, err := catalogue.Prepare(ctx, cfg.Plugins, needs.uses)
 	if err != nil {
-		return 0, err
+		return checked, err
 	}
 	change.Discard()
-	if err := errors.Join(checkJobs(cfg), checkAlerting(cfg), checkCredentials(cfg)); err != nil {
-		return 0, err
+	files, err := checkRules(cfg, opts)
+	if err := errors.Join(checkJobs(cfg), checkAlerting(cfg), checkCredentials(cfg), err); err != nil {
+		return checked, err
 	}
-	return len(cfg.ScrapeConfigs), nil
+	return Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files}, nil
+}
+
+// checkRules loads the rule files. A server starts without one that is named and not there, since it may come later, but
+// whoever asks for a check wants to know.
+func checkRules(cfg *config.Config, opts CheckOptions) ([]*rules.File, error) {
+	var missing config.Errors
+	for i, pattern := range cfg.RuleFiles {
+		if found, err := filepath.Glob(pattern); err == nil && len(found) == 0 && !strings.Contains(pattern, "*") {
+			origin := cfg.Origin(strictyaml.Index("rule_files", i))
+			missing = append(missing, fmt.Errorf("%s: %q does not point to an existing file", origin.Position(""), pattern))
+		}
+	}
+	if len(missing) > 0 {
+		return nil, missing
+	}
+	return rules.Load(cfg.RuleFiles, ruleLoading(cfg, opts.Query, rules.LoadOptions{IgnoreUnknownFields: opts.IgnoreUnknownFields}))
 }
 
 // checkJobs has the scrape manager prepare the jobs, which reads the files with certificates and keys.

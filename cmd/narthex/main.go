@@ -29,6 +29,7 @@ var (
 const (
 	exitFailure = 1
 	exitUsage   = 2
+	exitLint    = 3
 )
 
 func main() {
@@ -48,6 +49,10 @@ func run() int {
 	if config, ok := errors.AsType[*host.ConfigError](err); ok {
 		fmt.Fprintln(os.Stderr, config.Err) // A line for each mistake, which starts with its place.
 		return exitUsage
+	}
+	if found, ok := errors.AsType[*findings](err); ok {
+		fmt.Fprintln(os.Stderr, found.err)
+		return found.code
 	}
 	fmt.Fprintf(os.Stderr, "narthex: %v\n", err)
 	if _, ok := errors.AsType[*usageError](err); ok {
@@ -94,7 +99,7 @@ func rootCommand(io streams) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	addFlags(root.Flags())
-	root.AddCommand(demoCommand(io), checkCommand(io), pluginCommand(io), queryCommand(io))
+	root.AddCommand(demoCommand(io), checkCommand(io), testCommand(io), pluginCommand(io), queryCommand(io))
 	return root
 }
 

@@ -20,10 +20,10 @@ import (
 	"github.com/narthex-io/narthex/promql"
 )
 
-// dueAlertTests returns the tests of alerts whose time is in [from, to), in the order of their times.
-func (r *run) dueAlertTests(from, to time.Duration) (due []*alertTest) {
+// dueAlertTests returns the tests of alerts whose time is in an interval, in the order of their times.
+func (r *run) dueAlertTests(from, interval time.Duration) (due []*alertTest) {
 	for i := range r.AlertRuleTests {
-		if at := time.Duration(r.AlertRuleTests[i].EvalTime); at >= from && at < to {
+		if at := time.Duration(r.AlertRuleTests[i].EvalTime); at >= from && at-from < interval {
 			due = append(due, &r.AlertRuleTests[i])
 		}
 	}

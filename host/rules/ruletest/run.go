@@ -115,12 +115,15 @@ func runTest(ctx context.Context, f *file, t *test, files []*rules.File, opts *O
 		return []error{err}
 	}
 	interval := time.Duration(f.EvaluationInterval)
-	for at := time.Duration(0); at <= r.end(); at += interval {
+	for at := time.Duration(0); ; at += interval {
 		if !r.evaluate(ctx, r.start.Add(at)) {
 			return r.failures
 		}
-		for _, due := range r.dueAlertTests(at, at+interval) {
+		for _, due := range r.dueAlertTests(at, interval) {
 			r.checkAlerts(due)
+		}
+		if r.end()-at < interval { // The sum might not be a duration any more.
+			break
 		}
 	}
 	for i := range r.PromQLTests {
