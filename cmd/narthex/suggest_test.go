@@ -18,7 +18,7 @@ func TestCommandLineMistakes(t *testing.T) {
 	check("unknown flag: --config.fil; did you mean --config.file?; see narthex --help", "--config.fil=x")
 	check("; did you mean --config.file?", "-config.file=x")
 	check("unknown flag: --storage.local.engine; see", "--storage.local.engine=x")
-	check(`unknown command "rules"; narthex check has config`, "check", "rules", "x.yml")
+	check(`unknown command "everything"; narthex check has config, rules`, "check", "everything", "x.yml")
 	check(`unknown command "nwe"; narthex plugin has build, inspect, list, new, run`, "plugin", "nwe")
 	check("0 arguments where one is needed: narthex plugin new NAME", "plugin", "new")
 	check("name the files to check: narthex check config FILE...", "check", "config")
