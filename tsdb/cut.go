@@ -13,6 +13,7 @@ import (
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/tsdb/block"
+	"github.com/narthex-io/narthex/tsdb/compact"
 	"github.com/narthex-io/narthex/tsdb/head"
 )
 
@@ -183,7 +184,9 @@ func (db *DB) writeBlockTo(ctx context.Context, dir string, mint, maxt int64) (b
 	if err != nil {
 		return block.Meta{}, err
 	}
+	var packer compact.Packer
 	add := func(ls labels.Labels, chunks []block.Chunk) error {
+		chunks = packer.Pack(chunks)
 		db.metrics.observeChunks(chunks)
 		return w.Add(ls, chunks)
 	}

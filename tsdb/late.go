@@ -10,6 +10,7 @@ import (
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/tsdb/block"
+	"github.com/narthex-io/narthex/tsdb/compact"
 	"github.com/narthex-io/narthex/tsdb/head"
 )
 
@@ -81,7 +82,9 @@ func (db *DB) writePartBlock(ctx context.Context, dir, hint string, cut partCut,
 	if err != nil {
 		return nil, err
 	}
+	var packer compact.Packer
 	add := func(ls labels.Labels, chunks []block.Chunk) error {
+		chunks = packer.Pack(chunks)
 		db.metrics.observeChunks(chunks)
 		return w.Add(ls, chunks)
 	}

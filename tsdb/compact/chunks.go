@@ -73,8 +73,28 @@ func (l *chunkList) add(c block.Chunk, fresh bool) error {
 	l.raw = append(l.raw, c)
 	l.samples += n
 	l.size += len(c.Data)
-	l.repack = l.repack || fresh
+	// A chunk of more samples than anybody else puts into one was packed when its block was cut.
+	l.repack = l.repack || fresh && n <= chunk.TargetSamples
 	return nil
+}
+
+// Packer makes the chunks of a series denser when they leave the head, as [Merge] does with those of other programs. The
+// zero value is ready; it keeps memory for the next series.
+type Packer struct{ list chunkList }
+
+// Pack returns chunks with the same samples, fewer and smaller ones if possible. They are valid until the next call, and
+// as long as the given ones. What can't be decoded is left as it is: those who read it will say why.
+func (p *Packer) Pack(chunks []block.Chunk) []block.Chunk {
+	p.list.reset()
+	for _, c := range chunks {
+		if err := p.list.add(c, true); err != nil {
+			return chunks
+		}
+	}
+	if err := p.list.flush(); err != nil {
+		return chunks
+	}
+	return p.list.chunks
 }
 
 // appendXOR2 adds a sample, with its start timestamp, behind all others, to a chunk of XOR2.
