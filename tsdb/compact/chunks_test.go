@@ -11,7 +11,7 @@ import (
 	"github.com/narthex-io/narthex/tsdb/chunk"
 )
 
-// headChunks returns chunks of up to 120 samples as the head makes them: a counter of hundredths.
+// headChunks returns chunks of up to 120 samples as the head makes them, of a counter.
 func headChunks(samples int) []block.Chunk {
 	var chunks []block.Chunk
 	var s chunk.XORState
@@ -22,7 +22,7 @@ func headChunks(samples int) []block.Chunk {
 		}
 		c := &chunks[len(chunks)-1]
 		c.MaxTime = int64(i) * 15_000
-		c.Data = s.Append(c.Data, c.MaxTime, float64(i*i%977+50*i)/100)
+		c.Data = s.Append(c.Data, c.MaxTime, float64(50*i+i*i%7))
 	}
 	return chunks
 }
