@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -95,6 +96,7 @@ func checkRules(cfg *config.Config, opts CheckOptions) ([]*rules.File, error) {
 func checkJobs(cfg *config.Config) error {
 	manager, err := scrape.New(scrape.Options{
 		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: &gate{}, Exporters: &exporters{},
+		OpenLog: func(string) (io.WriteCloser, error) { return noLog{}, nil },
 	})
 	if err != nil {
 		return err
@@ -144,3 +146,9 @@ func checkCredentials(cfg *config.Config) error {
 	}
 	return nil
 }
+
+// noLog is a log that a check of the configuration does not write.
+type noLog struct{}
+
+func (noLog) Write(p []byte) (int, error) { return len(p), nil }
+func (noLog) Close() error                { return nil }

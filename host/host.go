@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,8 @@ type Options struct {
 
 	// Rules configures the evaluation of rules; the host sets what it works with.
 	Rules rules.Options
+	// Scrape are the features of scraping that are switched on.
+	Scrape scrape.Features
 
 	// PluginDirectories are searched in order, unless the configuration names one; PluginCache holds compiled plugins.
 	PluginDirectories []string
@@ -211,6 +214,8 @@ func (h *Host) makeScraping() (err error) {
 		UserAgent:          h.opts.Build.userAgent(),
 		Hostname:           h.opts.QualifiedHostname,
 		TimestampTolerance: h.opts.TimestampTolerance,
+		Features:           h.opts.Scrape,
+		BodyMemory:         debug.SetMemoryLimit(-1) / bodyMemoryShare,
 	})
 	if err != nil {
 		return fmt.Errorf("make scrape manager: %w", err)
@@ -239,6 +244,9 @@ func (h *Host) makeNotify() (err error) {
 	}
 	return nil
 }
+
+// bodyMemoryShare is the share of the memory limit that bodies of scrapes may take.
+const bodyMemoryShare = 4
 
 func (h *Host) makeEngine() (err error) {
 	opts := h.opts.Query

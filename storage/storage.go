@@ -57,6 +57,8 @@ type Entry struct {
 	// that keeps none leaves them out, and one that is there already is fine.
 	Exemplars []sample.Exemplar
 	Metadata  *sample.Metadata
+	// InOrder says that the sample is not worth being kept out of order: it is rejected if the series has a newer one.
+	InOrder bool
 }
 
 // Outcome tells what became of an entry.

@@ -5,12 +5,14 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/promql"
 )
 
 // features are what --enable-feature turns on.
 type features struct {
-	query *promql.Options
+	query  *promql.Options
+	scrape scrape.Features
 	// exemplars is exemplar-storage.
 	exemplars bool
 	// concurrentRules is concurrent-rule-eval.
@@ -36,6 +38,17 @@ func (f *features) enable(lists []string, log *slog.Logger) error {
 				f.query.EnableBinopFillModifiers = true
 			case "promql-extended-range-selectors":
 				f.query.EnableExtendedRangeSelectors = true
+			case "created-timestamp-zero-ingestion":
+				f.scrape.StartZeros = true
+			case "type-and-unit-labels":
+				f.scrape.TypeAndUnit = true
+			case "metadata-wal-records":
+				f.scrape.Metadata = true
+			case "extra-scrape-metrics":
+				f.scrape.ExtraMetrics = true
+				log.Warn("feature is deprecated: set extra_scrape_metrics in the configuration", "feature", name)
+			case "zstd-scrape":
+				f.scrape.Zstd = true
 			case "exemplar-storage":
 				f.exemplars = true
 			case "delayed-compaction":
@@ -46,10 +59,9 @@ func (f *features) enable(lists []string, log *slog.Logger) error {
 				log.Info("feature is always on", "feature", name)
 			case "auto-reload-config":
 				return fmt.Errorf("--enable-feature: %s has become the flag --config.auto-reload", name)
-			case "created-timestamp-zero-ingestion",
-				"extra-scrape-metrics", "fast-startup", "histograms-st-encoding", "memory-snapshot-on-shutdown",
-				"metadata-wal-records", "old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion",
-				"search-api", "st-storage", "st-synthesis", "type-and-unit-labels", "use-start-timestamps", "use-uncached-io", "xor2-encoding":
+			case "fast-startup", "histograms-st-encoding", "memory-snapshot-on-shutdown",
+				"old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion",
+				"search-api", "st-storage", "st-synthesis", "use-start-timestamps", "use-uncached-io", "xor2-encoding":
 				return fmt.Errorf("--enable-feature: this version does not have %s yet: remove it", name)
 			default:
 				log.Warn("unknown option for --enable-feature", "option", name)

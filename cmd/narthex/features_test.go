@@ -19,7 +19,7 @@ func TestFeatures(t *testing.T) {
 		!opts.EnablePerStepStats || opts.EnableDelayedNameRemoval || !f.exemplars {
 		t.Errorf("options are %+v, %+v", opts, f)
 	}
-	for _, name := range []string{"use-start-timestamps", "type-and-unit-labels", "auto-reload-config"} {
+	for _, name := range []string{"use-start-timestamps", "st-synthesis", "auto-reload-config"} {
 		if err := f.enable([]string{name}, log); err == nil {
 			t.Errorf("%s is accepted", name)
 		}

@@ -163,6 +163,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		},
 		Query:                   query,
 		Rules:                   ruleOptions(v, &enabled),
+		Scrape:                  enabled.scrape,
 		PluginDirectories:       pluginDirectories(v.list("plugins.directory")),
 		PluginCache:             v.text("plugins.cache-directory"),
 		PluginWorker:            ownBinary(),

@@ -178,6 +178,7 @@ func (c *Config) String() string {
 // complete fills in defaults and checks the file's own sections; scrape configs come later.
 func (c *Config) complete(expand func(string) string) error {
 	errs := []error{strictyaml.At("global", c.Global.complete(expand)), c.missing.check()}
+	c.Global.SetDirectory(c.Dir)
 	c.Plugins.SetDirectory(c.Dir)
 	if file := c.Global.QueryLogFile; file != "" && !filepath.IsAbs(file) {
 		c.Global.QueryLogFile = filepath.Join(c.Dir, file)

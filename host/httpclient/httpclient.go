@@ -5,6 +5,7 @@
 package httpclient
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -21,6 +22,8 @@ type Options struct {
 	UserAgent string
 	// Dial replaces how connections are made; nil means the operating system's way.
 	Dial httpconfig.DialContextFunc
+	// Socket is the path of a Unix socket to connect to, whatever the address; empty means none.
+	Socket string
 }
 
 // idleTimeout is above any sensible pause between two requests to the same server.
@@ -34,6 +37,11 @@ func New(cfg httpconfig.HTTPClientConfig, opts Options) (*http.Client, error) {
 	if dial == nil {
 		dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
 		dial = dialer.DialContext
+		if opts.Socket != "" {
+			dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dialer.DialContext(ctx, "unix", opts.Socket)
+			}
+		}
 	}
 	client, err := httpconfig.NewClientFromConfig(cfg, opts.Name,
 		httpconfig.WithUserAgent(opts.UserAgent),

@@ -1,9 +1,11 @@
 package scrape
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/narthex-io/narthex/host/scrape/exposition"
@@ -12,7 +14,11 @@ import (
 	"github.com/narthex-io/narthex/storage"
 )
 
-var errSampleLimit = errors.New("sample limit exceeded")
+// Limits on a scrape as a whole.
+var (
+	errSampleLimit = errors.New("sample limit exceeded")
+	errBucketLimit = errors.New("histogram bucket limit exceeded")
+)
 
 // batchSize is how many entries go to the storage in one call.
 const batchSize = 256
@@ -37,14 +43,19 @@ type appender struct {
 	which    []int
 	outcomes []storage.Outcome
 	vanished []storage.SeriesRef
+	// exemplars are those of the batch.
+	exemplars []sample.Exemplar
 
 	// What follows belongs to one scrape.
-	metrics *metrics
-	out     storage.Appender
-	cache   *cache
-	target  *target
-	ts      int64
-	limit   int
+	metrics  *metrics
+	features Features
+	out      storage.Appender
+	cache    *cache
+	target   *target
+	ts       int64
+	limits   sampleLimits
+	// tooManyBuckets is set when a histogram could not be brought within its limit.
+	tooManyBuckets bool
 	counts
 }
 
@@ -60,9 +71,10 @@ func newAppender() *appender {
 }
 
 // start begins a scrape at ts, in milliseconds.
-func (a *appender) start(m *metrics, out storage.Appender, c *cache, t *target, sampleLimit int, ts int64) {
-	a.metrics, a.out, a.cache, a.target, a.limit, a.ts = m, out, c, t, sampleLimit, ts
-	a.counts = counts{}
+func (a *appender) start(e *env, out storage.Appender, c *cache, t *target, limits sampleLimits, ts int64) {
+	a.metrics, a.features = e.metrics, e.Features
+	a.out, a.cache, a.target, a.limits, a.ts = out, c, t, limits, ts
+	a.counts, a.tooManyBuckets = counts{}, false
 	a.clearBatch()
 }
 
@@ -71,23 +83,23 @@ func (a *appender) release() {
 	a.clearBatch()
 	a.metrics, a.out, a.cache, a.target = nil, nil, nil, nil
 	a.counts = counts{}
-	a.scanner = exposition.Scanner{}
 	clear(a.labeler.pairs[:cap(a.labeler.pairs)])
-	if cap(a.body.bytes) > maxKeptBody {
-		a.body.bytes = nil
+	clear(a.exemplars[:cap(a.exemplars)])
+	if a.body.release(); a.body.bytes == nil {
+		a.scanner = exposition.Scanner{} // It points into the body.
 	}
 }
 
 func (a *appender) clearBatch() {
 	clear(a.batch)
-	a.batch, a.which = a.batch[:0], a.which[:0]
+	a.batch, a.which, a.exemplars = a.batch[:0], a.which[:0], a.exemplars[:0]
 }
 
 // appendBody takes in what the target exposed, then marks what has vanished as stale. After an error the storage's batch
 // must be rolled back.
-func (a *appender) appendBody(ctx context.Context, format exposition.Format, meta *metadata) error {
+func (a *appender) appendBody(ctx context.Context, meta *metadata) error {
 	a.cache.begin()
-	a.scanner.Reset(a.body.bytes, format)
+	a.scanner.Reset(a.body.bytes, a.cache.opts)
 	meta.begin()
 	if len(a.body.bytes) == 0 {
 		return a.finishBody(ctx, meta) // Nothing is a valid answer in each format, as upstream has it.
@@ -100,8 +112,8 @@ func (a *appender) appendBody(ctx context.Context, format exposition.Format, met
 		switch kind {
 		case exposition.End:
 			return a.finishBody(ctx, meta)
-		case exposition.Series:
-			err = a.appendSample(ctx)
+		case exposition.Series, exposition.Histogram:
+			err = a.appendSample(ctx, meta)
 		default:
 			meta.set(&a.scanner, kind)
 		}
@@ -116,15 +128,24 @@ func (a *appender) finishBody(ctx context.Context, meta *metadata) error {
 		return err
 	}
 	meta.end()
-	if a.limit > 0 && a.kept > a.limit {
+	tooMany := a.limits.samples > 0 && a.kept > a.limits.samples
+	if tooMany {
 		a.metrics.exceededSampleLimit.Inc()
+	}
+	if a.tooManyBuckets {
+		a.metrics.exceededBucketLimit.Inc()
+	}
+	switch {
+	case tooMany:
 		return errSampleLimit
+	case a.tooManyBuckets:
+		return errBucketLimit
 	}
 	return a.appendVanished(ctx, false, a.ts)
 }
 
 // appendSample takes the sample that the scanner is at.
-func (a *appender) appendSample(ctx context.Context) error {
+func (a *appender) appendSample(ctx context.Context, meta *metadata) error {
 	a.scraped++
 	c := a.cache
 	i := c.find(a.scanner.Series(), a.scanner.Expected())
@@ -155,28 +176,53 @@ func (a *appender) appendSample(ctx context.Context) error {
 		a.metrics.outOfBounds.Inc()
 		return nil
 	}
-	if a.limit > 0 && a.kept > a.limit {
+	if a.limits.samples > 0 && a.kept > a.limits.samples {
 		return nil // The rest is read to be counted.
 	}
 	if e.ref == 0 && ls.IsEmpty() {
 		ls = a.labelsOf(e)
 	}
 	entry := storage.Entry{Ref: e.ref, Labels: ls, T: ts, V: a.scanner.Value()}
-	if a.scanner.HasExemplar() {
-		exemplar, ok, err := a.scanner.Exemplar()
-		if err != nil {
+	if entry.Histogram, entry.FloatHistogram = a.scanner.Native(); entry.Histogram != nil || entry.FloatHistogram != nil {
+		if entry.V = 0; !a.limits.fit(entry.Histogram, entry.FloatHistogram) {
+			a.tooManyBuckets = true
+			return nil
+		}
+	}
+	if a.features.startTimes() {
+		if err := a.appendStart(ctx, &entry, i); err != nil {
+			return err
+		}
+	}
+	if a.scanner.HasExemplars() {
+		if err := a.appendExemplars(&entry); err != nil {
 			a.scraped--
 			a.kept--
 			return err
 		}
-		if ok {
-			if !exemplar.HasT {
-				exemplar.T = ts
-			}
-			entry.Exemplars = []sample.Exemplar{exemplar}
-		}
+	}
+	if a.features.Metadata {
+		entry.Metadata = meta.of(&a.scanner)
 	}
 	return a.push(ctx, entry, i)
+}
+
+// appendExemplars adds the exemplars of the scanner's sample to its entry, the oldest first.
+func (a *appender) appendExemplars(entry *storage.Entry) (err error) {
+	first := len(a.exemplars)
+	if a.exemplars, err = a.scanner.Exemplars(a.exemplars); err != nil {
+		return err
+	}
+	entry.Exemplars = slices.Clip(a.exemplars[first:])
+	for i := range entry.Exemplars {
+		if e := &entry.Exemplars[i]; !e.HasT {
+			e.T = entry.T
+		}
+	}
+	if len(entry.Exemplars) > 1 {
+		slices.SortStableFunc(entry.Exemplars, func(a, b sample.Exemplar) int { return cmp.Compare(a.T, b.T) })
+	}
+	return nil
 }
 
 // newSeries parses the labels of the scanner's series and applies the rules.
@@ -197,7 +243,7 @@ func (a *appender) newSeries(ls *labels.Labels) (keep bool, err error) {
 
 // labelsOf makes the labels of a known series again.
 func (a *appender) labelsOf(e *cacheEntry) labels.Labels {
-	pairs, ok := exposition.ParseSeries(e.raw, a.cache.format, e.rounding, a.labeler.pairs[:0])
+	pairs, ok := exposition.ParseSeries(e.raw, a.cache.opts.Format, e.rounding, a.labeler.pairs[:0])
 	if a.labeler.pairs = pairs; !ok {
 		return labels.Labels{}
 	}
@@ -290,7 +336,7 @@ func (a *appender) outcome(n int, o *storage.Outcome) error {
 func (a *appender) appendVanished(ctx context.Context, all bool, ts int64) error {
 	a.vanished = a.cache.vanished(all, a.vanished[:0])
 	for _, ref := range a.vanished {
-		if err := a.push(ctx, storage.Entry{Ref: ref, T: ts, V: sample.StaleNaN()}, -1); err != nil {
+		if err := a.push(ctx, storage.Entry{Ref: ref, T: ts, V: sample.StaleNaN(), InOrder: true}, -1); err != nil {
 			return err
 		}
 	}

@@ -76,13 +76,14 @@ func benchAppend(b *testing.B, n, churn int) {
 	for i := range bodies {
 		bodies[i] = benchBody(n, n-n*churn/100, i)
 	}
+	e := &env{metrics: metrics}
 	a, out, meta := newAppender(), &taking{}, &metadata{}
-	c := newCache(&sampleRules{honorTimestamps: true}, exposition.Text)
+	c := newCache(&sampleRules{honorTimestamps: true}, exposition.Options{})
 	tg := &target{labels: labels.FromStrings("instance", "localhost:8080", "job", "bench")}
 	scrape := func(i int) {
 		a.body.bytes = bodies[i%len(bodies)]
-		a.start(metrics, out, c, tg, 0, int64(i)*1000)
-		if err := a.appendBody(b.Context(), exposition.Text, meta); err != nil {
+		a.start(e, out, c, tg, sampleLimits{}, int64(i)*1000)
+		if err := a.appendBody(b.Context(), meta); err != nil {
 			b.Fatal(err)
 		}
 		c.endGood()
@@ -106,7 +107,7 @@ func BenchmarkScrape(b *testing.B) {
 			body := benchBody(n, n, 0)
 			m, err := New(Options{
 				Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: &taking{},
-				NewClient: func(string, httpconfig.HTTPClientConfig) (*http.Client, error) {
+				NewClient: func(string, httpconfig.HTTPClientConfig, string) (*http.Client, error) {
 					return &http.Client{Transport: bodyTransport(body)}, nil
 				},
 			})

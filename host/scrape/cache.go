@@ -18,8 +18,8 @@ import (
 //  1. An entry's index stays the same between two calls of compact, which only happens between scrapes.
 //  2. Scrapes are numbered from 1 (round). An entry was in the last good scrape exactly if tracked reports so.
 type cache struct {
-	rules  *sampleRules
-	format exposition.Format
+	rules *sampleRules
+	opts  exposition.Options
 	// entries hold the series, table finds them by hash: open addressing, index+1, zero for free.
 	entries []cacheEntry
 	table   []uint32
@@ -37,6 +37,8 @@ type cache struct {
 	held int
 	// gone are series of a cache that this one replaces, to be marked stale unless they come again.
 	gone []storage.SeriesRef
+	// starts are the times, by entry, at which counting last started; empty unless zeros are appended for them.
+	starts []int64
 }
 
 // cacheEntry is one series. It is kept small, and holds one pointer.
@@ -58,8 +60,8 @@ type cacheEntry struct {
 	added bool
 }
 
-func newCache(rules *sampleRules, format exposition.Format) *cache {
-	return &cache{rules: rules, format: format, table: make([]uint32, 64)}
+func newCache(rules *sampleRules, opts exposition.Options) *cache {
+	return &cache{rules: rules, opts: opts, table: make([]uint32, 64)}
 }
 
 // begin starts a scrape.
@@ -163,6 +165,18 @@ func (c *cache) touch(i int) (again bool) {
 	return false
 }
 
+// started notes when counting for an entry started, and reports whether that is new.
+func (c *cache) started(i int, st int64) bool {
+	for len(c.starts) < len(c.entries) {
+		c.starts = append(c.starts, 0)
+	}
+	if c.starts[i] == st {
+		return false
+	}
+	c.starts[i] = st
+	return true
+}
+
 // tracked reports whether the entry was in the last good scrape.
 func (c *cache) tracked(e *cacheEntry) bool {
 	if c.good == 0 || e.dropped || e.untracked && !c.rules.trackTimestamps {
@@ -233,11 +247,11 @@ const (
 // endBad ends a scrape that failed, after which nothing is tracked any more. It reports whether the cache had to be
 // emptied, because it was growing without any success.
 func (c *cache) endBad() (flushed bool) {
-	c.good, c.gone = 0, nil
+	c.good, c.gone, c.starts = 0, nil, nil
 	if len(c.entries) <= maxGrowth*c.count+maxExtra {
 		return false
 	}
-	*c = cache{rules: c.rules, format: c.format, table: make([]uint32, 64), round: c.round}
+	*c = cache{rules: c.rules, opts: c.opts, table: make([]uint32, 64), round: c.round}
 	return true
 }
 
@@ -245,7 +259,7 @@ func (c *cache) endBad() (flushed bool) {
 func (c *cache) compact() {
 	kept := make([]cacheEntry, 0, c.count)
 	moved := make([]uint32, len(c.entries)+1) // New index+1 by old index+1.
-	c.text, c.held = nil, 0
+	c.text, c.held, c.starts = nil, 0, nil    // A start that is not known is told to the storage again.
 	for i, e := range c.entries {
 		if e.cur == c.good {
 			e.raw = c.hold([]byte(e.raw))
@@ -267,8 +281,8 @@ func (c *cache) compact() {
 
 // replace returns an empty cache for other rules or another format, which still knows what has to be marked stale if
 // it does not come again.
-func (c *cache) replace(rules *sampleRules, format exposition.Format) *cache {
-	next := newCache(rules, format)
+func (c *cache) replace(rules *sampleRules, opts exposition.Options) *cache {
+	next := newCache(rules, opts)
 	next.gone = c.vanished(true, nil)
 	return next
 }

@@ -44,12 +44,19 @@ type Config struct {
 	EnableCompression        bool `yaml:"enable_compression"`
 
 	HTTPClient httpconfig.HTTPClientConfig `yaml:",inline"`
+	// Credentials are used instead of HTTPClient for targets that name one of them in the label __auth_ref__.
+	Credentials map[string]*Credential `yaml:"credentials,omitempty"`
 
 	RelabelConfigs       []*relabel.Config `yaml:"relabel_configs,omitempty"`
 	MetricRelabelConfigs []*relabel.Config `yaml:"metric_relabel_configs,omitempty"`
 
+	// NativeHistogramBucketLimit bounds the buckets of a native histogram, by merging them; MinBucketFactor is the least
+	// growth from one to the next.
 	NativeHistogramBucketLimit     uint    `yaml:"native_histogram_bucket_limit,omitempty"`
 	NativeHistogramMinBucketFactor float64 `yaml:"native_histogram_min_bucket_factor,omitempty"`
+
+	// protocolsGiven says that the file has the protocols, and not a default.
+	protocolsGiven bool
 }
 
 // ExporterConfig is one entry of exporters.
@@ -134,7 +141,15 @@ func (c *Config) MarshalYAML() (any, error) {
 }
 
 // SetDirectory makes relative paths of credential files relative to dir.
-func (c *Config) SetDirectory(dir string) { c.HTTPClient.SetDirectory(dir) }
+func (c *Config) SetDirectory(dir string) {
+	c.HTTPClient.SetDirectory(dir)
+	for _, credential := range c.Credentials {
+		if credential != nil {
+			credential.HTTPClient.SetDirectory(dir)
+		}
+	}
+	c.Inherited.SetDirectory(dir)
+}
 
 // Complete fills in what the job inherits from the global section, which must be complete, and checks the job. All
 // problems are returned at once, as errors of package strictyaml with paths below the job.
@@ -151,6 +166,9 @@ func (c *Config) Complete(global Inherited) error {
 	if !timeoutGiven {
 		c.ScrapeTimeout = min(global.ScrapeTimeout, c.ScrapeInterval)
 	}
+	if c.protocolsGiven = c.ScrapeProtocols != nil; !c.protocolsGiven {
+		c.ScrapeProtocols = DefaultProtocols(isTrue(c.ScrapeNativeHistograms))
+	}
 	if c.ScrapeTimeout > c.ScrapeInterval {
 		fail("scrape_timeout", fmt.Errorf("scrape timeout %s is greater than scrape interval %s of job %q",
 			c.ScrapeTimeout, c.ScrapeInterval, c.JobName))
@@ -166,11 +184,8 @@ func (c *Config) Complete(global Inherited) error {
 	legacy := c.MetricNameValidationScheme == LegacyNames
 	fail("relabel_configs", relabel.ValidateAll(c.RelabelConfigs, legacy))
 	fail("metric_relabel_configs", relabel.ValidateAll(c.MetricRelabelConfigs, legacy))
-	if c.NativeHistogramBucketLimit != 0 {
-		fail("native_histogram_bucket_limit", errNotYet("native_histogram_bucket_limit"))
-	}
-	if c.NativeHistogramMinBucketFactor != 0 {
-		fail("native_histogram_min_bucket_factor", errNotYet("native_histogram_min_bucket_factor"))
+	for _, name := range slices.Sorted(maps.Keys(c.Credentials)) {
+		fail("credentials", strictyaml.At(name, c.Credentials[name].check()))
 	}
 	if len(c.RelabelConfigs) == 0 { // Relabelling may still repair an address.
 		fail("static_configs", c.Discovery.CheckStatic("scheme and metrics_path"))
@@ -192,7 +207,7 @@ func (c *Config) checkExporters() error {
 	return nil
 }
 
-func errNotYet(field string) error { return fmt.Errorf("%s is not supported yet", field) }
+func isTrue(b *bool) bool { return b != nil && *b }
 
 // Interval returns the scrape interval.
 func (c *Config) Interval() time.Duration { return time.Duration(c.ScrapeInterval) }
@@ -224,10 +239,19 @@ type Inherited struct {
 	// ExtraScrapeMetrics adds scrape_timeout_seconds, scrape_sample_limit and scrape_body_size_bytes.
 	ExtraScrapeMetrics *bool `yaml:"extra_scrape_metrics,omitempty"`
 
-	ScrapeNativeHistograms         *bool  `yaml:"scrape_native_histograms,omitempty"`
-	AlwaysScrapeClassicHistograms  *bool  `yaml:"always_scrape_classic_histograms,omitempty"`
-	ConvertClassicHistogramsToNHCB *bool  `yaml:"convert_classic_histograms_to_nhcb,omitempty"`
-	ScrapeFailureLogFile           string `yaml:"scrape_failure_log_file,omitempty"`
+	// ScrapeNativeHistograms takes native histograms as such; without it only their classic parts are taken.
+	ScrapeNativeHistograms *bool `yaml:"scrape_native_histograms,omitempty"`
+	// AlwaysScrapeClassicHistograms takes classic histograms also where there is a native one.
+	AlwaysScrapeClassicHistograms *bool `yaml:"always_scrape_classic_histograms,omitempty"`
+	// ConvertClassicHistogramsToNHCB makes classic histograms native ones with custom buckets.
+	ConvertClassicHistogramsToNHCB *bool `yaml:"convert_classic_histograms_to_nhcb,omitempty"`
+	// ScrapeFailureLogFile is where each scrape that fails is noted, as a line of JSON.
+	ScrapeFailureLogFile string `yaml:"scrape_failure_log_file,omitempty"`
+}
+
+// SetDirectory makes a relative path of the log relative to dir.
+func (g *Inherited) SetDirectory(dir string) {
+	g.ScrapeFailureLogFile = httpconfig.JoinDir(dir, g.ScrapeFailureLogFile)
 }
 
 // Values of metric_name_validation_scheme.
@@ -241,12 +265,9 @@ const escapeNothing, escapeUnderscores = "allow-utf-8", "underscores"
 
 // CompleteGlobal fills in the defaults of the global section and checks it.
 func (g *Inherited) CompleteGlobal() error {
-	yes := false
 	defaults := Inherited{
 		ScrapeInterval:             model.Duration(time.Minute),
-		ScrapeProtocols:            DefaultProtocols(),
 		MetricNameValidationScheme: UTF8Names,
-		ExtraScrapeMetrics:         &yes,
 	}
 	g.inherit(defaults)
 	if g.ScrapeTimeout == 0 {
@@ -299,7 +320,9 @@ func fill[T comparable](field *T, from T) {
 func (g *Inherited) check() error {
 	var errs []error
 	fail := func(field string, err error) { errs = append(errs, strictyaml.At(field, err)) }
-	fail("scrape_protocols", checkProtocols(g.ScrapeProtocols))
+	if g.ScrapeProtocols != nil {
+		fail("scrape_protocols", checkProtocols(g.ScrapeProtocols))
+	}
 	if g.MetricNameValidationScheme != UTF8Names && g.MetricNameValidationScheme != LegacyNames {
 		fail("metric_name_validation_scheme", fmt.Errorf("%q is neither utf8 nor legacy", g.MetricNameValidationScheme))
 	}
@@ -308,21 +331,6 @@ func (g *Inherited) check() error {
 		fail("metric_name_escaping_scheme", fmt.Errorf("%q is not one of %s", g.MetricNameEscapingScheme, strings.Join(schemes, ", ")))
 	} else if g.MetricNameEscapingScheme == escapeNothing && g.MetricNameValidationScheme == LegacyNames {
 		fail("metric_name_escaping_scheme", errors.New("allow-utf-8 asks for names that the legacy validation scheme rejects"))
-	}
-	for _, f := range []struct {
-		name string
-		v    *bool
-	}{
-		{"scrape_native_histograms", g.ScrapeNativeHistograms},
-		{"always_scrape_classic_histograms", g.AlwaysScrapeClassicHistograms},
-		{"convert_classic_histograms_to_nhcb", g.ConvertClassicHistogramsToNHCB},
-	} {
-		if f.v != nil && *f.v {
-			fail(f.name, errNotYet(f.name))
-		}
-	}
-	if g.ScrapeFailureLogFile != "" {
-		fail("scrape_failure_log_file", errNotYet("scrape_failure_log_file"))
 	}
 	return errors.Join(errs...)
 }

@@ -1,7 +1,6 @@
 package scrape
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,55 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/narthex-io/narthex/host/scrape/exposition"
 )
 
-var errBodySizeLimit = errors.New("body size limit exceeded")
-
-// body is memory for one body; writing more than limit bytes to it fails.
-type body struct {
-	bytes []byte
-	// limit is the number of bytes that is too many; zero means that none is.
-	limit int
-	// zipped and input are reused to undo compression.
-	zipped *gzip.Reader
-	input  *bufio.Reader
-}
-
-// Write appends to the body.
-func (b *body) Write(p []byte) (int, error) {
-	if b.limit > 0 && len(b.bytes)+len(p) >= b.limit {
-		return 0, errBodySizeLimit
-	}
-	b.bytes = append(b.bytes, p...)
-	return len(p), nil
-}
-
-// readFrom appends all of r, straight into the body's memory.
-func (b *body) readFrom(r io.Reader) error {
-	for {
-		if len(b.bytes) == cap(b.bytes) {
-			b.bytes = append(b.bytes, 0)[:len(b.bytes)]
-		}
-		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
-		b.bytes = b.bytes[:len(b.bytes)+n]
-		if b.limit > 0 && len(b.bytes) >= b.limit {
-			return errBodySizeLimit
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // fetch gets the target's exposition into b and returns its content type.
 func (l *loop) fetch(ctx context.Context, s *settings, t *target, b *body) (contentType string, err error) {
-	b.bytes, b.limit = b.bytes[:0], int(s.cfg.BodySizeLimit)
+	b.begin(&l.env.bodies, int(s.cfg.BodySizeLimit))
 	if t.exporter != nil {
 		contentType, err = l.collect(ctx, t, b)
 	} else {
@@ -82,8 +38,10 @@ func (l *loop) collect(ctx context.Context, t *target, b *body) (contentType str
 		return "", err
 	}
 	if err := e.Collect(ctx, b); err != nil {
-		if errors.Is(err, errBodySizeLimit) {
-			return "", errBodySizeLimit
+		for _, tooLarge := range []error{errBodySizeLimit, errBodyMemory} {
+			if errors.Is(err, tooLarge) {
+				return "", tooLarge
+			}
 		}
 		return "", fmt.Errorf("exporter plugin %s: %w", t.exporter.Plugin, err)
 	}
@@ -117,7 +75,11 @@ func (l *loop) get(ctx context.Context, s *settings, t *target, b *body) (conten
 	if err != nil {
 		return "", err
 	}
-	resp, err := s.client.Do(req)
+	client, err := s.clients.of(t.client)
+	if err != nil {
+		return "", err
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}
@@ -135,52 +97,52 @@ func (l *loop) get(ctx context.Context, s *settings, t *target, b *body) (conten
 		if content, err = b.unzip(resp.Body); err != nil {
 			return "", fmt.Errorf("read gzip body: %w", err)
 		}
-	case "deflate", "br", "zstd", "compress":
+	case "zstd":
+		if content, err = b.unzstd(resp.Body); err != nil {
+			return "", fmt.Errorf("read zstd body: %w", err)
+		}
+	case "deflate", "br", "compress":
 		return "", fmt.Errorf("server sent a body in Content-Encoding %q, which was not asked for", encoding)
 	default: // Some name a character set here.
 	}
 	if err := b.readFrom(content); err != nil {
-		if errors.Is(err, errBodySizeLimit) {
+		if errors.Is(err, errBodySizeLimit) || errors.Is(err, errBodyMemory) {
 			// The rest may be endless.
 			_ = resp.Body.Close()
-			return "", errBodySizeLimit
+			return "", err
 		}
 		return "", fmt.Errorf("read body after %d bytes: %w", len(b.bytes), err)
 	}
 	return resp.Header.Get("Content-Type"), nil
 }
 
-func (b *body) unzip(r io.Reader) (io.Reader, error) {
-	if b.zipped == nil {
-		b.zipped, b.input = new(gzip.Reader), bufio.NewReader(nil)
-	}
-	b.input.Reset(r)
-	return b.zipped, b.zipped.Reset(b.input)
-}
-
-// formatOf finds out how to read a body. fallback is the protocol to assume if the content type does not tell; with it,
-// err may still say what was wrong with the content type.
-func formatOf(contentType string, fallback Protocol) (exposition.Format, error) {
-	mediaType, params, err := mime.ParseMediaType(contentType)
+// formatOf finds out how to read a body. fallback is the protocol to assume if the content type does not tell; problem
+// then says what is wrong with the content type.
+func formatOf(contentType string, fallback Protocol) (f exposition.Format, problem, err error) {
+	mediaType, params, bad := mime.ParseMediaType(contentType)
 	switch {
 	case contentType == "":
-		err = errors.New("non-compliant scrape target sending blank Content-Type")
-	case err != nil:
-		err = fmt.Errorf("non-compliant scrape target sending unreadable Content-Type %q", contentType)
+		problem = errors.New("non-compliant scrape target sending blank Content-Type")
+	case bad != nil:
+		problem = fmt.Errorf("non-compliant scrape target sending unreadable Content-Type %q", contentType)
 	case mediaType == "text/plain":
-		return exposition.Text, nil
+		return exposition.Text, nil, nil
+	case mediaType == "application/vnd.google.protobuf":
+		return exposition.Protobuf, nil, nil
 	case mediaType == "application/openmetrics-text" && !strings.HasPrefix(params["version"], "2."):
-		return exposition.OpenMetrics, nil
+		return exposition.OpenMetrics, nil, nil
 	default:
-		err = fmt.Errorf("received unsupported Content-Type %q", contentType)
+		problem = fmt.Errorf("received unsupported Content-Type %q", contentType)
 	}
 	switch fallback {
 	case "":
-		return 0, fmt.Errorf("%w and no fallback_scrape_protocol specified for target", err)
+		return 0, nil, fmt.Errorf("%w and no fallback_scrape_protocol specified for target", problem)
+	case PrometheusProto:
+		return exposition.Protobuf, problem, nil
 	case OpenMetricsText001, OpenMetricsText100:
-		return exposition.OpenMetrics, nil
+		return exposition.OpenMetrics, problem, nil
 	default:
-		return exposition.Text, nil
+		return exposition.Text, problem, nil
 	}
 }
 

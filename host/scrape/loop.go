@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/narthex-io/narthex/host/scrape/exposition"
 	"github.com/narthex-io/narthex/storage"
 )
 
@@ -34,6 +35,8 @@ type loop struct {
 	reqSettings *settings
 	reqTarget   *target
 	lastStart   time.Time
+	// fellBack is why the last body was taken for what the fallback protocol says.
+	fellBack error
 }
 
 // status is how the last scrape went.
@@ -174,6 +177,12 @@ func (l *loop) scrape(ctx context.Context, t *target, scheduled time.Time) {
 		return // The server stops: that is not the target's failure.
 	}
 	r := report{bodyBytes: l.bodyBytes(a, err), duration: time.Since(start)}
+	select {
+	case l.env.decoding <- struct{}{}:
+		defer func() { <-l.env.decoding }()
+	case <-ctx.Done():
+		return
+	}
 	err = l.store(ctx, a, s, t, contentType, err, &r, millis(ts))
 	l.env.metrics.duration.Observe(time.Since(start).Seconds())
 	l.finish(t, err, start, r.duration)
@@ -241,24 +250,45 @@ func (l *loop) store(ctx context.Context, a *appender, s *settings, t *target, c
 // scrape is still to be done.
 func (l *loop) lostBatch() {
 	if l.cache != nil {
-		l.cache = l.cache.replace(l.cache.rules, l.cache.format)
+		l.cache = l.cache.replace(l.cache.rules, l.cache.opts)
 	}
 }
 
 // storeBody appends the samples of the body.
 func (l *loop) storeBody(ctx context.Context, a *appender, out storage.Appender, s *settings, t *target, contentType string, ts int64) error {
-	format, err := formatOf(contentType, s.cfg.FallbackScrapeProtocol)
+	opts, err := l.readingOf(s, t, contentType)
 	if err != nil {
 		return err
 	}
 	switch {
 	case l.cache == nil:
-		l.cache = newCache(s.rules, format)
-	case l.cache.rules != s.rules || l.cache.format != format:
-		l.cache = l.cache.replace(s.rules, format)
+		l.cache = newCache(s.rules, opts)
+	case l.cache.rules != s.rules || l.cache.opts != opts:
+		l.cache = l.cache.replace(s.rules, opts)
 	}
-	a.start(l.env.metrics, out, l.cache, t, int(s.cfg.SampleLimit), ts)
-	return a.appendBody(ctx, format, &l.meta)
+	a.start(l.env, out, l.cache, t, limitsOf(s.cfg), ts)
+	return a.appendBody(ctx, &l.meta)
+}
+
+// readingOf returns how a body is to be read.
+func (l *loop) readingOf(s *settings, t *target, contentType string) (exposition.Options, error) {
+	format, problem, err := formatOf(contentType, s.cfg.FallbackScrapeProtocol)
+	if err != nil {
+		return exposition.Options{}, err
+	}
+	if problem != nil && (l.fellBack == nil || l.fellBack.Error() != problem.Error()) {
+		l.env.Log.Warn("the content type is of no use: the fallback protocol is assumed", "job", l.pool.name, "target", t.url,
+			"protocol", s.cfg.FallbackScrapeProtocol, "err", problem)
+	}
+	l.fellBack = problem
+	return exposition.Options{
+		Format:           format,
+		NativeHistograms: t.histograms.native,
+		KeepClassic:      t.histograms.classic,
+		ConvertClassic:   t.histograms.convert,
+		StartTimes:       l.env.Features.startTimes(),
+		TypeAndUnit:      l.env.Features.TypeAndUnit,
+	}, nil
 }
 
 // storeEnd marks all series of the last good scrape as stale.
@@ -266,7 +296,7 @@ func (l *loop) storeEnd(ctx context.Context, a *appender, out storage.Appender, 
 	if l.cache == nil {
 		return nil
 	}
-	a.start(l.env.metrics, out, l.cache, t, 0, ts)
+	a.start(l.env, out, l.cache, t, sampleLimits{}, ts)
 	return a.appendVanished(ctx, true, ts)
 }
 
@@ -295,6 +325,12 @@ func (l *loop) finish(t *target, err error, start time.Time, duration time.Durat
 	if err != nil {
 		health = HealthBad
 		l.env.Log.Debug("scrape failed", "job", l.pool.name, "target", t.url, "err", err)
+		if logs := l.env.failures.Load(); logs != nil {
+			path := l.pool.settings.Load().cfg.ScrapeFailureLogFile
+			if lost := logs.note(path, l.pool.name, t.url, err); lost != nil {
+				l.env.Log.Warn("failed scrape could not be noted in its log", "job", l.pool.name, "file", path, "err", lost)
+			}
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -235,6 +235,7 @@ func TestAheadOfTime(t *testing.T) {
 type recording struct {
 	taking
 	exemplars []sample.Exemplar
+	entries   []storage.Entry
 }
 
 func (r *recording) Appender() storage.Appender { return r }
@@ -242,6 +243,11 @@ func (r *recording) Appender() storage.Appender { return r }
 func (r *recording) Append(ctx context.Context, entries []storage.Entry, outcomes []storage.Outcome) error {
 	for _, e := range entries {
 		r.exemplars = append(r.exemplars, e.Exemplars...)
+		if e.Metadata != nil {
+			md := *e.Metadata
+			e.Metadata = &md
+		}
+		r.entries = append(r.entries, e)
 	}
 	return r.taking.Append(ctx, entries, outcomes)
 }
@@ -251,8 +257,8 @@ func TestExemplars(t *testing.T) {
 	out := &recording{}
 	a := newAppender()
 	a.body.bytes = []byte("a_total 1 # {id=\"x\"} 0.5\nb_total 1 3 # {id=\"y\"} 0.25 2\nc_total 1\n# EOF\n")
-	a.start(w.m.env.metrics, out, newCache(&sampleRules{honorTimestamps: true}, exposition.OpenMetrics), &target{}, 0, 5000)
-	if err := a.appendBody(t.Context(), exposition.OpenMetrics, &metadata{}); err != nil {
+	a.start(w.m.env, out, newCache(&sampleRules{honorTimestamps: true}, exposition.Options{Format: exposition.OpenMetrics}), &target{}, sampleLimits{}, 5000)
+	if err := a.appendBody(t.Context(), &metadata{}); err != nil {
 		t.Fatal(err)
 	}
 	want := []sample.Exemplar{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -35,11 +36,16 @@ func New(opts Options) (*Manager, error) {
 		return nil, errors.New("scrape: options Log, Registerer and Storage are required")
 	}
 	if opts.NewClient == nil {
-		opts.NewClient = func(job string, cfg httpconfig.HTTPClientConfig) (*http.Client, error) {
-			return httpclient.New(cfg, httpclient.Options{Name: job, UserAgent: opts.UserAgent})
+		opts.NewClient = func(job string, cfg httpconfig.HTTPClientConfig, socket string) (*http.Client, error) {
+			return httpclient.New(cfg, httpclient.Options{Name: job, UserAgent: opts.UserAgent, Socket: socket})
 		}
 	}
+	if opts.OpenLog == nil {
+		opts.OpenLog = openFile
+	}
 	m := &Manager{env: &env{Options: opts}, pools: map[string]*pool{}}
+	m.env.bodies.init(opts.BodyMemory)
+	m.env.decoding = make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0)))
 	m.env.appenders.New = func() any { return newAppender() }
 	m.env.forget = m.forget
 	var err error
@@ -54,7 +60,9 @@ type Change struct {
 	settings map[string]*settings
 	seed     uint64
 	// clients are those that were made for the change.
-	clients []*http.Client
+	clients []*clients
+	// failures are the logs of failed scrapes, opened anew.
+	failures failureLogs
 }
 
 // JobError means that a job's config cannot be used.
@@ -91,6 +99,10 @@ func (m *Manager) Prepare(cfgs []*Config, external labels.Labels) (*Change, erro
 		}
 		c.settings[cfg.JobName] = s
 	}
+	var err error
+	if c.failures, err = openFailureLogs(cfgs, m.env.OpenLog); err != nil {
+		errs = append(errs, err)
+	}
 	if len(errs) > 0 {
 		c.Discard()
 		return nil, errors.Join(errs...)
@@ -103,7 +115,10 @@ func (c *Change) settingsOf(cfg *Config, old *settings) (*settings, error) {
 	if old != nil && sameConfig(old.cfg, cfg) {
 		return old, nil
 	}
-	s, err := newSettings(cfg, old, func() (*http.Client, error) { return c.client(cfg) })
+	s, err := newSettings(cfg, old, &c.m.env.Options)
+	if old == nil || old.clients != s.clients {
+		c.clients = append(c.clients, s.clients)
+	}
 	switch {
 	case err == nil:
 	case old == nil:
@@ -114,19 +129,12 @@ func (c *Change) settingsOf(cfg *Config, old *settings) (*settings, error) {
 	return s, err
 }
 
-func (c *Change) client(cfg *Config) (*http.Client, error) {
-	client, err := c.m.env.NewClient(cfg.JobName, cfg.HTTPClient)
-	if err == nil {
-		c.clients = append(c.clients, client)
-	}
-	return client, err
-}
-
 // Discard drops the change.
 func (c *Change) Discard() {
-	for _, client := range c.clients {
-		client.CloseIdleConnections()
+	for _, made := range c.clients {
+		made.close()
 	}
+	_ = c.failures.close() // Nothing was written.
 }
 
 // Apply makes the jobs the current ones. Jobs that have not changed are not touched; targets that a changed job still
@@ -136,6 +144,7 @@ func (c *Change) Apply() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.env.seed.Store(c.seed)
+	m.exchangeLogs(&c.failures)
 	for _, name := range slices.Sorted(maps.Keys(m.pools)) {
 		if p := m.pools[name]; c.settings[name] == nil && !p.retired {
 			p.retire()
@@ -145,6 +154,15 @@ func (c *Change) Apply() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.settings)) {
 		m.apply(name, c.settings[name])
+	}
+}
+
+// exchangeLogs makes other logs of failures the current ones.
+func (m *Manager) exchangeLogs(logs *failureLogs) {
+	if old := m.env.failures.Swap(logs); old != nil {
+		if err := old.close(); err != nil {
+			m.env.Log.Warn("log of failed scrapes could not be closed", "err", err)
+		}
 	}
 }
 
@@ -162,8 +180,8 @@ func (m *Manager) apply(name string, s *settings) {
 	default:
 		old := p.settings.Swap(s)
 		p.retired = false
-		if old.client != s.client {
-			old.client.CloseIdleConnections()
+		if old.clients != s.clients {
+			old.clients.close()
 		}
 		m.env.metrics.reloads.Inc()
 	}
@@ -189,6 +207,7 @@ func (m *Manager) Run(ctx context.Context, updates <-chan map[string][]sdk.Group
 		m.mu.Unlock()
 		loops.Wait()
 		m.closeClients()
+		m.exchangeLogs(&failureLogs{})
 	}()
 	for {
 		select {
@@ -208,7 +227,7 @@ func (m *Manager) closeClients() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.pools {
-		p.settings.Load().client.CloseIdleConnections()
+		p.settings.Load().clients.close()
 	}
 }
 
@@ -245,7 +264,7 @@ func (m *Manager) forget(l *loop) bool {
 // dropIfEmpty drops a pool whose job is gone and whose loops have ended.
 func (m *Manager) dropIfEmpty(p *pool) {
 	if p.retired && len(p.loops) == 0 && m.pools[p.name] == p {
-		p.settings.Load().client.CloseIdleConnections()
+		p.settings.Load().clients.close()
 		delete(m.pools, p.name)
 	}
 }

@@ -18,6 +18,8 @@ type metadata struct {
 	families map[string]*family
 	// round is the current scrape, good the last that succeeded.
 	round, good uint64
+	// last is the family of the latest line of metadata; only the goroutine of the loop uses it.
+	last *family
 }
 
 type family struct {
@@ -31,7 +33,7 @@ type family struct {
 func (m *metadata) begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.round = m.good + 1
+	m.round, m.last = m.good+1, nil
 }
 
 // set notes the line that the scanner is at.
@@ -47,7 +49,7 @@ func (m *metadata) set(s *exposition.Scanner, kind exposition.Kind) {
 		f = &family{Metadata: sample.Metadata{Type: sample.TypeUnknown}}
 		m.families[string(name)] = f
 	}
-	f.seen = m.round
+	f.seen, m.last = m.round, f
 	switch kind {
 	case exposition.Help:
 		if f.escaped != string(text) {
@@ -60,6 +62,14 @@ func (m *metadata) set(s *exposition.Scanner, kind exposition.Kind) {
 			f.Unit = string(text)
 		}
 	}
+}
+
+// of returns the metadata of the sample that the scanner is at, nil if there is none. It is good until the next line.
+func (m *metadata) of(s *exposition.Scanner) *sample.Metadata {
+	if m.last == nil || !s.InFamily() {
+		return nil
+	}
+	return &m.last.Metadata
 }
 
 // end ends a good scrape and forgets, now and then, what has long not been exposed.

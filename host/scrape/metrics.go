@@ -16,6 +16,7 @@ type metrics struct {
 	exceededSampleLimit, exceededBodySizeLimit prometheus.Counter
 	duplicate, outOfOrder, outOfBounds         prometheus.Counter
 	exemplarOutOfOrder, cacheFlushed           prometheus.Counter
+	exceededBucketLimit                        prometheus.Counter
 	pools, poolsFailed, reloads, reloadsFailed prometheus.Counter
 	exceededTargetLimit, exceededLabelLimits   prometheus.Counter
 	syncFailed, syncs                          *prometheus.CounterVec
@@ -61,6 +62,7 @@ func newMetrics(reg prometheus.Registerer, m *Manager) (*metrics, error) {
 		intervalHistogram:     histogramVec("prometheus_target_interval_length_histogram_seconds", "Actual intervals between scrapes.", "interval"),
 		exceededSampleLimit:   counter("prometheus_target_scrapes_exceeded_sample_limit_total", "Total number of scrapes that hit the sample limit and were rejected."),
 		exceededBodySizeLimit: counter("prometheus_target_scrapes_exceeded_body_size_limit_total", "Total number of scrapes that hit the body size limit"),
+		exceededBucketLimit:   counter("prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total", "Total number of scrapes that hit the native histogram bucket limit and were rejected."),
 		duplicate:             counter("prometheus_target_scrapes_sample_duplicate_timestamp_total", "Total number of samples rejected due to duplicate timestamps but different values."),
 		outOfOrder:            counter("prometheus_target_scrapes_sample_out_of_order_total", "Total number of samples rejected due to not being out of the expected order."),
 		outOfBounds:           counter("prometheus_target_scrapes_sample_out_of_bounds_total", "Total number of samples rejected due to timestamp falling outside of the time bounds."),
@@ -126,8 +128,8 @@ func (m *metrics) forgetPool(job string) {
 
 // metadataCollector counts what the metadata of all targets takes when it is asked.
 type metadataCollector struct {
-	m              *Manager
-	entries, bytes *prometheus.Desc
+	m                       *Manager
+	entries, bytes, symbols *prometheus.Desc
 }
 
 func newMetadataCollector(m *Manager) *metadataCollector {
@@ -138,6 +140,7 @@ func newMetadataCollector(m *Manager) *metadataCollector {
 		m:       m,
 		entries: desc("prometheus_target_metadata_cache_entries", "Total number of metric metadata entries in the cache"),
 		bytes:   desc("prometheus_target_metadata_cache_bytes", "The number of bytes that are currently used for storing metric metadata in the cache"),
+		symbols: desc("prometheus_target_scrape_pool_symboltable_items", "Current number of symbols in table for this scrape pool."),
 	}
 }
 
@@ -145,6 +148,7 @@ func newMetadataCollector(m *Manager) *metadataCollector {
 func (c *metadataCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.entries
 	ch <- c.bytes
+	ch <- c.symbols
 }
 
 // Collect implements prometheus.Collector.
@@ -157,5 +161,7 @@ func (c *metadataCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(entries), p.name)
 		ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.GaugeValue, float64(bytes), p.name)
+		// Labels are not kept in a table of the pool's own, as they are not in upstream's usual build.
+		ch <- prometheus.MustNewConstMetric(c.symbols, prometheus.GaugeValue, 0, p.name)
 	})
 }

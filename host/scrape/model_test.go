@@ -149,7 +149,7 @@ func TestMetadataIsForgotten(t *testing.T) {
 	scan := func(body string) {
 		m.begin()
 		var s exposition.Scanner
-		s.Reset([]byte(body), exposition.Text)
+		s.Reset([]byte(body), exposition.Options{})
 		for {
 			kind, err := s.Next("")
 			if err != nil {

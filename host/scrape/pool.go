@@ -18,8 +18,13 @@ type env struct {
 	Options
 	metrics   *metrics
 	appenders sync.Pool
+	// bodies is the memory for bodies; decoding bounds how many of them are read into the storage at once.
+	bodies   bodyMemory
+	decoding chan struct{}
 	// seed makes replicas scrape apart.
 	seed atomic.Uint64
+	// failures are the logs of failed scrapes; nil until there was a configuration.
+	failures atomic.Pointer[failureLogs]
 	// forget takes a loop out of its pool whose target is gone for good; false means that the target has returned.
 	forget func(*loop) bool
 	// spawn runs a loop in a goroutine of its own; nil while the manager is not running. Guarded by the manager's mutex.

@@ -23,20 +23,23 @@ const (
 	defaultAcceptQuality          = 6
 )
 
-// DefaultProtocols returns what is asked for if a config does not say.
-func DefaultProtocols() []Protocol {
-	return []Protocol{OpenMetricsText100, OpenMetricsText001, PrometheusText100, PrometheusText004}
+// DefaultProtocols returns what is asked for if a config does not say: text formats, after protobuf if things are wanted
+// that only that has.
+func DefaultProtocols(protobuf bool) []Protocol {
+	text := []Protocol{OpenMetricsText100, OpenMetricsText001, PrometheusText100, PrometheusText004}
+	if protobuf {
+		return append([]Protocol{PrometheusProto}, text...)
+	}
+	return text
 }
 
 func (p Protocol) check() error {
 	switch p {
-	case PrometheusText004, PrometheusText100, OpenMetricsText001, OpenMetricsText100:
+	case PrometheusProto, PrometheusText004, PrometheusText100, OpenMetricsText001, OpenMetricsText100:
 		return nil
-	case PrometheusProto:
-		return errNotYet(string(p))
 	default:
-		return fmt.Errorf("unknown scrape protocol %q, known are %s, %s, %s and %s", string(p),
-			OpenMetricsText001, OpenMetricsText100, PrometheusText004, PrometheusText100)
+		return fmt.Errorf("unknown scrape protocol %q, known are %s, %s, %s, %s and %s", string(p),
+			PrometheusProto, OpenMetricsText001, OpenMetricsText100, PrometheusText004, PrometheusText100)
 	}
 }
 
@@ -58,6 +61,8 @@ func checkProtocols(ps []Protocol) error {
 // mediaType returns the protocol's part of an Accept header.
 func (p Protocol) mediaType(escaping string) string {
 	switch p {
+	case PrometheusProto:
+		return "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 	case OpenMetricsText100:
 		return "application/openmetrics-text;version=1.0.0;escaping=" + escaping
 	case OpenMetricsText001:

@@ -43,7 +43,7 @@ func (r *report) values(s *settings, t *target) (v [len(reportNames)]float64, n 
 	}
 	v[1], v[2], v[3], v[4] = r.duration.Seconds(), float64(r.scraped), float64(r.kept), float64(r.added)
 	v[5], v[6], v[7] = t.timeout.Seconds(), float64(s.cfg.SampleLimit), float64(r.bodyBytes)
-	if s.cfg.ExtraScrapeMetrics != nil && *s.cfg.ExtraScrapeMetrics {
+	if s.extraMetrics {
 		return v, len(v)
 	}
 	return v, extraReports
@@ -59,7 +59,7 @@ func (rs *reportSeries) write(ctx context.Context, out storage.Appender, v [len(
 	var entries [len(reportNames)]storage.Entry
 	var outcomes [len(reportNames)]storage.Outcome
 	for i := range count {
-		entries[i] = storage.Entry{Ref: rs.refs[i], T: ts, V: v[i]}
+		entries[i] = storage.Entry{Ref: rs.refs[i], T: ts, V: v[i], InOrder: true}
 		if rs.refs[i] == 0 {
 			entries[i].Labels = rs.labels(i)
 		}

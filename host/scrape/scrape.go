@@ -7,12 +7,11 @@ package scrape
 
 import (
 	"encoding/json"
+	"io"
 	"log/slog"
-	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	httpconfig "github.com/prometheus/common/config"
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
@@ -36,9 +35,33 @@ type Options struct {
 	// TimestampTolerance is how far a scrape may be from its scheduled time and still be stored at that; it is capped
 	// at 1 % of the interval. Zero stores the actual times.
 	TimestampTolerance time.Duration
+	// Features are what is switched on for all jobs.
+	Features Features
+	// BodyMemory is how many bytes the bodies of all scrapes may take at once, but for small ones; the default is 1 GiB.
+	BodyMemory int64
 	// NewClient makes the HTTP client of a job; the default is the one of package httpclient.
-	NewClient func(job string, cfg httpconfig.HTTPClientConfig) (*http.Client, error)
+	NewClient NewClient
+	// OpenLog opens a log of failed scrapes; the default appends to the file.
+	OpenLog func(path string) (io.WriteCloser, error)
 }
+
+// Features are parts of scraping that are off by default.
+type Features struct {
+	// StartTimes finds out when counting started and hands it to the storage with each sample.
+	StartTimes bool
+	// StartZeros appends a sample of nothing at the time at which counting started.
+	StartZeros bool
+	// TypeAndUnit adds the labels __type__ and __unit__.
+	TypeAndUnit bool
+	// Metadata hands the metadata of each series to the storage.
+	Metadata bool
+	// ExtraMetrics writes the extra series about each scrape where the configuration does not say whether to.
+	ExtraMetrics bool
+	// Zstd asks for bodies compressed with Zstandard; those that come so are read in any case.
+	Zstd bool
+}
+
+func (f Features) startTimes() bool { return f.StartTimes || f.StartZeros }
 
 // Exporters finds the running exporter plugins.
 type Exporters interface {

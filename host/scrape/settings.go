@@ -1,7 +1,6 @@
 package scrape
 
 import (
-	"net/http"
 	"reflect"
 	"slices"
 
@@ -11,35 +10,47 @@ import (
 
 // settings are a job's configuration in use: immutable, exchanged as a whole, and read by each scrape at its start.
 type settings struct {
-	cfg    *Config
-	client *http.Client
+	cfg     *Config
+	clients *clients
 	// rules say what becomes of exposed samples; jobs that agree on them across a reload share the pointer, so that
 	// caches stay valid.
 	rules          *sampleRules
 	accept         string
 	acceptEncoding string
+	extraMetrics   bool
 }
 
 // newSettings makes settings, taking over from old, which may be nil, what has not changed.
-func newSettings(cfg *Config, old *settings, newClient func() (*http.Client, error)) (*settings, error) {
+func newSettings(cfg *Config, old *settings, opts *Options) (*settings, error) {
+	protocols := cfg.ScrapeProtocols
+	if !cfg.protocolsGiven && opts.Features.startTimes() {
+		protocols = DefaultProtocols(true)
+	}
 	s := &settings{
 		cfg:            cfg,
-		accept:         acceptHeader(cfg.ScrapeProtocols, cfg.MetricNameEscapingScheme),
+		accept:         acceptHeader(protocols, cfg.MetricNameEscapingScheme),
 		acceptEncoding: "gzip",
 		rules:          newSampleRules(cfg),
+		extraMetrics:   opts.Features.ExtraMetrics,
 	}
-	if !cfg.EnableCompression {
+	switch {
+	case !cfg.EnableCompression:
 		s.acceptEncoding = "identity"
+	case opts.Features.Zstd:
+		s.acceptEncoding = "zstd,gzip"
+	}
+	if cfg.ExtraScrapeMetrics != nil {
+		s.extraMetrics = *cfg.ExtraScrapeMetrics
 	}
 	if old != nil && old.rules.equal(s.rules) {
 		s.rules = old.rules
 	}
-	if old != nil && reflect.DeepEqual(old.cfg.HTTPClient, cfg.HTTPClient) {
-		s.client = old.client
+	if old != nil && old.clients.serve(cfg) {
+		s.clients = old.clients
 		return s, nil
 	}
-	client, err := newClient()
-	s.client = client
+	var err error
+	s.clients, err = newClients(cfg, opts.NewClient)
 	return s, err
 }
 

@@ -32,13 +32,18 @@ const (
 // pluginScheme is the scheme of targets that are exporter plugins.
 const pluginScheme = "plugin"
 
+// unixSocketLabel is the label with the path of a Unix socket to connect to instead of the address.
 const unixSocketLabel = "__unix_socket__"
 
-// histogramLabels switch on what is not built yet. They are there all the same, since the moment of a target's scrapes
-// depends on all of its labels.
-var histogramLabels = []string{ //nolint:gochecknoglobals // Constant table.
-	"__always_scrape_classic_histograms__", "__convert_classic_histograms_to_nhcb__", "__scrape_native_histograms__",
-}
+// Labels with which targets say what is made of their histograms.
+const (
+	nativeLabel  = "__scrape_native_histograms__"
+	classicLabel = "__always_scrape_classic_histograms__"
+	convertLabel = "__convert_classic_histograms_to_nhcb__"
+)
+
+// histogramSwitches say what is made of a target's histograms.
+type histogramSwitches struct{ native, classic, convert bool }
 
 // target is something that can be scraped. It is immutable.
 type target struct {
@@ -46,6 +51,9 @@ type target struct {
 	discovered, labels labels.Labels
 	url                string
 	interval, timeout  time.Duration
+	histograms         histogramSwitches
+	// client tells how the target is talked to.
+	client clientKey
 	// exporter is set for exporter plugins, which are not fetched by URL.
 	exporter *ExporterConfig
 	// identity tells targets of a job apart: labels and URL.
@@ -131,9 +139,9 @@ func makeTarget(cfg *Config, b *labels.Builder, exporter *ExporterConfig) (t *ta
 	setDefault(b, timeoutLabel, cfg.ScrapeTimeout.String())
 	setDefault(b, metricsPathLabel, cfg.MetricsPath)
 	setDefault(b, schemeLabel, cfg.Scheme)
-	for _, name := range histogramLabels {
-		setDefault(b, name, "false")
-	}
+	setDefault(b, nativeLabel, strconv.FormatBool(isTrue(cfg.ScrapeNativeHistograms)))
+	setDefault(b, classicLabel, strconv.FormatBool(isTrue(cfg.AlwaysScrapeClassicHistograms)))
+	setDefault(b, convertLabel, strconv.FormatBool(isTrue(cfg.ConvertClassicHistogramsToNHCB)))
 	for name, values := range cfg.Params {
 		if len(values) > 0 {
 			setDefault(b, paramPrefix+name, values[0])
@@ -154,28 +162,31 @@ func makeTarget(cfg *Config, b *labels.Builder, exporter *ExporterConfig) (t *ta
 	if t.interval, t.timeout, err = timing(b); err != nil {
 		return nil, discovered, err
 	}
-	if err := unsupported(b); err != nil {
+	if t.histograms, err = switches(cfg, b); err != nil {
 		return nil, discovered, err
 	}
+	t.client = clientKey{credential: b.Get(authRefLabel), socket: b.Get(unixSocketLabel)}
 	setDefault(b, labels.InstanceName, address)
 	return t.finish(cfg, b)
 }
 
-// unsupported rejects labels that ask for what is not built yet.
-func unsupported(b *labels.Builder) error {
-	if b.Get(unixSocketLabel) != "" {
-		return errNotYet(unixSocketLabel)
-	}
-	for _, name := range histogramLabels {
-		switch on, err := strconv.ParseBool(b.Get(name)); {
-		case b.Get(name) == "": // Relabelling has dropped it.
-		case err != nil:
-			return fmt.Errorf("%s: %q is neither true nor false", name, b.Get(name))
-		case on:
-			return errNotYet(name)
+// switches reads what is to be made of histograms; a label that relabelling has dropped leaves it to the config.
+func switches(cfg *Config, b *labels.Builder) (h histogramSwitches, err error) {
+	read := func(label string, otherwise *bool) bool {
+		value := b.Get(label)
+		if value == "" {
+			return isTrue(otherwise)
 		}
+		on, parseErr := strconv.ParseBool(value)
+		if parseErr != nil && err == nil {
+			err = fmt.Errorf("%s: %q is neither true nor false", label, value)
+		}
+		return on
 	}
-	return nil
+	h.native = read(nativeLabel, cfg.ScrapeNativeHistograms)
+	h.classic = read(classicLabel, cfg.AlwaysScrapeClassicHistograms)
+	h.convert = read(convertLabel, cfg.ConvertClassicHistogramsToNHCB)
+	return h, err
 }
 
 // timing reads the interval and the timeout from the labels.

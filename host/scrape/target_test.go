@@ -49,9 +49,7 @@ func TestTargets(t *testing.T) {
 	fails("{target_label: __scrape_interval__, replacement: 0s}", "target h:1: scrape interval cannot be 0")
 	fails("{target_label: __scrape_interval__, replacement: x}", `target h:1: scrape interval: not a valid duration string: "x"`)
 	fails("{target_label: __scrape_timeout__, replacement: 11s}", "target h:1: scrape timeout 11s is greater than scrape interval 10s")
-	fails("{target_label: __scrape_native_histograms__, replacement: 'true'}", "target h:1: __scrape_native_histograms__ is not supported yet")
 	fails("{target_label: __scrape_native_histograms__, replacement: x}", `target h:1: __scrape_native_histograms__: "x" is neither true nor false`)
-	fails("{target_label: __unix_socket__, replacement: /x}", "target h:1: __unix_socket__ is not supported yet")
 }
 
 func TestDroppedTargets(t *testing.T) {

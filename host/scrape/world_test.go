@@ -143,7 +143,7 @@ func newWorld(t *testing.T, store *storagetest.Store, exporters Exporters) *worl
 	w.m, err = New(Options{
 		Log: slog.New(slog.DiscardHandler), Registerer: w.reg, Storage: sometimesFull{store, &w.full}, Exporters: exporters,
 		Hostname: "host", TimestampTolerance: 2 * time.Millisecond,
-		NewClient: func(string, httpconfig.HTTPClientConfig) (*http.Client, error) {
+		NewClient: func(string, httpconfig.HTTPClientConfig, string) (*http.Client, error) {
 			return &http.Client{Transport: &w.targets}, nil
 		},
 	})

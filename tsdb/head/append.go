@@ -185,6 +185,9 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 func (a *appender) refuse(e *storage.Entry) error {
 	native := chunk.Native{Int: e.Histogram, Float: e.FloatHistogram}
 	if e.T < a.minValid {
+		if e.InOrder {
+			return storage.ErrOutOfBounds
+		}
 		if err := a.late(e.T, native, storage.ErrOutOfBounds); err != errLate { //nolint:errorlint // never wrapped
 			return err
 		}
@@ -244,6 +247,8 @@ func (a *appender) check(p *page, i int, id uint32, e *storage.Entry) (chunk.Nat
 	switch {
 	case !ok || e.T > last:
 		return native, nil
+	case e.T < last && e.InOrder:
+		return native, storage.ErrOutOfOrder
 	case e.T < last:
 		return native, a.late(e.T, native, storage.ErrOutOfOrder)
 	case !same && !sameNative(native, before):

@@ -1,8 +1,11 @@
-// Package exposition reads the text formats in which targets expose their metrics: Prometheus text (0.0.4 and 1.0.0) and
-// OpenMetrics (0.0.1 and 1.0.0).
+// Package exposition reads the formats in which targets expose their metrics: Prometheus text (0.0.4 and 1.0.0),
+// OpenMetrics (0.0.1 and 1.0.0), and delimited protobuf messages, with native histograms.
 //
-// Start with [Scanner]. It goes through a body line by line and hands out each series as the raw bytes that name it, so
+// Start with [Scanner]. It goes through a body sample by sample and hands out each series as raw bytes that name it, so
 // that a caller who knows those bytes from the last time never parses labels; [Scanner.Labels] does so for the others.
+// For the text formats that is a piece of the line, else a composed key (key.go). [Options] make native histograms of
+// classic ones, find out when counting started, and turn type and unit into labels.
+//
 // What is accepted is what Prometheus 3.14 accepts, but for the differences listed in the tests. The package keeps no
 // series, and does not know targets.
 package exposition
@@ -12,19 +15,38 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unsafe"
 
+	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/sample"
 )
 
-// Format is a text format.
+// Format is a format of a body.
 type Format uint8
 
 // The formats.
 const (
 	Text Format = iota
 	OpenMetrics
+	// Protobuf are MetricFamily messages, each after its length.
+	Protobuf
 )
+
+// Options say what a scanner makes of a body. Bodies that are read with different options have different raw bytes.
+type Options struct {
+	Format Format
+	// NativeHistograms hands out native histograms as such; without it, only their classic parts are seen.
+	NativeHistograms bool
+	// ConvertClassic makes classic histograms native ones with custom buckets.
+	ConvertClassic bool
+	// KeepClassic hands out classic histograms also where there is a native one, exposed or converted.
+	KeepClassic bool
+	// StartTimes finds out when counting started; series of OpenMetrics that only say so are left out.
+	StartTimes bool
+	// TypeAndUnit makes labels of type and unit.
+	TypeAndUnit bool
+}
 
 // Kind says what a scanner has found.
 type Kind uint8
@@ -39,6 +61,8 @@ const (
 	Help
 	Type
 	Unit
+	// Histogram: a sample that is a native histogram, for Native and what is said about Series, but for Value.
+	Histogram
 )
 
 // SyntaxError says where and why a body is not in the format.
@@ -56,43 +80,99 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("line %d: %s: %q", e.Line, e.Problem, e.Text)
 }
 
-// Scanner goes through one body. Everything that it hands out as bytes or labels points into the body. Use it from one
-// goroutine; [Scanner.Reset] makes it ready for another body.
+// Scanner goes through one body. What it hands out as bytes or labels points into the body or into the scanner, and is
+// good until the next call of Next. Use it from one goroutine; [Scanner.Reset] makes it ready for another body.
 type Scanner struct {
-	body   []byte
-	format Format
+	body []byte
+	opts Options
 	// pos is where the next line starts, start where the current one does.
 	pos, start int
 	// rounding follows from the last TYPE line.
 	rounding Rounding
-
-	series   []byte
-	expected bool
-	value    float64
-	ts       int64
-	hasTS    bool
-	exemplar []byte // From the brace to the end of the line; nil without.
+	sampleLine
 
 	name, text []byte
 	metricType sample.MetricType
+	// typeName is the name in the last TYPE line; unit is what the family's UNIT line says.
+	typeName, unit, unitName []byte
+
+	// key is where composed keys are made; described what goes into them.
+	key        []byte
+	described  described
+	proto      proto
+	conversion conversion
+	created    created
 }
 
 // Reset starts at the beginning of body, which must not change while it is read.
-func (s *Scanner) Reset(body []byte, format Format) {
-	*s = Scanner{body: body, format: format}
+func (s *Scanner) Reset(body []byte, opts Options) {
+	p, c := &s.proto, &s.conversion
+	p.metric.reset()
+	*s = Scanner{
+		body: body, opts: opts, key: s.key[:0],
+		proto: proto{metric: p.metric, classic: p.classic},
+		conversion: conversion{
+			classicBuckets: c.classicBuckets, key: c.key[:0], next: c.next[:0], exemplars: c.exemplars[:0], pairs: c.pairs[:0],
+		},
+		created: s.created,
+	}
+	s.created.forget()
 }
 
 // Next goes to the next piece of content. If the caller has a guess which series comes, its raw bytes as expect make
-// finding their end faster; a wrong guess, or none, costs nothing else. A guess must be something that Series returned,
-// of this body or another. After an error the scanner is dead.
-func (s *Scanner) Next(expect string) (Kind, error) {
-	if s.format == OpenMetrics {
-		return s.nextOpenMetrics(expect)
+// finding it faster; a wrong guess, or none, costs nothing else. A guess must be something that Series returned, of this
+// body or another one that was read with the same options. After an error the scanner is dead.
+func (s *Scanner) Next(expect string) (kind Kind, err error) {
+	switch {
+	case s.opts.Format == Protobuf:
+		return s.nextProto(expect)
+	case s.opts.ConvertClassic:
+		if kind, err = s.nextConverted(expect); err == nil && (kind == Series || kind == Histogram) {
+			s.expected = bytesAsString(s.series) == expect
+		}
+	default:
+		kind, err = s.nextLine(expect)
 	}
-	return s.nextText(expect)
+	if s.opts.TypeAndUnit && kind == Series && err == nil {
+		s.describeLine(expect)
+	}
+	return kind, err
 }
 
-// Series returns the raw bytes that name the series: everything before the value.
+// nextLine goes to the next line that has a meaning.
+func (s *Scanner) nextLine(expect string) (kind Kind, err error) {
+	if s.opts.Format == Text {
+		return s.nextText(expect)
+	}
+	for {
+		if kind, err = s.nextOpenMetrics(expect); err != nil || kind != Series || !s.opts.StartTimes || !s.isCreated() {
+			return kind, err
+		}
+		if s.created.pairs, err = s.lineLabels(s.created.pairs[:0]); err != nil {
+			return End, err // What is left out must be good all the same.
+		}
+	}
+}
+
+// describeLine puts type and unit into what names the series.
+func (s *Scanner) describeLine(expect string) {
+	d := s.describedBy(s.metricType, s.unit)
+	s.key = beginKey(s.key[:0], s.raw, d)
+	setPart(s.key, partLine, d, 0)
+	s.series = s.key
+	s.expected = bytesAsString(s.series) == expect
+}
+
+// describedBy returns type and unit if they are to be labels, else nil.
+func (s *Scanner) describedBy(t sample.MetricType, unit []byte) *described {
+	if !s.opts.TypeAndUnit {
+		return nil
+	}
+	s.described = described{metricType: t, unit: unit}
+	return &s.described
+}
+
+// Series returns the raw bytes that name the series.
 func (s *Scanner) Series() []byte { return s.series }
 
 // Expected reports whether the series is the one that the caller of Next expected; false may only mean that it was not
@@ -102,11 +182,54 @@ func (s *Scanner) Expected() bool { return s.expected }
 // Value returns the sample's value.
 func (s *Scanner) Value() float64 { return s.value }
 
+// Native returns the histogram that is the sample's value, in one of two forms. The caller owns it.
+func (s *Scanner) Native() (*histogram.Histogram, *histogram.FloatHistogram) {
+	return s.native, s.nativeFloat
+}
+
 // Timestamp returns the sample's own timestamp in milliseconds, if it has one.
 func (s *Scanner) Timestamp() (int64, bool) { return s.ts, s.hasTS }
 
-// HasExemplar reports whether the sample has an exemplar, to be read with [Scanner.Exemplar].
-func (s *Scanner) HasExemplar() bool { return s.exemplar != nil }
+// StartTime returns when the sample's counting started, in milliseconds, or zero. It is for readers with StartTimes.
+func (s *Scanner) StartTime() int64 {
+	switch {
+	case s.opts.Format == Protobuf:
+		return s.proto.metric.startTime(s.proto.kind)
+	case s.conversion.emitted:
+		return s.conversion.startTime
+	default:
+		return s.lineStartTime()
+	}
+}
+
+// HasExemplars reports whether the sample may have exemplars, to be read with [Scanner.Exemplars].
+func (s *Scanner) HasExemplars() bool {
+	switch {
+	case s.conversion.emitted:
+		return len(s.conversion.exemplars) > 0
+	case s.native != nil || s.nativeFloat != nil:
+		h := &s.proto.metric.histogram
+		return len(h.exemplars) > 0 || len(h.buckets) > 0
+	default:
+		return s.exemplar != nil
+	}
+}
+
+// Exemplars appends the exemplars of the current sample to dst. They do not point into the body. Those with a label twice
+// are left out, and so are those of histograms that have no time.
+func (s *Scanner) Exemplars(dst []sample.Exemplar) ([]sample.Exemplar, error) {
+	switch {
+	case s.opts.Format == Protobuf:
+		return s.protoExemplars(dst)
+	case s.conversion.emitted:
+		return append(dst, s.conversion.exemplars...), nil
+	}
+	e, ok, err := s.lineExemplar()
+	if ok {
+		dst = append(dst, e)
+	}
+	return dst, err
+}
 
 // Rounding returns how the labels of the current series are to be parsed.
 func (s *Scanner) Rounding() Rounding { return s.rounding }
@@ -114,11 +237,40 @@ func (s *Scanner) Rounding() Rounding { return s.rounding }
 // Meta returns the metric's name and the help text, still escaped, the type or the unit of the current metadata.
 func (s *Scanner) Meta() (name, text []byte) { return s.name, s.text }
 
+// InFamily reports whether the current sample is of the family of the latest metadata. Lines of text need not be.
+func (s *Scanner) InFamily() bool {
+	if s.opts.Format == Protobuf || s.conversion.emitted {
+		return true
+	}
+	name := s.metricName()
+	suffix, ok := strings.CutPrefix(name, bytesAsString(s.name))
+	if !ok || len(s.name) == 0 {
+		return false
+	}
+	switch suffix {
+	case "":
+		return true
+	case "_total":
+		return s.metricType == sample.TypeCounter
+	case "_bucket", "_count", "_sum", "_gcount", "_gsum":
+		return s.metricType == sample.TypeHistogram || s.metricType == sample.TypeGaugeHistogram || s.metricType == sample.TypeSummary
+	case "_info":
+		return s.metricType == sample.TypeInfo
+	default:
+		return suffix == createdSuffix && s.mayCount()
+	}
+}
+
 // MetricType returns the type after [Type].
 func (s *Scanner) MetricType() sample.MetricType { return s.metricType }
 
 // HelpText removes the escapes from a help text.
-func (s *Scanner) HelpText(escaped []byte) string { return unescape(escaped, s.format == OpenMetrics) }
+func (s *Scanner) HelpText(escaped []byte) string {
+	if s.opts.Format == Protobuf {
+		return string(escaped)
+	}
+	return unescape(escaped, s.opts.Format == OpenMetrics)
+}
 
 const maxErrorText = 80
 
@@ -149,11 +301,11 @@ var metricTypes = [...]map[string]sample.MetricType{ //nolint:gochecknoglobals /
 
 // setType handles the text of a TYPE line.
 func (s *Scanner) setType() error {
-	metricType, ok := metricTypes[s.format][string(s.text)]
+	metricType, ok := metricTypes[s.opts.Format][string(s.text)]
 	if !ok {
 		return s.errorf("invalid metric type %q", s.text)
 	}
-	s.metricType = metricType
+	s.metricType, s.typeName = metricType, s.name
 	switch metricType {
 	case sample.TypeHistogram:
 		s.rounding = RoundBuckets
@@ -167,6 +319,9 @@ func (s *Scanner) setType() error {
 
 // bytesAsString gives bytes the type string without copying; they must not change while it is used.
 func bytesAsString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// stringAsBytes is the way back; the bytes must not be changed.
+func stringAsBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // powersOfTen are those that a float64 holds exactly.
 var powersOfTen = [...]float64{ //nolint:gochecknoglobals // Constant table.

@@ -49,7 +49,7 @@ func measure(b *testing.B, body []byte, read func(*Scanner) int) {
 	b.SetBytes(int64(len(body)))
 	var s Scanner
 	for b.Loop() {
-		s.Reset(body, Text)
+		s.Reset(body, Options{Format: Text})
 		if read(&s) == 0 {
 			b.Fatal("nothing read")
 		}
@@ -59,7 +59,7 @@ func measure(b *testing.B, body []byte, read func(*Scanner) int) {
 func seriesOf(b *testing.B, body []byte) (order []string) {
 	b.Helper()
 	var s Scanner
-	s.Reset(body, Text)
+	s.Reset(body, Options{Format: Text})
 	for {
 		kind, err := s.Next("")
 		if err != nil {

@@ -26,16 +26,29 @@ func (r Rounding) label() string {
 	case RoundBuckets:
 		return labels.BucketLabel
 	case RoundQuantiles:
-		return "quantile"
+		return quantileLabel
 	default:
 		return ""
 	}
 }
 
-// Labels appends the pairs of the current series to dst, in the order of the line and with empty values. The strings
-// point into the body where they can.
+// Labels appends the pairs of the current series to dst, in the order of the body and with empty values. The strings
+// point into the body, or into the scanner, where they can.
 func (s *Scanner) Labels(dst []labels.Label) ([]labels.Label, error) {
-	p := labelParser{b: bytesAsString(s.series), strict: s.format == OpenMetrics, rounding: s.rounding.label()}
+	out, problem := parseSeries(bytesAsString(s.series), s.opts.Format, s.rounding, dst)
+	switch {
+	case problem == "":
+		return out, nil
+	case s.opts.Format == Protobuf:
+		return dst, s.protoError(problem)
+	default:
+		return dst, s.errorf("%s", problem)
+	}
+}
+
+// lineLabels is Labels for the line alone, without what else the series' key says.
+func (s *Scanner) lineLabels(dst []labels.Label) ([]labels.Label, error) {
+	p := labelParser{b: bytesAsString(s.raw), strict: s.opts.Format == OpenMetrics}
 	out, problem := p.series(dst)
 	if problem != "" {
 		return dst, s.errorf("%s", problem)
@@ -45,14 +58,21 @@ func (s *Scanner) Labels(dst []labels.Label) ([]labels.Label, error) {
 
 // ParseSeries is [Scanner.Labels] for raw bytes that a scanner has handed out and accepted before.
 func ParseSeries(raw string, format Format, rounding Rounding, dst []labels.Label) ([]labels.Label, bool) {
-	p := labelParser{b: raw, strict: format == OpenMetrics, rounding: rounding.label()}
-	out, problem := p.series(dst)
+	out, problem := parseSeries(raw, format, rounding, dst)
 	return out, problem == ""
 }
 
-// Exemplar parses the exemplar of the current sample. The result does not point into the body. ok is false if there is
+func parseSeries(raw string, format Format, rounding Rounding, dst []labels.Label) (out []labels.Label, problem string) {
+	if raw[0] == composedKey {
+		return keyLabels(raw, format == OpenMetrics, rounding, dst)
+	}
+	p := labelParser{b: raw, strict: format == OpenMetrics, rounding: rounding.label()}
+	return p.series(dst)
+}
+
+// lineExemplar parses the exemplar of the current line. The result does not point into the body. ok is false if there is
 // none, or if it has a label twice.
-func (s *Scanner) Exemplar() (e sample.Exemplar, ok bool, err error) {
+func (s *Scanner) lineExemplar() (e sample.Exemplar, ok bool, err error) {
 	if s.exemplar == nil {
 		return e, false, nil
 	}
@@ -260,22 +280,27 @@ func roundLabel(value string) string {
 		return value
 	}
 	var room [32]byte
-	var b []byte
-	switch {
-	case f == 0:
-		b = append(room[:0], "0.0"...)
-	case math.IsNaN(f):
-		b = append(room[:0], "NaN"...)
-	default:
-		b = strconv.AppendFloat(room[:0], f, 'g', -1, 64)
-		if !math.IsInf(f, 0) && !strings.ContainsAny(bytesAsString(b), "e.") {
-			b = append(b, ".0"...)
-		}
-	}
+	b := appendNumber(room[:0], f)
 	if string(b) == value {
 		return value
 	}
 	return string(b)
+}
+
+// appendNumber formats a number as OpenMetrics does.
+func appendNumber(b []byte, f float64) []byte {
+	start := len(b)
+	switch {
+	case f == 0:
+		return append(b, "0.0"...)
+	case math.IsNaN(f):
+		return append(b, "NaN"...)
+	}
+	b = strconv.AppendFloat(b, f, 'g', -1, 64)
+	if !math.IsInf(f, 0) && !strings.ContainsAny(bytesAsString(b[start:]), "e.") {
+		b = append(b, ".0"...)
+	}
+	return b
 }
 
 // unescape resolves \\, \n and, with quotes, \"; what else follows a backslash stays with it.

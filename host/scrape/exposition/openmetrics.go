@@ -73,7 +73,7 @@ func (s *Scanner) openMetricsSample(i int, expect string) (Kind, error) {
 			return End, s.errorf("expected a metric name")
 		}
 	}
-	s.series, s.expected = b[i:end], ok
+	s.series, s.raw, s.expected = b[i:end], b[i:end], ok
 	var err error
 	if s.value, end, err = s.openMetricsNumber(end, "value"); err != nil {
 		return End, err

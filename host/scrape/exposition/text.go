@@ -60,11 +60,17 @@ func (s *Scanner) textComment(i int) (Kind, error) {
 
 // finishMeta checks the text of a metadata line.
 func (s *Scanner) finishMeta(kind Kind) (Kind, error) {
-	if kind == Type {
-		return kind, s.setType()
+	s.created.forget()
+	if kind != Unit && !bytes.Equal(s.name, s.unitName) {
+		s.unit, s.unitName = nil, nil
 	}
-	if !utf8.Valid(s.text) {
+	switch {
+	case kind == Type:
+		return kind, s.setType()
+	case !utf8.Valid(s.text):
 		return End, s.errorf("text is not valid UTF-8")
+	case kind == Unit:
+		s.unit, s.unitName = s.text, s.name
 	}
 	return kind, nil
 }
@@ -98,7 +104,7 @@ func (s *Scanner) textSample(i int, expect string) (Kind, error) {
 			return End, err
 		}
 	}
-	s.series, s.expected = b[i:end], ok
+	s.series, s.raw, s.expected = b[i:end], b[i:end], ok
 	i = skipBlanks(b, end)
 	end = i
 	for end < len(b) && b[end] > ' ' && b[end] != '{' || end < len(b) && b[end] < ' ' && b[end] != '\t' && b[end] != '\n' {

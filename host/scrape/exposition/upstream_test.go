@@ -92,7 +92,7 @@ func TestUpstream(t *testing.T) {
 // readAll reads a body as far as it is good.
 func readAll(body []byte, format Format) (out []found, err error) {
 	var s Scanner
-	s.Reset(body, format)
+	s.Reset(body, Options{Format: format})
 	for {
 		kind, err := s.Next("")
 		if err != nil {
@@ -129,11 +129,11 @@ func readSeries(s *Scanner) (found, error) {
 	if ts, ok := s.Timestamp(); ok {
 		f.T = &ts
 	}
-	e, ok, err := s.Exemplar()
+	exemplars, err := s.Exemplars(nil)
 	if err != nil {
 		return found{}, err
 	}
-	if ok {
+	for _, e := range exemplars {
 		f.Exemplar = &foundExemplar{L: [][2]string{}, V: fmt.Sprint(e.Value)}
 		for name, value := range e.Labels.All() {
 			f.Exemplar.L = append(f.Exemplar.L, [2]string{name, value})
@@ -187,7 +187,7 @@ func TestExpect(t *testing.T) {
 	}
 	for _, expect := range []string{"a", "ab", `a{x="1"}`, `a {x="1"}`, "b"} {
 		var s Scanner
-		s.Reset(body, Text)
+		s.Reset(body, Options{Format: Text})
 		for i, want := range plain {
 			if _, err := s.Next(expect); err != nil {
 				t.Fatalf("expect %q: sample %d: %v", expect, i, err)
@@ -243,7 +243,7 @@ func FuzzScan(f *testing.F) {
 		}
 		// What was found must be found again through its raw bytes, and with each series as the guess for the next.
 		var s Scanner
-		s.Reset(body, format)
+		s.Reset(body, Options{Format: format})
 		expect := ""
 		for _, want := range plain {
 			if want.Kind != "series" {

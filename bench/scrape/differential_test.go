@@ -1,0 +1,241 @@
+package scrape
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/narthex-io/narthex/host/scrape/exposition"
+)
+
+func inf() float64 { return math.Inf(1) }
+
+// optionSets are what bodies are read with.
+func optionSets(format exposition.Format) (all []exposition.Options) {
+	for _, o := range []exposition.Options{
+		{},
+		{NativeHistograms: true},
+		{NativeHistograms: true, KeepClassic: true},
+		{ConvertClassic: true},
+		{NativeHistograms: true, ConvertClassic: true},
+		{ConvertClassic: true, KeepClassic: true},
+		{NativeHistograms: true, ConvertClassic: true, KeepClassic: true, StartTimes: true},
+		{StartTimes: true, NativeHistograms: true},
+		{TypeAndUnit: true, NativeHistograms: true, ConvertClassic: true},
+		{TypeAndUnit: true},
+	} {
+		o.Format = format
+		all = append(all, o)
+	}
+	return all
+}
+
+// TestDifferential reads the same bodies with both. SEED and BODIES choose which are made.
+func TestDifferential(t *testing.T) {
+	seed, count := uint64(number("SEED", 1)), number("BODIES", 400)
+	r := rand.New(rand.NewPCG(seed, 0))
+	all := append(append(realBodies(t), recordedBodies(t)...), writtenBodies(t)...)
+	for i := range count {
+		var families [][]byte
+		for j := range 1 + r.IntN(4) {
+			families = append(families, delimited(madeFamily(r, j)))
+		}
+		all = append(all, body{fmt.Sprint("made protobuf ", i), exposition.Protobuf, bytes.Join(families, nil)},
+			body{fmt.Sprint("made text ", i), exposition.Text, madeText(r, exposition.Text)},
+			body{fmt.Sprint("made OpenMetrics ", i), exposition.OpenMetrics, madeText(r, exposition.OpenMetrics)})
+	}
+	for _, b := range slices.Clone(all) {
+		if len(b.bytes) < 10_000 {
+			all = append(all, body{b.name + " mutated", b.format, mutated(r, b.bytes)})
+		}
+	}
+	var s exposition.Scanner
+	samples, failing, failures, excused := 0, 0, 0, map[string]int{}
+	for _, b := range all {
+		for _, opts := range optionSets(b.format) {
+			want := theirs(b.bytes, opts)
+			got := ours(&s, b.bytes, opts)
+			samples += len(want.lines)
+			if want.err != nil {
+				failing++
+			}
+			reason, problem := compare(b.bytes, opts, got, want)
+			if problem != "" {
+				t.Errorf("%s %+v: %s\nbody %q", b.name, opts, problem, b.bytes[:min(len(b.bytes), 2000)])
+			}
+			if reason != "" {
+				excused[reason]++
+			}
+			if failures++; t.Failed() && failures > 1<<30 {
+				t.FailNow()
+			}
+		}
+	}
+	t.Logf("%d bodies, each read in %d ways: %d lines, %d readings fail", len(all), len(optionSets(0)), samples, failing)
+	for reason, n := range excused {
+		t.Logf("differs on purpose %d times: %s", n, reason)
+	}
+}
+
+func number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// compare returns what is wrong with a reading, or else the reason for which it differs on purpose.
+func compare(b []byte, opts exposition.Options, got, want reading) (reason, problem string) {
+	same := (got.err == nil) == (want.err == nil)
+	if same && (got.err != nil || slices.Equal(got.lines, want.lines)) {
+		return "", "" // Of a body that fails nothing is stored.
+	}
+	if leadingBlanks(b) {
+		return "leading blanks are no part of a name", ""
+	}
+	if opts.Format != exposition.Protobuf && bytes.IndexByte(b, 0) >= 0 {
+		return "a zero byte does not end a body silently", ""
+	}
+	if reason = excuse(b, opts, got, want); reason != "" {
+		return reason, ""
+	}
+	if !same {
+		return "", fmt.Sprintf("got error %v, want %v", got.err, want.err)
+	}
+	for i := range min(len(got.lines), len(want.lines)) {
+		if got.lines[i] != want.lines[i] {
+			return "", fmt.Sprintf("line %d:\n got %s\nwant %s", i, got.lines[i], want.lines[i])
+		}
+	}
+	return "", fmt.Sprintf("got %d lines, want %d:\n got %q\nwant %q", len(got.lines), len(want.lines), got.lines, want.lines)
+}
+
+// difference is something in which we differ on purpose.
+type difference struct {
+	reason string
+	// applies says for which options.
+	applies func(o exposition.Options) bool
+	// ignores matches lines; its groups, but for the first and the third, are not compared.
+	ignores *regexp.Regexp
+}
+
+var differences = []difference{
+	{
+		"upstream loses exemplars of all native histograms of a family but the first",
+		func(o exposition.Options) bool { return o.Format == exposition.Protobuf && o.NativeHistograms },
+		regexp.MustCompile(`^(\{.*\} (?:int|float) .*?)( #.*)()$`),
+	},
+	{
+		"upstream gives exemplars of converted histograms the timestamps of other ones",
+		func(o exposition.Options) bool { return o.Format == exposition.OpenMetrics && o.ConvertClassic },
+		regexp.MustCompile(`^(\{.*\} (?:int|float) .*?)( #.*)()$`),
+	},
+	{
+		"upstream gives a converted histogram the timestamp of the series after it",
+		func(o exposition.Options) bool { return o.Format != exposition.Protobuf && o.ConvertClassic },
+		regexp.MustCompile(`^(\{.*\} (?:int|float) .*\])( @-?\d+)(.*)$`),
+	},
+	{
+		"upstream gives metrics without a unit that of the family before",
+		func(o exposition.Options) bool { return o.Format == exposition.OpenMetrics && o.TypeAndUnit },
+		regexp.MustCompile(`^(\{.*?)(__unit__="[^"]*",)(.*)$`),
+	},
+	{
+		"labels of exemplars: escapes are resolved, empty ones left out, and so are exemplars with a label twice",
+		func(o exposition.Options) bool { return o.Format == exposition.OpenMetrics },
+		regexp.MustCompile(`^(.*)( # \{.*(?:=""|\\|[a-z_]+=.*,[a-z_]+=).*| # \{\} [^#]*)()$`),
+	},
+}
+
+// excuse returns why a reading may differ.
+func excuse(b []byte, opts exposition.Options, got, want reading) string {
+	if got.err != nil || want.err != nil {
+		return excuseVerdict(b, got, want)
+	}
+	var reasons []string
+	ours, theirs := slices.Clone(got.lines), slices.Clone(want.lines)
+	for reason, f := range map[string]func(ours, theirs []string){
+		"exemplars whose labels are not UTF-8 are left out":           invalidExemplars,
+		"start times are only for series of the family that has them": foreignStartTimes,
+	} {
+		if f(ours, theirs); slices.Equal(ours, theirs) {
+			return reason
+		}
+	}
+	for _, d := range differences {
+		if !d.applies(opts) {
+			continue
+		}
+		x, y := d.without(ours), d.without(theirs)
+		if !slices.Equal(x, ours) || !slices.Equal(y, theirs) {
+			reasons = append(reasons, d.reason)
+		}
+		if ours, theirs = x, y; slices.Equal(ours, theirs) {
+			return strings.Join(reasons, "; ")
+		}
+	}
+	return ""
+}
+
+var exemplars = regexp.MustCompile(` # .*$`)
+
+// invalidExemplars removes all exemplars of samples of which one has invalid labels.
+func invalidExemplars(ours, theirs []string) {
+	for i := range min(len(ours), len(theirs)) {
+		if !utf8.ValidString(theirs[i]) || strings.Contains(theirs[i], `\x`) {
+			ours[i], theirs[i] = exemplars.ReplaceAllString(ours[i], ""), exemplars.ReplaceAllString(theirs[i], "")
+		}
+	}
+}
+
+var (
+	metricName = regexp.MustCompile(`__name__="([^"]*)"`)
+	startTime  = regexp.MustCompile(` since \d+`)
+)
+
+// foreignStartTimes removes start times of series that follow a family that they are not part of.
+func foreignStartTimes(ours, theirs []string) {
+	for _, lines := range [][]string{ours, theirs} {
+		family := ""
+		for i, line := range lines {
+			name := metricName.FindStringSubmatch(line)
+			switch {
+			case name == nil:
+				family = strings.Fields(line)[1]
+			case !strings.HasPrefix(name[1], family):
+				lines[i] = startTime.ReplaceAllString(line, "")
+			}
+		}
+	}
+}
+
+// without returns the lines without what differs.
+func (d *difference) without(lines []string) []string {
+	lines = slices.Clone(lines)
+	for i := range lines {
+		lines[i] = d.ignores.ReplaceAllString(lines[i], "$1$3")
+	}
+	return lines
+}
+
+// excuseVerdict returns why a body is accepted, or not, as it is.
+func excuseVerdict(b []byte, got, want reading) string {
+	switch {
+	case got.err != nil && want.err == nil && strings.Contains(got.err.Error(), "empty name"):
+		return "an empty name fails here, not when it is stored"
+	case got.err != nil && want.err == nil && strings.Contains(got.err.Error(), "more observations than the next one"):
+		return "buckets that contradict each other fail here, not when they are stored"
+	}
+	return ""
+}
+
+// leadingBlanks says that upstream takes blanks at the start of a body for the start of a name.
+func leadingBlanks(b []byte) bool { return len(b) > 0 && (b[0] == ' ' || b[0] == '\t') }
