@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/wal"
-
-	"github.com/narthex-io/narthex/model/labels"
 )
 
 // mapping puts complete chunks beside the log.
@@ -306,6 +306,30 @@ func TestTruncateDeletesFiles(t *testing.T) {
 	again := openHead(t, dir, mapping(dir), func(o *Options) { o.MinValidTime = 2 * hour })
 	if got, want := all(t, again), all(t, h); got != want {
 		t.Errorf("after replay %s\nwant %s", got, want)
+	}
+}
+
+// TestEvictedSeriesDoNotComeBackFromFiles: their chunks are still there when they are in blocks.
+func TestEvictedSeriesDoNotComeBackFromFiles(t *testing.T) {
+	dir := t.TempDir()
+	h := openHead(t, dir, mapping(dir))
+	fillMixed(t, h, rand.New(rand.NewPCG(1, 1)), 0, 600_000)
+	mapChunks(t, h)
+	appendAll(t, h, storage.Entry{Labels: metric(6), T: 600_000, V: sample.StaleNaN()})
+	cut, ok, err := h.BeginStaleCut()
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if n, err := cut.Done(t.Context()); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	appendAll(t, h, storage.Entry{Labels: metric(6), T: 700_000, V: 7})
+	want := all(t, h)
+	if !strings.Contains(want, metric(6).String()+" 700000:7\n") {
+		t.Fatal(want)
+	}
+	if got := all(t, openHead(t, dir, mapping(dir))); got != want {
+		t.Errorf("after replay\n%s", got)
 	}
 }
 

@@ -187,6 +187,9 @@ func (p *player) evict(ref uint64) {
 	if !ok {
 		return
 	}
+	for p.mapped.next[id].at != 0 { // All chunks in files that it has so far: a series of the same labels gets another reference.
+		p.attach(id)
+	}
 	page, i := h.index.at(id)
 	last, ok := page.newest(i)
 	if !ok {
