@@ -2,10 +2,8 @@ package head
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
-	"os"
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
@@ -24,7 +22,8 @@ func (h *Head) replay(ctx context.Context, o *Options) error {
 	}
 	for _, gap := range chain.Missing {
 		h.metrics.corruptions.Inc()
-		h.logger.Error("Segments of the write-ahead log are missing, and no checkpoint stands for them; going on without them",
+		h.logger.Error("Segments of the write-ahead log are missing, and no checkpoint stands for them; going on without them. "+
+			"Their samples are lost unless the files come back, with the server stopped, before the log is shortened",
 			"dir", gap.Dir, "first", gap.First, "last", gap.Last)
 	}
 	p := player{h: h, o: o, chain: chain, minValid: o.MinValidTime, ids: map[uint64]uint32{}, first: math.MaxInt64, last: math.MinInt64}
@@ -36,7 +35,7 @@ func (h *Head) replay(ctx context.Context, o *Options) error {
 		return nil
 	}
 	h.logger.Info("Reading the write-ahead log", "segments", len(chain.Segments))
-	p.reader = wal.NewReader(o.WAL.FS, chain.Segments, p.damaged)
+	p.reader = wal.NewReader(o.WAL.FS, chain.Segments, h.damaged)
 	defer func() { _ = p.reader.Close() }()
 	if err := p.run(ctx); err != nil {
 		return err
@@ -44,9 +43,6 @@ func (h *Head) replay(ctx context.Context, o *Options) error {
 	h.mendTail(o.WAL.FS, p.reader)
 	if err := p.runLate(ctx); err != nil {
 		return err
-	}
-	if p.denied != nil {
-		return fmt.Errorf("%w: make it readable, or move it away to go on without it", p.denied)
 	}
 	p.finish()
 	return nil
@@ -60,7 +56,7 @@ func (p *player) runLate(ctx context.Context) error {
 		return err
 	}
 	p.late = true
-	p.reader = wal.NewReader(p.o.LateWAL.FS, segs, p.damaged)
+	p.reader = wal.NewReader(p.o.LateWAL.FS, segs, p.h.damaged)
 	defer func() { _ = p.reader.Close() }()
 	for p.reader.Next() {
 		if err := ctx.Err(); err != nil {
@@ -76,6 +72,9 @@ func (p *player) runLate(ctx context.Context) error {
 			p.unsupported[t]++
 		}
 	}
+	if err := p.readError(); err != nil {
+		return err
+	}
 	p.h.mendTail(p.o.LateWAL.FS, p.reader)
 	return ctx.Err()
 }
@@ -88,17 +87,17 @@ func (h *Head) damaged(d *wal.Damage) {
 	}
 	h.reported[where] = true
 	h.metrics.corruptions.Inc()
-	h.logger.Error("Write-ahead log is damaged; what can't be read is left out", "file", d.Segment.Path(), "offset", d.Offset, "err", d.Err)
+	h.logger.Error("Write-ahead log is damaged; what can't be read is left out. Nothing needs to be done: the segment goes with the next checkpoints. "+
+		"If it comes again in other segments, check the disk", "file", d.Segment.Path(), "offset", d.Offset, "bytes", d.Bytes, "err", d.Err)
 }
 
-// damaged sets apart what is not damaged but may not be read: to go on without it would be to delete it with the next
-// checkpoint.
-func (p *player) damaged(d *wal.Damage) {
-	if errors.Is(d, os.ErrPermission) {
-		p.denied = errors.Join(p.denied, d)
-		return
+// readError returns why the machine failed to read the log. To go on without what it failed to read would be to delete
+// it with the next checkpoint.
+func (p *player) readError() error {
+	if err := p.reader.Err(); err != nil {
+		return fmt.Errorf("%w: make the file readable, copy the directory to another disk, or move the file away to go on without it", err)
 	}
-	p.h.damaged(d)
+	return nil
 }
 
 // mendTail cuts off a record that was being written when the process died, so that later readers don't take it for
@@ -121,7 +120,6 @@ type player struct {
 	o        *Options
 	chain    wal.Chain
 	reader   *wal.Reader
-	denied   error // why segments may not be read
 	minValid int64
 	// ids leads from the log's references to series.
 	ids         map[uint64]uint32
@@ -156,6 +154,9 @@ func (p *player) run(ctx context.Context) error {
 			done++
 		}
 		p.apply(p.reader.Record())
+	}
+	if err := p.readError(); err != nil {
+		return err
 	}
 	return ctx.Err()
 }

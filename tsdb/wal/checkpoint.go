@@ -89,6 +89,9 @@ func (l *Log) copyTo(dir string, segs []Segment, rewrite Rewriter, onDamage func
 		}
 	}
 	if err == nil {
+		err = r.Err() // The segments are kept, for their content may be intact.
+	}
+	if err == nil {
 		var recs [][]byte
 		if recs, err = rewrite(nil); err == nil {
 			err = errors.Join(b.add(recs), b.flush())

@@ -14,6 +14,8 @@ type faulty struct {
 	noTruncate, noCreate, noSync bool
 	// unreadable is the offset of a page that can't be read, if not negative.
 	unreadable int64
+	// failures is how many attempts at it fail.
+	failures int
 }
 
 func newFaulty() *faulty { return &faulty{room: 1 << 40, unreadable: -1} }
@@ -67,7 +69,8 @@ func (f faultyFile) Sync() error {
 }
 
 func (f faultyFile) ReadAt(b []byte, off int64) (int, error) {
-	if off == f.fs.unreadable {
+	if off == f.fs.unreadable && f.fs.failures > 0 {
+		f.fs.failures--
 		return 0, errors.New("input/output error")
 	}
 	return f.File.ReadAt(b, off)

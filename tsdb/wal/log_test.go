@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -283,11 +284,51 @@ func TestUnreadablePage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	fs.unreadable = pageSize
-	recs, damage, _ := contents(t, fs, dir)
-	if len(recs) < 60 || len(recs) > 70 || len(damage) == 0 {
-		t.Fatalf("%d records, damage %q", len(recs), damage)
+	fs.unreadable, fs.failures = pageSize, readAttempts-1
+	if recs, damage, _ := contents(t, fs, dir); len(recs) != 100 || len(damage) > 0 {
+		t.Fatalf("%d records at the third attempt, damage %q", len(recs), damage)
 	}
+	fs.failures = math.MaxInt
+	r := NewReader(fs, []Segment{{dir, 0}}, func(d *Damage) { t.Errorf("damage: %v", d) })
+	for r.Next() {
+		continue
+	}
+	if err := r.Err(); err == nil || !strings.Contains(err.Error(), "00000000 at offset 32768: input/output error") {
+		t.Errorf("reading ends with %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnreadableSegmentsAreKept: a checkpoint without what the machine fails to read would delete it.
+func TestUnreadableSegmentsAreKept(t *testing.T) {
+	dir, fs := t.TempDir(), newFaulty()
+	l := open(t, dir, fs, None)
+	for i := range 4 {
+		if err := l.Append(fmt.Appendf(nil, "%d", i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.NextSegment(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keepAll := func(rec []byte) ([][]byte, error) {
+		if rec == nil {
+			return nil, nil
+		}
+		return [][]byte{rec}, nil
+	}
+	fs.unreadable, fs.failures = 0, math.MaxInt
+	if done, err := l.Checkpoint(keepAll, func(d *Damage) { t.Errorf("damage: %v", d) }); done || err == nil {
+		t.Fatalf("checkpoint of what can't be read: %v, %v", done, err)
+	}
+	fs.unreadable = -1
+	expectRecords(t, fs, dir, []string{"0", "1", "2", "3"})
+	if done, err := l.Checkpoint(keepAll, nil); !done || err != nil {
+		t.Fatalf("checkpoint: %v, %v", done, err)
+	}
+	expectRecords(t, fs, dir, []string{"0", "1", "2", "3"})
 }
 
 func TestMissingSegmentIsReported(t *testing.T) {

@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
 )
 
 // Damage is a part of the log that could not be read.
 type Damage struct {
 	Segment Segment
-	// Offset is where the damage begins, in bytes from the start of the file.
-	Offset int64
-	Err    error
+	// Offset is where the damage begins, in bytes from the start of the file, and Bytes how much is left out there.
+	Offset, Bytes int64
+	Err           error
 }
 
 // Error names file, offset and reason.
@@ -25,7 +26,8 @@ func (d *Damage) Error() string {
 func (d *Damage) Unwrap() error { return d.Err }
 
 // Reader reads the records of segments, one after the other. What is damaged is left out and reported; reading goes on
-// with the next record that begins on a later page, so that parts of two records are never joined.
+// with the next record that begins on a later page, so that parts of two records are never joined. Where the machine
+// fails to read a file, there may be no damage at all: reading ends with [Reader.Err].
 type Reader struct {
 	fs       FS
 	segs     []Segment
@@ -50,6 +52,7 @@ type Reader struct {
 	torn        bool
 
 	rec []byte
+	err error
 }
 
 // NewReader returns a reader over segments. onDamage is called, if not nil, for each damage, from within
@@ -64,6 +67,9 @@ func NewReader(fs FS, segs []Segment, onDamage func(*Damage)) *Reader {
 // Next goes to the next record and reports whether there is one.
 func (r *Reader) Next() bool {
 	for {
+		if r.err != nil {
+			return false
+		}
 		if r.file == nil {
 			if r.next >= len(r.segs) {
 				return false
@@ -83,6 +89,9 @@ func (r *Reader) Next() bool {
 	}
 }
 
+// Err returns why the machine failed to read a file. What comes behind it was not read.
+func (r *Reader) Err() error { return r.err }
+
 // Record returns the current record, which is valid until the next call of Next.
 func (r *Reader) Record() []byte { return r.rec }
 
@@ -93,7 +102,7 @@ func (r *Reader) Segment() Segment { return r.segs[max(r.next-1, 0)] }
 func (r *Reader) Offset() int64 { return r.recordStart }
 
 // Report counts the current record as damaged: it was read whole, but its content makes no sense.
-func (r *Reader) Report(err error) { r.damage(r.recordStart, err) }
+func (r *Reader) Report(err error) { r.damage(r.recordStart, r.position(), err) }
 
 // TornTail reports whether the last segment ends within a record, as it does when a process dies while it writes, and
 // where the last whole record ends. It is valid once Next has returned false. Such a tail is no damage: it was never
@@ -116,22 +125,37 @@ func (r *Reader) Close() error {
 	return err
 }
 
-func (r *Reader) damage(offset int64, err error) {
-	r.onDamage(&Damage{Segment: r.Segment(), Offset: offset, Err: err})
+// damage reports what lies from offset to end.
+func (r *Reader) damage(offset, end int64, err error) {
+	r.onDamage(&Damage{Segment: r.Segment(), Offset: offset, Bytes: max(end-offset, 0), Err: err})
+}
+
+// position returns how far the segment was read.
+func (r *Reader) position() int64 { return r.pageOff + int64(r.at) }
+
+// pageEnd returns where the current page ends.
+func (r *Reader) pageEnd() int64 { return r.pageOff + int64(len(r.page)) }
+
+// fail ends reading.
+func (r *Reader) fail(offset int64, err error) {
+	r.err = fmt.Errorf("read %s at offset %d: %w", r.Segment().Path(), offset, err)
 }
 
 func (r *Reader) open() {
 	seg := r.segs[r.next]
 	r.next++
 	file, err := r.fs.Open(seg.Path())
+	if errors.Is(err, os.ErrNotExist) {
+		r.damage(0, 0, err)
+		return
+	}
 	if err != nil {
-		r.damage(0, err)
+		r.fail(0, err)
 		return
 	}
 	size, err := file.Size()
 	if err != nil {
-		r.damage(0, err)
-		_ = file.Close()
+		r.fail(0, errors.Join(err, file.Close()))
 		return
 	}
 	r.file, r.size, r.page, r.pageOff, r.at = file, size, nil, -pageSize, 0
@@ -144,7 +168,7 @@ func (r *Reader) closeSegment() {
 		if r.next == len(r.segs) {
 			r.torn = true
 		} else {
-			r.damage(r.recordStart, errors.New("the segment ends within a record"))
+			r.damage(r.recordStart, r.size, errors.New("the segment ends within a record"))
 		}
 		r.inRecord = false
 	}
@@ -152,22 +176,26 @@ func (r *Reader) closeSegment() {
 	r.file = nil
 }
 
-// nextPage loads the next page that can be read and reports whether there was one.
+// readAttempts is how often a page is read before the machine's failure to do it counts.
+const readAttempts = 3
+
+// nextPage loads the next page and reports whether there was one.
 func (r *Reader) nextPage() bool {
-	for {
-		r.pageOff += pageSize
-		if r.pageOff >= r.size {
-			return false
-		}
-		n := int(min(pageSize, r.size-r.pageOff))
-		got, err := r.file.ReadAt(r.buf[:n], r.pageOff)
-		if got == n || errors.Is(err, io.EOF) {
+	r.pageOff += pageSize
+	if r.pageOff >= r.size {
+		return false
+	}
+	n := int(min(pageSize, r.size-r.pageOff))
+	var got int
+	var err error
+	for range readAttempts {
+		if got, err = r.file.ReadAt(r.buf[:n], r.pageOff); got == n || errors.Is(err, io.EOF) {
 			r.page, r.at = r.buf[:got], 0
 			return got > 0
 		}
-		r.dropRecord()
-		r.damage(r.pageOff, fmt.Errorf("read page: %w", err))
 	}
+	r.fail(r.pageOff, err)
+	return true
 }
 
 // fragment reads one fragment and reports whether it completed a record.
@@ -225,7 +253,7 @@ func (r *Reader) breakOff(offset int64, err error) {
 		r.torn, r.inRecord = true, false
 	} else {
 		r.dropRecord()
-		r.damage(offset, err)
+		r.damage(offset, r.pageEnd(), err)
 	}
 	r.at = len(r.page)
 }
@@ -233,7 +261,7 @@ func (r *Reader) breakOff(offset int64, err error) {
 // dropRecord reports the record that is being put together as incomplete.
 func (r *Reader) dropRecord() {
 	if r.inRecord {
-		r.damage(r.recordStart, errors.New("record is not continued"))
+		r.damage(r.recordStart, r.position(), errors.New("record is not continued"))
 		r.inRecord = false
 	}
 }
@@ -245,7 +273,7 @@ func (r *Reader) pad(offset int64) {
 	r.at = len(r.page)
 	for _, c := range rest {
 		if c != 0 {
-			r.damage(offset, errors.New("padding that is not zero"))
+			r.damage(offset, r.pageEnd(), errors.New("padding that is not zero"))
 			return
 		}
 	}
@@ -259,7 +287,7 @@ func (r *Reader) pad(offset int64) {
 // endPadding forgets the padding, and reports it where it can be none.
 func (r *Reader) endPadding(wrong bool) {
 	if wrong {
-		r.damage(r.padding, errors.New("zeros where records should be"))
+		r.damage(r.padding, r.position(), errors.New("zeros where records should be"))
 	}
 	r.padding, r.blank = -1, false
 }
@@ -274,7 +302,7 @@ func (r *Reader) join(offset int64, kind, flags byte, part []byte) bool {
 		r.partial = r.partial[:0]
 	case kindMiddle, kindLast:
 		if !r.inRecord {
-			r.damage(offset, errors.New("fragment continues no record"))
+			r.damage(offset, r.position(), errors.New("fragment continues no record"))
 			return false
 		}
 		if flags != r.flags {
@@ -283,7 +311,7 @@ func (r *Reader) join(offset int64, kind, flags byte, part []byte) bool {
 		}
 	default:
 		r.dropRecord()
-		r.damage(offset, fmt.Errorf("fragment of unknown kind %d", kind))
+		r.damage(offset, r.pageEnd(), fmt.Errorf("fragment of unknown kind %d", kind))
 		r.at = len(r.page)
 		return false
 	}
@@ -299,7 +327,7 @@ func (r *Reader) join(offset int64, kind, flags byte, part []byte) bool {
 	r.end = r.pageOff + int64(r.at)
 	rec, err := r.dec.decode(flags, part)
 	if err != nil {
-		r.damage(r.recordStart, err)
+		r.damage(r.recordStart, r.position(), err)
 		return false
 	}
 	r.rec = rec
