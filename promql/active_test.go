@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -32,9 +34,15 @@ func (waitingStore) Select(ctx context.Context, _ bool, _ *storage.SelectHints, 
 func TestQueriesAreListedAndCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, promql.Options{MaxConcurrency: 1})
+		var mu sync.Mutex
 		ended := map[string]error{}
 		for _, query := range []string{"a", "b", "c"} {
-			go func() { _, ended[query] = ask(t.Context(), e, waitingStore{}, query) }()
+			go func() {
+				_, err := ask(t.Context(), e, waitingStore{}, query)
+				mu.Lock()
+				defer mu.Unlock()
+				ended[query] = err
+			}()
 			synctest.Wait()
 		}
 		shown := func() string {
@@ -70,6 +78,42 @@ func TestQueriesAreListedAndCanceled(t *testing.T) {
 			}
 		}
 		e.Cancel(ids["b"])
+	})
+}
+
+// stubbornStore selects nothing, and does not mind whether the query has ended.
+type stubbornStore struct {
+	brokenStore
+	end chan struct{}
+}
+
+func (s stubbornStore) Querier(int64, int64) (storage.Querier, error) { return s, nil }
+
+func (s stubbornStore) Select(context.Context, bool, *storage.SelectHints, ...*labels.Matcher) storage.SeriesSet {
+	<-s.end
+	return brokenSet{}
+}
+
+// TestAnswersAreInTime asks what does not end in time: there is an answer, but the place is taken until the end.
+func TestAnswersAreInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, s := newEngine(t, promql.Options{MaxConcurrency: 1, Timeout: time.Second}), stubbornStore{end: make(chan struct{})}
+		for _, want := range []string{"query timed out in query execution", "query timed out in query queue"} {
+			begin := time.Now()
+			if _, err := ask(t.Context(), e, s, "a"); err == nil || err.Error() != want || promql.KindOf(err) != promql.KindTimeout {
+				t.Error(err)
+			}
+			if late := time.Since(begin) - time.Second; late < 0 || late > 100*time.Millisecond {
+				t.Errorf("the answer is %s late", late)
+			}
+			if active := e.Active(); len(active) != 1 || !active[0].Running {
+				t.Errorf("%+v", active)
+			}
+		}
+		close(s.end)
+		if err := e.Close(); err != nil || len(e.Active()) != 0 {
+			t.Error(err, e.Active())
+		}
 	})
 }
 

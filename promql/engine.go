@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/narthex-io/narthex/promql/exec"
@@ -20,6 +21,7 @@ type Engine struct {
 	queue   *queue
 	active  activeQueries
 	logs    logs
+	running sync.WaitGroup
 	pool    exec.Pool
 }
 
@@ -106,43 +108,98 @@ func (e *Engine) run(ctx context.Context, r *request) (*Result, error) {
 	defer cancel(nil)
 	ctx, cancelTimeout := context.WithTimeout(ctx, e.opts.Timeout)
 	defer cancelTimeout()
-	e.metrics.current.Inc()
-	defer e.metrics.current.Dec()
-	id := e.active.add(r, cancel)
-	defer e.active.remove(id)
-	res, err := e.inTurn(ctx, r, id)
+	res, stats, err := e.inTurn(ctx, r, e.begin(r, cancel))
 	samples := r.usage.Stats()
-	r.stats.Samples.TotalQueryable, r.stats.Samples.Read, r.stats.Samples.Peak = samples.Total, samples.Read, samples.Peak
-	t := &r.stats.Timings
+	stats.Samples.TotalQueryable, stats.Samples.Read, stats.Samples.Peak = samples.Total, samples.Read, samples.Peak
+	t := &stats.Timings
 	t.ExecTotal = time.Since(begin)
 	t.EvalTotal = t.ExecTotal - t.ExecQueue
 	if KindOf(err) != KindBadData {
-		e.metrics.observeQuery(&r.stats)
-		e.logQuery(r, err)
+		e.metrics.observeQuery(&stats)
+		e.logQuery(r, &stats, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	res.Stats = r.stats
+	res.Stats = stats
 	return res, nil
 }
 
+// begin makes a query known, and returns the ID that ends it.
+func (e *Engine) begin(r *request, cancel context.CancelCauseFunc) (id uint64) {
+	e.metrics.current.Inc()
+	return e.active.add(r, cancel)
+}
+
+func (e *Engine) end(id uint64) {
+	e.active.remove(id)
+	e.metrics.current.Dec()
+}
+
 // inTurn evaluates a request when a place is free.
-func (e *Engine) inTurn(ctx context.Context, r *request, id uint64) (*Result, error) {
+func (e *Engine) inTurn(ctx context.Context, r *request, id uint64) (*Result, Stats, error) {
 	begin := time.Now()
 	if err := stopped(ctx, "query execution"); err != nil {
-		return nil, err
+		e.end(id)
+		return nil, Stats{}, err
 	}
 	place, err := e.queue.enter(ctx, &r.opts.Origin)
-	r.stats.Timings.ExecQueue = time.Since(begin)
-	e.metrics.observe(sliceQueue, r.stats.Timings.ExecQueue)
+	waited := time.Since(begin)
+	e.metrics.observe(sliceQueue, waited)
 	if err != nil {
-		return nil, stopped(ctx, "query queue")
+		e.end(id)
+		return nil, Stats{Timings: Timings{ExecQueue: waited}}, stopped(ctx, "query queue")
 	}
-	defer e.queue.leave(place)
-	defer e.logActive(place, r)()
 	e.active.setRunning(id)
-	return e.guarded(ctx, r)
+	done := make(chan outcome, 1)
+	e.running.Go(func() { done <- e.inPlace(ctx, r, id, place) })
+	out := await(ctx, done)
+	out.stats.Timings.ExecQueue = waited
+	return out.res, out.stats, out.err
+}
+
+// outcome is how a query ended.
+type outcome struct {
+	res   *Result
+	stats Stats
+	err   error
+}
+
+// inPlace evaluates a request, and frees its place.
+func (e *Engine) inPlace(ctx context.Context, r *request, id uint64, place int) outcome {
+	defer e.queue.leave(place)
+	defer e.end(id)
+	defer e.logActive(place, r)()
+	res, err := e.guarded(ctx, r)
+	return outcome{res, r.stats, err}
+}
+
+// grace is how long a query that has to end may take for that. Some steps cannot be interrupted, such as compiling a
+// regular expression or getting memory, and take their time when many others run: then the caller has its answer, and
+// the query keeps its place until it has ended.
+const grace = 50 * time.Millisecond
+
+// await waits for the end of a query, but not much longer than for that of ctx.
+func await(ctx context.Context, done <-chan outcome) outcome {
+	select {
+	case out := <-done:
+		return out
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case out := <-done:
+		return out
+	case <-timer.C:
+		return outcome{err: stopped(ctx, "query execution")}
+	}
+}
+
+// Close waits for queries that were given up, but have not ended yet. Nobody may ask any more.
+func (e *Engine) Close() error {
+	e.running.Wait()
+	return nil
 }
 
 // guarded turns a panic into an error of this query.

@@ -61,8 +61,8 @@ type logParams struct {
 	Step int64 `json:"step"`
 }
 
-// write writes the line of a query that ended with err, which may be nil.
-func (l *QueryLog) write(r *request, err error) error {
+// write writes the line of a query that cost stats and ended with err, which may be nil.
+func (l *QueryLog) write(r *request, stats *Stats, err error) error {
 	const layout = "2006-01-02T15:04:05.000Z07:00"
 	line := logLine{
 		Time: time.Now().UTC(), Level: "INFO", Msg: "promql query logged",
@@ -70,7 +70,7 @@ func (l *QueryLog) write(r *request, err error) error {
 			Query: r.query, Step: r.step / 1000,
 			Start: time.UnixMilli(r.start).UTC().Format(layout), End: time.UnixMilli(r.end).UTC().Format(layout),
 		},
-		Stats: &r.stats, SpanID: "0000000000000000", TraceID: "00000000000000000000000000000000", Origin: r.opts.Origin,
+		Stats: stats, SpanID: "0000000000000000", TraceID: "00000000000000000000000000000000", Origin: r.opts.Origin,
 	}
 	if err != nil {
 		line.Error = err.Error()
@@ -122,13 +122,13 @@ type logs struct {
 }
 
 // logQuery writes a query that has ended to the query log.
-func (e *Engine) logQuery(r *request, err error) {
+func (e *Engine) logQuery(r *request, stats *Stats, err error) {
 	e.logs.mu.RLock()
 	defer e.logs.mu.RUnlock()
 	if e.logs.queries == nil {
 		return
 	}
-	switch logErr := e.logs.queries.write(r, err); {
+	switch logErr := e.logs.queries.write(r, stats, err); {
 	case logErr == nil:
 		if e.logs.failing.Swap(false) {
 			e.logger.Info("queries are logged again")

@@ -9,7 +9,6 @@ import (
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/promql/plan"
-	"github.com/narthex-io/narthex/storage"
 )
 
 // checkExtended makes sure that a function can be used with the modifier of a selector.
@@ -256,7 +255,9 @@ func (s *smoothed) row(ctx context.Context, w *worker, i int, dst *Row) error {
 		at: spotOf(s.n, s.n.Pos()), name: metricName(&s.out[i]), notes: &s.q.notes,
 	}
 	in := &w.in
-	in.find(in.T, in.shift, s.q.Lookback, s.q.Lookback, in.g)
+	if err := in.find(w.ended, in.T, in.shift, s.q.Lookback, s.q.Lookback, in.g); err != nil {
+		return err
+	}
 	for step := range dst.F {
 		in.smooth(step, dst) // As upstream has it, these samples do not count.
 	}
@@ -309,11 +310,13 @@ func (in *windowed) smoothHistogram(lo, next, hi int, t int64, exact bool) *hist
 
 // extendedSamples returns the samples of an anchored or smoothed range selector by itself, with the values at its
 // borders.
-func (s *rawSamples) extendedSamples(c *storage.Columns) ([]sample.Sample, error) {
-	g := s.q.Grid.First()
+func (s *rawSamples) extendedSamples(w *worker) ([]sample.Sample, error) {
+	c, g := &w.cols, s.q.Grid.First()
 	in := &windowed{windows: &windows{}, T: c.T, F: c.F, H: c.H, shift: s.n.Shift, length: s.n.Range, smoothed: s.n.Smoothed, g: g}
 	before, after := s.n.Reach(s.q.Lookback)
-	in.find(in.T, in.shift, before, after, g)
+	if err := in.find(w.ended, in.T, in.shift, before, after, g); err != nil {
+		return nil, err
+	}
 	if len(in.H) > 0 {
 		if _, hists := in.kinds(in.lo[0], in.hi[0]); hists {
 			modifier := "anchored"

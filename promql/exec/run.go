@@ -10,7 +10,6 @@ import (
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/promql/parser"
 	"github.com/narthex-io/narthex/promql/plan"
-	"github.com/narthex-io/narthex/storage"
 )
 
 // Result is the value of a plan at all steps.
@@ -50,7 +49,7 @@ type Prepared struct {
 // Prepare makes the operators of a plan. Operators that need all of their input, such as aggregations, are evaluated
 // already. The caller ends with [Prepared.Finish].
 func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
-	q := &query{Env: env, Usage: env.Usage, tally: &tally{times: 1}}
+	q := &query{Env: env, Usage: env.Usage, tally: &tally{times: 1, readAll: true}}
 	if q.Usage == nil {
 		q.Usage = &Usage{}
 	}
@@ -200,7 +199,7 @@ func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, erro
 		if err := s.read(ctx, w, i, false); err != nil {
 			return nil, err
 		}
-		points, err := s.window(&w.cols)
+		points, err := s.window(w)
 		if err != nil {
 			return nil, err
 		}
@@ -222,11 +221,12 @@ func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, erro
 }
 
 // window returns the samples of the window.
-func (s *rawSamples) window(c *storage.Columns) ([]sample.Sample, error) {
+func (s *rawSamples) window(w *worker) ([]sample.Sample, error) {
 	if s.n.Anchored || s.n.Smoothed {
-		return s.extendedSamples(c)
+		return s.extendedSamples(w)
 	}
 	var points []sample.Sample
+	c := &w.cols
 	for k, t := range c.T {
 		if t > s.from && t <= s.to {
 			points = append(points, sample.Sample{T: t, F: c.F[k], H: histogramAt(c, k)})

@@ -104,6 +104,11 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	t := s.q.tallyRow(s.tally, s.counted, i)
 	next := 0
 	for step := range dst.F {
+		if step%pieceSteps == pieceSteps-1 {
+			if err := w.ended(); err != nil {
+				return err
+			}
+		}
 		at := s.n.Reference(s.g.At(step))
 		for next < len(c.T) && c.T[next] <= at {
 			next++

@@ -15,6 +15,8 @@ type tally struct {
 	// there the values of the subquery count instead.
 	times  int64
 	spread spread
+	// readAll says that all that is new counts, at whatever step.
+	readAll bool
 	// read returns the step of the query at which what is new at a step of the part counts, -1 for not at all. Nil stands
 	// for the same step.
 	read func(step int) int
@@ -46,7 +48,7 @@ func (t *tally) readAt(step int) int {
 
 // invariant returns the tally of a part that is evaluated once for all steps of a grid.
 func (t *tally) invariant(g plan.Grid) *tally {
-	in := &tally{times: t.times, spread: t.spread, read: func(int) int { return t.readAt(0) }}
+	in := &tally{times: t.times, spread: t.spread, readAll: t.readAll, read: func(int) int { return t.readAt(0) }}
 	switch t.spread {
 	case sameStep:
 		in.spread = everyStep
@@ -59,7 +61,8 @@ func (t *tally) invariant(g plan.Grid) *tally {
 // below returns the tally of what a subquery evaluates on the grid inner, for windows at the steps of g, or, if g is a
 // single step of a query for the values themselves, for those.
 func (t *tally) below(n *plan.Subquery, g, inner plan.Grid, windows bool) *tally {
-	in := &tally{}
+	// Without gaps between the windows, one of them sees each step.
+	in := &tally{readAll: t.readAll && (g.N <= 1 || n.At == nil && n.Range >= g.Step)}
 	if !windows {
 		in.times, in.spread = t.times, firstStep
 	}
@@ -110,6 +113,13 @@ func (r *rowTally) add(step int, looked, fresh int64) {
 		return
 	}
 	r.total += looked
+	if fresh == 0 && r.t.times == 0 {
+		return
+	}
+	if r.t.readAll && r.q.perStep == nil {
+		r.read += fresh
+		return
+	}
 	at := r.t.readAt(step)
 	if at >= 0 {
 		r.read += fresh

@@ -13,14 +13,20 @@ import (
 // grow with the steps.
 type windows struct{ lo, hi []int32 }
 
-// find moves a window over the times that reaches back and ahead, the time of its left border excluded.
-func (ws *windows) find(times []int64, shift plan.Shift, before, after int64, g plan.Grid) {
+// find moves a window over the times that reaches back and ahead, the time of its left border excluded. It asks now and
+// then whether the query has ended.
+func (ws *windows) find(ended func() error, times []int64, shift plan.Shift, before, after int64, g plan.Grid) error {
 	if cap(ws.lo) < g.N {
 		ws.lo, ws.hi = make([]int32, g.N), make([]int32, g.N)
 	}
 	ws.lo, ws.hi = ws.lo[:g.N], ws.hi[:g.N]
 	lo, hi := 0, 0
 	for i := range g.N {
+		if i%pieceSteps == pieceSteps-1 {
+			if err := ended(); err != nil {
+				return err
+			}
+		}
 		t := shift.Reference(g.At(i))
 		begin, end := t-before, t+after
 		for lo < len(times) && times[lo] <= begin {
@@ -32,6 +38,7 @@ func (ws *windows) find(times []int64, shift plan.Shift, before, after int64, g 
 		}
 		ws.lo[i], ws.hi[i] = int32(lo), int32(hi)
 	}
+	return nil
 }
 
 // windowed is the samples of one series with their windows, for a kernel to work on.
@@ -149,8 +156,12 @@ func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	dst.reset(o.g.N)
 	in := o.input(w, &w.cols)
 	in.name = metricName(&o.sourceSeries()[i])
-	in.find(in.T, o.shift, o.before, o.after, o.g)
-	o.count(i, in)
+	if err := in.find(w.ended, in.T, o.shift, o.before, o.after, o.g); err != nil {
+		return err
+	}
+	if err := o.count(i, in); err != nil {
+		return err
+	}
 	if len(in.T) == 0 {
 		return nil
 	}
@@ -182,11 +193,19 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 	w.cols.Reset()
 	w.loaded = loaded{}
 	for step, f := range r.F {
+		if step%pieceSteps == pieceSteps-1 {
+			if err := w.ended(); err != nil {
+				return err
+			}
+		}
 		if !isAbsent(f) {
 			w.cols.Append(o.innerG.At(step), f, withoutNeighbour(r.hist(step)))
 		}
 	}
-	return w.account()
+	if err := w.account(); err != nil {
+		return err
+	}
+	return w.ended() // Subqueries can be nested, and each of them takes its time.
 }
 
 // withoutNeighbour returns a histogram, which may be nil, that knows nothing of resets: its hint is about the sample that
@@ -215,14 +234,19 @@ func (o *window) input(w *worker, c *storage.Columns) *windowed {
 }
 
 // count counts the samples of all windows for the statistics.
-func (o *window) count(i int, in *windowed) {
+func (o *window) count(i int, in *windowed) error {
 	t := o.q.tallyRow(o.tally, o.counted, i)
 	if t == nil {
-		return
+		return nil
 	}
 	upTo := in.sizes()
 	seen := int32(0)
 	for step := range in.lo {
+		if step%pieceSteps == pieceSteps-1 {
+			if err := in.w.ended(); err != nil {
+				return err
+			}
+		}
 		lo, hi := in.lo[step], in.hi[step]
 		fresh := upTo(hi) - upTo(max(lo, seen))
 		if o.inner != nil {
@@ -232,6 +256,7 @@ func (o *window) count(i int, in *windowed) {
 		seen = max(seen, hi)
 	}
 	t.done()
+	return nil
 }
 
 // sizes returns what the first n samples count.
@@ -248,7 +273,10 @@ func (in *windowed) sizes() func(n int32) int64 {
 
 // apply runs the kernel, with what it can take.
 func (o *window) apply(in *windowed, dst *Row) error {
-	if len(in.H) == 0 || o.fn.native {
+	switch {
+	case len(in.H) == 0 && in.g.N > pieceSteps:
+		return o.applyInPieces(in, dst)
+	case len(in.H) == 0 || o.fn.native:
 		return o.fn.kernel(in, dst)
 	}
 	all := windows{lo: append([]int32(nil), in.lo...), hi: append([]int32(nil), in.hi...)}
@@ -260,7 +288,9 @@ func (o *window) apply(in *windowed, dst *Row) error {
 			kept++
 		}
 	}
-	floats.find(floats.T, o.shift, o.before, o.after, o.g)
+	if err := floats.find(in.w.ended, floats.T, o.shift, o.before, o.after, o.g); err != nil {
+		return err
+	}
 	for i := range floats.lo {
 		n, nAll := floats.hi[i]-floats.lo[i], all.hi[i]-all.lo[i]
 		if n > 0 && nAll > n {
@@ -271,6 +301,32 @@ func (o *window) apply(in *windowed, dst *Row) error {
 		return nil
 	}
 	return o.fn.kernel(&floats, dst)
+}
+
+// pieceSteps is the number of steps after which long loops ask whether the query has ended: about 10 ms of work.
+const pieceSteps = 1 << 19
+
+// applyInPieces runs the kernel on one part of the steps after the other, and asks between them whether the query has
+// ended.
+func (o *window) applyInPieces(in *windowed, dst *Row) error {
+	args := make([][]float64, len(in.args))
+	for from := 0; from < in.g.N; from += pieceSteps {
+		if err := in.w.ended(); err != nil {
+			return err
+		}
+		to := min(from+pieceSteps, in.g.N)
+		part := *in
+		part.windows = &windows{lo: in.lo[from:to], hi: in.hi[from:to]}
+		part.g = plan.Grid{Start: in.g.At(from), Step: in.g.Step, N: to - from, Until: in.g.Until}
+		for i, values := range in.args {
+			args[i] = values[from:to]
+		}
+		part.args = args
+		if err := o.fn.kernel(&part, &Row{F: dst.F[from:to]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // noteNonCounter tells when a rate is taken of what does not look like a counter.

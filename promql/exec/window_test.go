@@ -35,7 +35,7 @@ func randomSeries(r *rand.Rand, n int) (ts []int64, values []float64) {
 func newWindowed(ts []int64, values []float64, g plan.Grid, length int64, args [][]float64) *windowed {
 	w := &worker{ended: func() error { return nil }}
 	in := &windowed{windows: &w.windows, T: ts, F: values, length: length, g: g, args: args, w: w, notes: &Annotations{}}
-	in.find(ts, in.shift, length, 0, g)
+	_ = in.find(w.ended, ts, in.shift, length, 0, g)
 	return in
 }
 
@@ -72,7 +72,7 @@ func TestWindowsSlide(t *testing.T) {
 
 func TestWindowsAreOpenOnTheLeft(t *testing.T) {
 	var ws windows
-	ws.find([]int64{0, 10, 20, 30, 40}, plan.Shift{}, 20, 0, plan.NewGrid(20, 60, 20))
+	_ = ws.find(func() error { return nil }, []int64{0, 10, 20, 30, 40}, plan.Shift{}, 20, 0, plan.NewGrid(20, 60, 20))
 	if want := []int32{1, 3, 5}; !slices.Equal(ws.lo, want) {
 		t.Errorf("windows begin at %v, want %v", ws.lo, want)
 	}
@@ -123,5 +123,37 @@ func BenchmarkWindow(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestLongGridsGiveTheSameInPieces evaluates a kernel on a grid of more steps than are done at once.
+func TestLongGridsGiveTheSameInPieces(t *testing.T) {
+	g := plan.NewGrid(0, pieceSteps+100_000, 1)
+	var ts []int64
+	var values []float64
+	for t := int64(1); t < g.End(); t += 1000 {
+		ts, values = append(ts, t), append(values, float64(t%7919))
+	}
+	args := [][]float64{make([]float64, g.N)}
+	for i := range args[0] {
+		args[0][i] = float64(i%7+1) / 9
+	}
+	for name, fn := range windowTable {
+		whole, pieces := Row{}, Row{}
+		whole.reset(g.N)
+		pieces.reset(g.N)
+		in := newWindowed(ts, values, g, 5000, [][]float64{args[0], args[0]})
+		if err := fn.kernel(in, &whole); err != nil {
+			t.Fatal(name, err)
+		}
+		if err := (&window{fn: fn}).applyInPieces(newWindowed(ts, values, g, 5000, [][]float64{args[0], args[0]}), &pieces); err != nil {
+			t.Fatal(name, err)
+		}
+		for i := range whole.F {
+			if a, b := whole.F[i], pieces.F[i]; a != b && math.Abs(a-b) > 1e-9*math.Abs(a) && !(math.IsNaN(a) && math.IsNaN(b)) {
+				t.Errorf("%s: %g at step %d, in pieces %g", name, a, i, b)
+				break
+			}
+		}
 	}
 }
