@@ -22,6 +22,7 @@ type Engine struct {
 	active  activeQueries
 	logs    logs
 	running sync.WaitGroup
+	shared  exec.Shared
 	pool    exec.Pool
 }
 
@@ -54,7 +55,8 @@ func New(opts Options) (*Engine, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{opts: opts, logger: logger, metrics: m, queue: newQueue(opts.MaxConcurrency)}, nil
+	return &Engine{opts: opts, logger: logger, metrics: m, queue: newQueue(opts.MaxConcurrency),
+		shared: exec.Shared{Max: opts.MaxTotalBytes}}, nil
 }
 
 // MaxConcurrency returns the number of queries that run at the same time.
@@ -170,6 +172,7 @@ func (e *Engine) inPlace(ctx context.Context, r *request, id uint64, place int) 
 	defer e.queue.leave(place)
 	defer e.end(id)
 	defer e.logActive(place, r)()
+	defer e.shared.Enter(&r.usage)()
 	res, err := e.guarded(ctx, r)
 	return outcome{res, r.stats, err}
 }

@@ -105,3 +105,35 @@ func TestReleasedMemoryIsUsedAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestMemoryOfAllQueriesIsBounded(t *testing.T) {
+	e := newEngine(t, promql.Options{MaxTotalBytes: 1 << 16})
+	if _, err := ask(t.Context(), e, newStore(t, 200), "x_total"); !errors.Is(err, promql.ErrTooMuchMemory) || !strings.Contains(err.Error(), "all queries together") {
+		t.Error(err)
+	}
+	for range 100 { // What a query has held does not count after its end.
+		if _, err := ask(t.Context(), e, newStore(t, 1), "x_total"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestLargeQueriesDoNotCountForSmallOnes asks a small query after a large one, whose memory it may use.
+func TestLargeQueriesDoNotCountForSmallOnes(t *testing.T) {
+	store, e := newStore(t, 3), newEngine(t, promql.Options{Parallelism: 1})
+	peak := func(query string) int64 {
+		t.Helper()
+		res, err := e.Instant(t.Context(), store, query, promql.QueryOptions{}, end)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.Stats.Samples.Peak
+	}
+	small := peak("x_total")
+	if large := peak("sum_over_time(x_total[1h:10ms])"); large < 300_000 {
+		t.Errorf("the large query holds %d samples", large)
+	}
+	if after := peak("x_total"); after != small {
+		t.Errorf("a small query holds %d samples, after a large one %d", small, after)
+	}
+}

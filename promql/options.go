@@ -19,6 +19,9 @@ type Options struct {
 	MaxSamples int
 	// MaxBytes bounds the memory, in bytes, that one query may hold for series, rows and its result. Zero means 4 GiB.
 	MaxBytes int64
+	// MaxTotalBytes bounds that of all queries that run at the same time. If it is exceeded, queries fail that hold more
+	// than their share. Zero means no bound.
+	MaxTotalBytes int64
 	// MaxConcurrency is the number of queries that run at the same time; others wait. Zero means 20.
 	MaxConcurrency int
 	// Parallelism is the number of goroutines that one query may use. Zero means GOMAXPROCS.

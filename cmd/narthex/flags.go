@@ -98,6 +98,8 @@ func settings() []setting {
 		{name: "query.timeout", value: "2m", kind: kindDuration, help: "How long a query may take."},
 		{name: "query.max-concurrency", value: "20", kind: kindInt, help: "How many queries may run at once."},
 		{name: "query.max-samples", value: "50000000", kind: kindInt, help: "How many samples a query may hold in memory."},
+		{name: "query.max-memory", kind: kindBytes, help: "How many bytes a query may hold in memory, such as 512MB. Default: an eighth of the memory of the container or the machine, 4GB at most.", ours: true},
+		{name: "query.max-total-memory", kind: kindBytes, help: "How many bytes all queries may hold in memory at the same time. Default: half of the memory of the container or the machine.", ours: true},
 		{name: "enable-feature", kind: kindList, help: "Comma-separated names of features to enable. Unknown names are logged."},
 		{name: "agent", value: "false", kind: kindBool, part: partAgent, help: "Run as an agent."},
 		{name: "log.level", value: "info", help: "Log messages of this severity and above: debug, info, warn or error."},

@@ -302,8 +302,38 @@ func externalURL(v *values) (*url.URL, error) {
 	return u, nil
 }
 
+// Shares of the memory that queries may have by default.
+const (
+	queryShare, queriesShare     = 8, 2
+	minQueryBytes, maxQueryBytes = 64 << 20, 4 << 30
+)
+
+// queryMemory returns how many bytes one query and all of them may hold. Without settings that depends on the memory
+// that there is; zero means that it is not known.
+func queryMemory(v *values, available uint64) (one, all int64) {
+	one, all = v.bytes("query.max-memory"), v.bytes("query.max-total-memory")
+	limit := int64(min(available, uint64(debug.SetMemoryLimit(-1))))
+	if available == 0 {
+		return one, all
+	}
+	if one == 0 {
+		one = min(max(limit/queryShare, minQueryBytes), maxQueryBytes)
+	}
+	if all == 0 {
+		all = max(limit/queriesShare, one)
+	}
+	return one, all
+}
+
 func queryOptions(v *values) promql.Options {
+	available, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
+	if err != nil {
+		available = 0 // The engine's own default is used.
+	}
+	one, all := queryMemory(v, available)
 	return promql.Options{
+		MaxBytes:       one,
+		MaxTotalBytes:  all,
 		Timeout:        v.duration("query.timeout"),
 		MaxSamples:     v.int("query.max-samples"),
 		MaxConcurrency: v.int("query.max-concurrency"),

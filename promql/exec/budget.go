@@ -26,6 +26,8 @@ type Usage struct {
 	bytes       atomic.Int64
 	total, read atomic.Int64
 	decoded     atomic.Int64
+	// shared is set before the query begins.
+	shared *Shared
 	// selecting is the time, in nanoseconds, that the storage took to find the series.
 	selecting atomic.Int64
 }
@@ -47,6 +49,41 @@ func (u *Usage) Stats() Stats {
 	return Stats{Total: u.total.Load(), Read: u.read.Load(), Peak: u.peak.Load()}
 }
 
+// Shared is a budget of memory that queries have in common.
+type Shared struct {
+	// Max is in bytes; zero means no bound.
+	Max           int64
+	held, queries atomic.Int64
+}
+
+// Enter makes a query take part until the function that it returns is called.
+func (s *Shared) Enter(u *Usage) (leave func()) {
+	u.shared = s
+	s.queries.Add(1)
+	return func() {
+		s.queries.Add(-1)
+		s.held.Add(-u.bytes.Load())
+	}
+}
+
+// exceeded reports whether all queries hold too much, and this one more than its share: small ones do not have to go
+// for the sake of large ones.
+func (u *Usage) exceeded() bool {
+	s := u.shared
+	if s == nil || s.Max <= 0 || s.held.Load() <= s.Max {
+		return false
+	}
+	return u.bytes.Load() > s.Max/max(s.queries.Load(), 1)
+}
+
+// addBytes counts memory, or takes back what was counted.
+func (u *Usage) addBytes(n int64) {
+	u.bytes.Add(n)
+	if u.shared != nil {
+		u.shared.held.Add(n)
+	}
+}
+
 const (
 	// sampleBytes is the size of a sample in a result; in other places it is about that.
 	sampleBytes = int64(unsafe.Sizeof(sample.Sample{}))
@@ -60,7 +97,7 @@ func (q *query) hold(n int) error { return q.keepMore(n, int64(n)*sampleBytes) }
 // release takes back what hold counted.
 func (q *query) release(n int) {
 	q.held.Add(-int64(n))
-	q.bytes.Add(-int64(n) * sampleBytes)
+	q.addBytes(-int64(n) * sampleBytes)
 }
 
 // holdRow counts a row that is going to be kept in memory.
@@ -86,7 +123,7 @@ func (q *query) holdMore(n int, bytes int64) error {
 	if q.MaxSamples > 0 && held > q.MaxSamples {
 		return ErrTooManySamples
 	}
-	q.bytes.Add(bytes)
+	q.addBytes(bytes)
 	return q.overspent()
 }
 
@@ -95,7 +132,7 @@ func (q *query) holdBytes(n int64) error {
 	if q.at != nil {
 		q.at.bytes.Add(n)
 	}
-	q.bytes.Add(n)
+	q.addBytes(n)
 	return q.overspent()
 }
 
@@ -117,6 +154,9 @@ func (q *query) begin(ctx context.Context, g plan.Grid) error {
 func (q *query) overspent() error {
 	if q.MaxBytes > 0 && q.bytes.Load() > q.MaxBytes {
 		return q.tooMuch()
+	}
+	if q.exceeded() {
+		return fmt.Errorf("%w: all queries together more than %d bytes, and this one more than its share", ErrTooMuchMemory, q.shared.Max)
 	}
 	return nil
 }

@@ -156,6 +156,9 @@ func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	dst.reset(o.g.N)
 	in := o.input(w, &w.cols)
 	in.name = metricName(&o.sourceSeries()[i])
+	if cap(w.windows.lo) < o.g.N {
+		w.count(8 * int64(o.g.N))
+	}
 	if err := in.find(w.ended, in.T, o.shift, o.before, o.after, o.g); err != nil {
 		return err
 	}

@@ -50,14 +50,21 @@ func (q *query) newWorker(ctx context.Context) *worker {
 	return w
 }
 
+// maxPooled is how many bytes a worker may have to be kept for other queries.
+const maxPooled = 32 << 20
+
 // close gives the memory back.
 func (w *worker) close() {
 	if w.q.Probes != nil {
 		w.q.Probes.scratch.Add(w.bytes + int64(w.held)*sampleBytes)
 	}
 	w.q.release(w.held)
-	w.q.bytes.Add(-w.bytes)
+	w.q.addBytes(-w.bytes)
+	large := w.bytes+int64(w.held)*sampleBytes > maxPooled
 	w.held, w.bytes = 0, 0
+	if large {
+		return // The next query will hardly need that much.
+	}
 	pool := w.q.Pool
 	w.cols.Reset()
 	for _, r := range w.rows {
@@ -76,6 +83,9 @@ func (w *worker) borrow(n int) *Row {
 	if k := len(w.rows); k > 0 {
 		r := w.rows[k-1]
 		w.rows = w.rows[:k-1]
+		if cap(r.F) < n {
+			w.count(8 * int64(n))
+		}
 		return r
 	}
 	w.count(8 * int64(n))
@@ -97,12 +107,12 @@ func (w *worker) lend(k, n int) []Row {
 // count counts memory of the worker. That it is too much shows when the worker asks whether the query has ended.
 func (w *worker) count(bytes int64) {
 	w.bytes += bytes
-	w.q.bytes.Add(bytes)
+	w.q.addBytes(bytes)
 }
 
 // account makes the memory of the worker's columns count.
 func (w *worker) account() error {
-	if n := cap(w.cols.T); n > w.held {
+	if n := w.cols.Len(); n > w.held {
 		grown := n - w.held
 		w.held = n
 		if err := w.q.holdMore(grown, int64(grown)*sampleBytes); err != nil {
