@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -66,11 +68,12 @@ func (db *DB) reloadBlocks() error {
 		b, ok := open[name]
 		delete(open, name)
 		if !ok {
-			if b, err = block.Open(filepath.Join(db.opts.Dir, name)); err != nil {
+			if b, err = db.openBlock(filepath.Join(db.opts.Dir, name)); err != nil {
 				db.quarantine(name, err)
 				failed = errors.Join(failed, err)
 				continue
 			}
+			delete(db.quarantined, name) // It is whole again.
 		}
 		blocks = append(blocks, b)
 	}
@@ -78,8 +81,10 @@ func (db *DB) reloadBlocks() error {
 		gone = append(gone, b) // Somebody else deleted it.
 	}
 	sortBlocks(blocks)
+	db.reportMismatched(blocks)
 	keep, drop := db.superfluous(blocks)
 	db.setBlocks(keep)
+	db.leftOut.Store(int64(len(names) - len(blocks)))
 	var errs []error
 	for _, b := range gone {
 		errs = append(errs, b.Close())
@@ -93,13 +98,67 @@ func (db *DB) reloadBlocks() error {
 	return errors.Join(errs...)
 }
 
-// quarantine reports a block that is left out. It stays where it is, for a human to look at.
+// openBlock opens a block whose damage is counted and logged when queries come across it.
+func (db *DB) openBlock(dir string) (*block.Block, error) {
+	b, err := block.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	b.OnDamage(func(err error) {
+		db.metrics.queryDamage.Inc()
+		if db.damage.first(err.Error()) {
+			db.logger.Error("A query came across damage in a block and failed; other series and times can be queried. Restore the block from a backup, or"+
+				" delete the series to get rid of the error", "block", filepath.Base(dir), "err", err)
+		}
+	})
+	return b, nil
+}
+
+// quarantine reports a block that is left out, with what is missing for it. It stays where it is, for a human to look at.
 func (db *DB) quarantine(name string, err error) {
 	if db.quarantined[name] == err.Error() {
 		return
 	}
 	db.quarantined[name] = err.Error()
-	db.logger.Error("Block cannot be opened; going on without it", "block", name, "err", err)
+	attrs := []any{"block", name, "err", err}
+	if m, merr := block.ReadMeta(filepath.Join(db.opts.Dir, name)); merr == nil {
+		attrs = append(attrs, "from", formatTime(m.MinTime), "to", formatTime(m.MaxTime), "series", m.Stats.NumSeries, "samples", m.Stats.NumSamples)
+	} else {
+		attrs = append(attrs, "made", formatTime(int64(timeOf(name))))
+	}
+	db.logger.Error("Block cannot be opened; going on without it. Its samples are missing from answers, as far as neither other blocks nor the log have them."+
+		" It stays as it is: repair it or put a backup in its place, which is then read within a minute, or delete the folder", attrs...)
+}
+
+// mismatched reports whether a block's folder is not named as its description says, as a copy that somebody made. It is
+// read, but since others may have the same name, nobody can tell what may be deleted for it: it stays.
+func mismatched(b *block.Block) bool { return filepath.Base(b.Dir()) != b.Meta().ULID.String() }
+
+// reportMismatched does so once for each block.
+func (db *DB) reportMismatched(blocks []*block.Block) {
+	for _, b := range blocks {
+		name := filepath.Base(b.Dir())
+		if !mismatched(b) || db.quarantined[name] != "" {
+			continue
+		}
+		id := b.Meta().ULID.String()
+		db.quarantined[name] = id
+		_, err := os.Stat(filepath.Join(db.opts.Dir, id))
+		db.logger.Warn("A block's folder has another name than its meta.json says. It is read, but not merged with others. If it is a copy, delete it;"+
+			" else change the ulid in its meta.json to the folder's name", "block", name, "ulid", id, "both_there", err == nil)
+	}
+}
+
+// formatTime formats milliseconds for humans.
+func formatTime(millis int64) string { return time.UnixMilli(millis).UTC().Format(time.RFC3339) }
+
+// timeOf returns when a block was named, in milliseconds.
+func timeOf(name string) uint64 {
+	id, err := ulid.ParseStrict(name)
+	if err != nil {
+		return 0
+	}
+	return id.Time()
 }
 
 func blockNames(dir string) ([]string, error) {
@@ -174,4 +233,26 @@ func inBlocks(blocks []*block.Block) int64 {
 		}
 	}
 	return end
+}
+
+// places remembers places of damage, so that each is logged once.
+type places struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+// maxPlaces is the number of places after which none is logged any more.
+const maxPlaces = 1000
+
+func (p *places) first(place string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen[place] || len(p.seen) >= maxPlaces {
+		return false
+	}
+	if p.seen == nil {
+		p.seen = map[string]bool{}
+	}
+	p.seen[place] = true
+	return true
 }

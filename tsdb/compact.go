@@ -52,10 +52,12 @@ func (db *DB) compactBlocks(ctx context.Context) error {
 func (db *DB) plan() []*block.Block {
 	blocks := db.currentBlocks()
 	byID := make(map[ulid.ULID]*block.Block, len(blocks))
-	metas := make([]block.Meta, len(blocks))
-	for i, b := range blocks {
-		metas[i] = b.Meta()
-		byID[metas[i].ULID] = b
+	metas := make([]block.Meta, 0, len(blocks))
+	for _, b := range blocks {
+		if m := b.Meta(); !mismatched(b) {
+			metas = append(metas, m)
+			byID[m.ULID] = b
+		}
 	}
 	delayed := db.delayed(metas)
 	now := time.Now()
@@ -137,7 +139,7 @@ func (db *DB) merge(ctx context.Context, group []*block.Block) (*block.Block, bl
 		return nil, meta, fmt.Errorf("%v stay as they are: %w", names, err)
 	}
 	dir := filepath.Join(db.opts.Dir, meta.ULID.String())
-	merged, err := block.Open(dir)
+	merged, err := db.openBlock(dir)
 	if err != nil {
 		// Without its sources nobody could read it: they stay, and it goes.
 		return nil, meta, fmt.Errorf("%v stay as they are: %w", names, errors.Join(err, db.opts.FS.RemoveAll(dir)))
@@ -167,7 +169,8 @@ func overlap(sorted []*block.Block) bool {
 	return false
 }
 
-// CleanTombstones writes each block anew of which samples are deleted, without them. It waits for a merge that runs.
+// CleanTombstones writes each block anew of which samples are deleted, without them, but for blocks whose folders are not
+// named as their descriptions say. It waits for a merge that runs.
 // What can't be written anew stays as it is and is named in the error; the others are done.
 func (db *DB) CleanTombstones(ctx context.Context) error {
 	give, err := db.maintenance(ctx)
@@ -183,7 +186,8 @@ func (db *DB) CleanTombstones(ctx context.Context) error {
 			errs = append(errs, err)
 			break
 		}
-		if b.Tombstones().Count() > 0 {
+		// What takes the place of a block that has another one's name would take that one's place, too.
+		if b.Tombstones().Count() > 0 && !mismatched(b) {
 			errs = append(errs, db.compact(ctx, []*block.Block{b}))
 		}
 	}

@@ -154,7 +154,7 @@ func (db *DB) cut(ctx context.Context, mint, maxt int64) error {
 	var cut *block.Block
 	if err == nil {
 		dir := filepath.Join(db.opts.Dir, meta.ULID.String())
-		if cut, err = block.Open(dir); err != nil {
+		if cut, err = db.openBlock(dir); err != nil {
 			return errors.Join(err, db.opts.FS.RemoveAll(dir)) // The samples are still in the head: try again later.
 		}
 	}

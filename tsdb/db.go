@@ -45,6 +45,9 @@ type DB struct {
 	cutDelay time.Duration
 	dueSince time.Time
 	paused   atomic.Bool
+	// leftOut is the number of blocks that can't be opened; damage are the places in the others that queries found.
+	leftOut atomic.Int64
+	damage  places
 
 	// mu guards the set of blocks and the time from which on samples are read from the head: they change together.
 	mu       sync.RWMutex

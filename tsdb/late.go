@@ -99,7 +99,7 @@ func (db *DB) writePartBlock(ctx context.Context, dir, hint string, cut partCut,
 		return nil, errors.Join(err, w.Abort())
 	}
 	path := filepath.Join(dir, meta.ULID.String())
-	b, err := block.Open(path)
+	b, err := db.openBlock(path)
 	if err != nil {
 		return nil, errors.Join(err, db.opts.FS.RemoveAll(path))
 	}

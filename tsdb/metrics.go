@@ -17,6 +17,7 @@ type metrics struct {
 	compactions, compactionsFailed, compactionsTriggered prometheus.Counter
 	compactionsSkipped, staleTriggered, staleFailed      prometheus.Counter
 	staleDuration                                        prometheus.Histogram
+	queryDamage                                          prometheus.Counter
 	verticalCompactions                                  prometheus.Counter
 	compactionDuration, tombstoneCleanup                 prometheus.Histogram
 	chunkBytes, chunkSamples, chunkRange                 prometheus.Histogram
@@ -51,6 +52,12 @@ func newMetrics(db *DB) *metrics {
 	m.staleTriggered = counter("stale_series_compactions_triggered_total", "Total number of triggered stale series compactions.")
 	m.staleFailed = counter("stale_series_compactions_failed_total", "Total number of stale series compactions that failed.")
 	m.staleDuration = histogram("stale_series_compaction_duration_seconds", "Duration of stale series compaction runs.", prometheus.ExponentialBuckets(1, 2, 14))
+	m.queryDamage = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "narthex_tsdb_block_corruptions_total", Help: "How often queries came across damage in blocks.",
+	})
+	m.collectors = append(m.collectors, m.queryDamage, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "narthex_tsdb_blocks_left_out", Help: "Number of blocks in the data directory that cannot be opened.",
+	}, func() float64 { return float64(db.leftOut.Load()) }))
 	// What upstream counts for other programs that use it as a library stays zero here, as it does in Prometheus.
 	counter("selected_series_compactions_triggered_total", "Total number of compactions triggered for an explicit caller-provided list of series references.")
 	counter("selected_series_compactions_failed_total", "Total number of compactions triggered for an explicit caller-provided list of series references that failed.")

@@ -92,7 +92,7 @@ func (db *DB) superfluous(blocks []*block.Block) (keep, drop []*block.Block) {
 	var replaced, old, excess int
 	remove(&replaced, func(b *block.Block) bool {
 		m := b.Meta()
-		return merged[m.ULID] || m.Compaction.Deletable
+		return !mismatched(b) && (merged[m.ULID] || m.Compaction.Deletable)
 	})
 	if retention.Time > 0 {
 		newest := int64(math.MinInt64)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/narthex-io/narthex/internal/mmap"
 	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/index"
 )
 
@@ -50,6 +51,8 @@ type Block struct {
 	segments *segments
 	mapped   *mmap.File
 
+	// damaged is told of damage that queries come across; nil tells nobody.
+	damaged func(error)
 	// scratch holds builders for the labels of series.
 	scratch sync.Pool
 
@@ -97,6 +100,18 @@ func (b *Block) open() (err error) {
 		}
 	}
 	return nil
+}
+
+// OnDamage sets what is told of damage that queries come across, each time they do: an error that names the file and,
+// where there is one, the offset. It must be called before the first query.
+func (b *Block) OnDamage(f func(error)) { b.damaged = f }
+
+// found passes on an error of a query, after telling of it if it is damage.
+func (b *Block) found(err error) error {
+	if b.damaged != nil && (errors.Is(err, ErrCorrupt) || errors.Is(err, index.ErrCorrupt) || errors.Is(err, chunk.ErrCorrupt)) {
+		b.damaged(err)
+	}
+	return err
 }
 
 // release gives back one use; the last one closes the files.

@@ -35,7 +35,7 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 		r.next++
 		before := dst.Len()
 		if err := r.decode(c.Ref, dst); err != nil {
-			r.err = fmt.Errorf("read series %s: %w", r.Labels(), err)
+			r.err = r.q.block.found(fmt.Errorf("read series %s: %w", r.Labels(), err))
 			truncate(dst, before)
 			return false
 		}

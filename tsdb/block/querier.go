@@ -3,6 +3,7 @@ package block
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 
@@ -28,7 +29,7 @@ func (q *querier) Close() error {
 }
 
 func (q *querier) wrap(what string, err error) error {
-	return fmt.Errorf("%s in block %s: %w", what, q.block.dir, err)
+	return q.block.found(fmt.Errorf("%s in %s: %w", what, filepath.Join(q.block.dir, indexFile), err))
 }
 
 // LabelNames returns the names of labels of the selected series.
