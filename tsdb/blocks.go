@@ -106,9 +106,9 @@ func (db *DB) openBlock(dir string) (*block.Block, error) {
 	}
 	b.OnDamage(func(err error) {
 		db.metrics.queryDamage.Inc()
-		if db.damage.first(err.Error()) {
+		if db.damage.first(dir, err.Error()) {
 			db.logger.Error("A query came across damage in a block and failed; other series and times can be queried. Restore the block from a backup, or"+
-				" delete the series to get rid of the error", "block", filepath.Base(dir), "err", err)
+				" delete its folder to get rid of the error. Only the first places in a block are logged", "block", filepath.Base(dir), "err", err)
 		}
 	})
 	return b, nil
@@ -235,24 +235,28 @@ func inBlocks(blocks []*block.Block) int64 {
 	return end
 }
 
-// places remembers places of damage, so that each is logged once.
+// places remembers places of damage, by block, so that each is logged once.
 type places struct {
 	mu   sync.Mutex
-	seen map[string]bool
+	seen map[string]map[string]bool
 }
 
-// maxPlaces is the number of places after which none is logged any more.
-const maxPlaces = 1000
+// maxPlaces is the number of places in a block after which none is logged any more.
+const maxPlaces = 5
 
-func (p *places) first(place string) bool {
+func (p *places) first(block, place string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.seen[place] || len(p.seen) >= maxPlaces {
+	if p.seen == nil {
+		p.seen = map[string]map[string]bool{}
+	}
+	if p.seen[block] == nil {
+		p.seen[block] = map[string]bool{}
+	}
+	seen := p.seen[block]
+	if seen[place] || len(seen) >= maxPlaces {
 		return false
 	}
-	if p.seen == nil {
-		p.seen = map[string]bool{}
-	}
-	p.seen[place] = true
+	seen[place] = true
 	return true
 }

@@ -83,8 +83,15 @@ func (b *Block) open() (err error) {
 	if b.tombstones, err = ReadTombstones(b.dir); err != nil {
 		return err
 	}
+	if n := b.meta.Stats.NumTombstones; n > 0 && len(b.tombstones) == 0 {
+		// What was deleted must not come back.
+		return fmt.Errorf("%w: %s: it has no deletions, or is missing, though %s counts %d", ErrCorrupt, filepath.Join(b.dir, tombstonesFile), metaFile, n)
+	}
 	if b.segments, err = openSegments(filepath.Join(b.dir, chunksDir)); err != nil {
 		return err
+	}
+	if len(b.segments.files) == 0 && b.meta.Stats.NumChunks > 0 {
+		return fmt.Errorf("%w: %s is missing, though %s counts %d chunks", ErrCorrupt, segmentName(b.segments.dir, 1), metaFile, b.meta.Stats.NumChunks)
 	}
 	name := filepath.Join(b.dir, indexFile)
 	if b.mapped, err = mmap.Open(name); err != nil {

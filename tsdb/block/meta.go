@@ -2,7 +2,6 @@ package block
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -131,7 +130,7 @@ func ReadMeta(dir string) (Meta, error) {
 	}
 	var m Meta
 	if err := json.Unmarshal(b, &m); err != nil {
-		return Meta{}, fmt.Errorf("read %s: %w", name, errors.Join(ErrCorrupt, err))
+		return Meta{}, fmt.Errorf("read %s: %w: %w", name, ErrCorrupt, err)
 	}
 	if m.Version != metaVersion {
 		return Meta{}, fmt.Errorf("read %s: version %d is not supported, only %d", name, m.Version, metaVersion)

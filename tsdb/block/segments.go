@@ -95,7 +95,7 @@ func (s *segments) size() int64 {
 func (s *segments) chunk(ref uint64) (chunk.Encoding, []byte, error) {
 	number, offset := ref>>32, uint32(ref)
 	if number >= uint64(len(s.files)) {
-		return 0, nil, fmt.Errorf("%w: chunk %#x lies in segment %d of %d", ErrCorrupt, ref, number+1, len(s.files))
+		return 0, nil, fmt.Errorf("%w: %s: it is missing, and a chunk at offset %d of it with it", ErrCorrupt, segmentName(s.dir, int(number)+1), offset)
 	}
 	enc, data, damage := chunkAt(s.files[number].Bytes(), offset)
 	if damage != "" {

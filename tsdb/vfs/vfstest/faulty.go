@@ -91,10 +91,14 @@ func From(n int, err error) Rule {
 }
 
 // FullDisk fails what needs space.
-func FullDisk(_ int, op Op, _ string) error {
+func FullDisk(_ int, op Op, name string) error {
 	switch op {
-	case Create, Write, MkdirAll, Link:
+	case Create, Write, Link:
 		return syscall.ENOSPC
+	case MkdirAll:
+		if _, err := os.Stat(name); err != nil {
+			return syscall.ENOSPC
+		}
 	}
 	return nil
 }
