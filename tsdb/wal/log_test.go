@@ -266,6 +266,42 @@ func TestDamageJoinsNothing(t *testing.T) {
 	}
 }
 
+// TestFlippedBitCostsOneRecord: what follows a damaged record in its page is read, if its place can be trusted.
+func TestFlippedBitCostsOneRecord(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, OS{}, None)
+	wrote := []string{"first record", "second record", "third record", "fourth record"}
+	for _, rec := range wrote {
+		if err := l.Append([]byte(rec)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := Segment{Dir: dir, Index: 0}.Path()
+	whole, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := headerSize + len(wrote[0])
+	check := func(what string, at int, want []string) {
+		t.Helper()
+		b := slices.Clone(whole)
+		b[at] ^= 0x10
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if recs, damage, _ := contents(t, OS{}, dir); !slices.Equal(recs, want) || len(damage) != 1 {
+			t.Errorf("%s: read %q, damage %q", what, recs, damage)
+		}
+	}
+	check("content", start+headerSize+3, []string{wrote[0], wrote[2], wrote[3]})
+	check("checksum", start+5, []string{wrote[0], wrote[2], wrote[3]})
+	check("length", start+2, wrote[:1])
+	check("last record", len(whole)-1, wrote[:3])
+}
+
 func TestTornTailIsNoDamage(t *testing.T) {
 	for cut := 1; cut < 20_000; cut += 333 {
 		wrote, read, damage, torn := damaged(t, func(b []byte) []byte { return b[:len(b)-cut] })

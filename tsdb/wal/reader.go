@@ -247,15 +247,37 @@ func (r *Reader) short(err error) error {
 	return err
 }
 
-// breakOff gives up the page, and the record of which the failed fragment may have been a part.
+// breakOff gives up the failed fragment, if what follows it shows that its length can be trusted, and else the page; in any
+// case the record of which it may have been a part.
 func (r *Reader) breakOff(offset int64, err error) {
+	end := len(r.page)
 	if errors.As(err, &errShort{}) {
 		r.torn, r.inRecord = true, false
 	} else {
 		r.dropRecord()
-		r.damage(offset, r.pageEnd(), err)
+		end = r.nextWhole()
+		r.damage(offset, r.pageOff+int64(end), err)
 	}
-	r.at = len(r.page)
+	r.at = end
+}
+
+// nextWhole returns where the fragment behind the current one begins, if that one is whole, or else where the page ends.
+func (r *Reader) nextWhole() int {
+	here, end := r.at, len(r.page)
+	if end-here < headerSize {
+		return end
+	}
+	next := here + headerSize + int(binary.BigEndian.Uint16(r.page[here+1:]))
+	if next > end-headerSize || r.page[next]&kindMask == kindPadding {
+		return end
+	}
+	r.at = next
+	_, err := r.part()
+	r.at = here
+	if err != nil {
+		return end
+	}
+	return next
 }
 
 // dropRecord reports the record that is being put together as incomplete.
