@@ -32,7 +32,7 @@ func (h *FloatHistogram) Buckets() []Bucket {
 	var all []Bucket
 	if h.UsesCustomBuckets() {
 		each(h.PositiveSpans, h.PositiveBuckets, func(i int32, count float64) {
-			all = append(all, Bucket{Lower: h.customBound(i - 1), Upper: h.customBound(i), UpperInclusive: true, Count: count})
+			all = append(all, Bucket{Lower: customBound(h.CustomValues, i-1), Upper: customBound(h.CustomValues, i), UpperInclusive: true, Count: count})
 		})
 		return all
 	}
@@ -67,14 +67,14 @@ func each(spans []Span, counts []float64, f func(index int32, count float64)) {
 }
 
 // customBound returns the upper bound of a custom bucket; index -1 is the lower bound of the first.
-func (h *FloatHistogram) customBound(index int32) float64 {
+func customBound(bounds []float64, index int32) float64 {
 	switch {
 	case index < 0:
 		return math.Inf(-1)
-	case int(index) >= len(h.CustomValues):
+	case int(index) >= len(bounds):
 		return math.Inf(1)
 	default:
-		return h.CustomValues[index]
+		return bounds[index]
 	}
 }
 

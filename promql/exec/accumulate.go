@@ -3,6 +3,8 @@ package exec
 import (
 	"math"
 	"slices"
+
+	"github.com/narthex-io/narthex/internal/kahan"
 )
 
 // accumulator takes rows into groups. The cells of a group start at base, one for each step.
@@ -13,12 +15,12 @@ type accumulator interface {
 }
 
 // sumCell is a sum, absent before the first value.
-type sumCell struct{ kahan }
+type sumCell struct{ kahan.Sum }
 
 func newCells(n int) []sumCell {
 	cells := make([]sumCell, n)
 	for i := range cells {
-		cells[i].sum = absent
+		cells[i].S = absent
 	}
 	return cells
 }
@@ -41,12 +43,12 @@ func (a *sumAcc) fold(base int, r *Row, s *Series) {
 			continue
 		}
 		switch c := &cells[step]; {
-		case isAbsent(c.sum):
+		case isAbsent(c.S):
 			if !a.hists.broken(base + step) {
-				c.sum = f
+				c.S = f
 			}
 		default:
-			c.add(f)
+			c.Add(f)
 		}
 	}
 }
@@ -54,12 +56,12 @@ func (a *sumAcc) fold(base int, r *Row, s *Series) {
 func (a *sumAcc) result(base int, dst *Row) error {
 	for step := range dst.F {
 		c := &a.floats[base+step]
-		present := !isAbsent(c.sum)
+		present := !isAbsent(c.S)
 		if a.hists.any() && a.hists.result(base+step, present, step, dst) {
 			continue
 		}
 		if present {
-			dst.F[step] = c.plain()
+			dst.F[step] = c.Plain()
 		}
 	}
 	return nil

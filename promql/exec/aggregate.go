@@ -156,9 +156,9 @@ func (q *query) newAccumulator(n *plan.Aggregate, gr *groups, param []float64, g
 	}
 	switch n.Op {
 	case parser.AggSum:
-		return &sumAcc{floats: newCells(cells), hists: q.histogramCells(n)}, nil
+		return &sumAcc{floats: newCells(cells), hists: q.histogramCells(n, cells)}, nil
 	case parser.AggAvg:
-		return &avgAcc{floats: make([]mean, cells), hists: q.histogramCells(n)}, nil
+		return &avgAcc{floats: make([]mean, cells), hists: q.histogramCells(n, cells)}, nil
 	case parser.AggMin:
 		return &extremeAcc{values: newValues(cells), sign: -1}, nil
 	case parser.AggMax:

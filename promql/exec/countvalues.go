@@ -64,7 +64,7 @@ func (q *query) countValues(ctx context.Context, n *plan.Aggregate, g plan.Grid)
 
 func valueText(v float64, r *Row, step int) string {
 	if h := r.hist(step); h != nil {
-		return histogramText(h)
+		return h.String()
 	}
 	return strconv.FormatFloat(v, 'f', -1, 64)
 }

@@ -84,7 +84,7 @@ func (in *windowed) extendedRates(isCounter, isRate bool, dst *Row) error {
 			switch {
 			case h == nil:
 			case isRate:
-				dst.setH(i, divided(h, seconds))
+				dst.setH(i, h.Divided(seconds))
 			default:
 				dst.setH(i, h)
 			}
@@ -171,12 +171,12 @@ func (in *windowed) extendedHistogram(e extent, isCounter bool) *histogram.Float
 	if !isCounter && (left.CounterResetHint != histogram.GaugeType || right.CounterResetHint != histogram.GaugeType) {
 		in.notes.warnf(in.at, textNotGauge, in.name)
 	}
-	sum := nativeOf(right)
+	sum := histogram.NewSum(right)
 	if !in.addTo(&sum, left, -1, "subtraction") || isCounter && !in.addLost(&sum, e, left, right) {
 		return nil
 	}
-	sum.hint = histogram.GaugeType
-	return sum.histogram()
+	sum.Hint = histogram.GaugeType
+	return sum.Histogram()
 }
 
 // fitting reports, with notes, whether histograms can be calculated with together.
@@ -194,9 +194,9 @@ func (in *windowed) fitting(hs []*histogram.FloatHistogram, isCounter bool) bool
 }
 
 // addLost adds what a counter has lost by resets inside of the window; false means that it does not fit.
-func (in *windowed) addLost(sum *native, e extent, left, right *histogram.FloatHistogram) bool {
+func (in *windowed) addLost(sum *histogram.Sum, e extent, left, right *histogram.FloatHistogram) bool {
 	before, k := left, e.first+1
-	if in.smoothed && in.T[e.first] < e.start && histogramReset(in.H[k], in.H[k-1]) {
+	if in.smoothed && in.T[e.first] < e.start && in.H[k].HasReset(in.H[k-1]) {
 		// The left border lies behind this reset.
 		before = in.H[k]
 		k++
@@ -205,12 +205,12 @@ func (in *windowed) addLost(sum *native, e extent, left, right *histogram.FloatH
 		return true // So does the right border.
 	}
 	for ; k < e.last; k++ {
-		if histogramReset(in.H[k], before) && !in.addTo(sum, before, 1, "addition") {
+		if in.H[k].HasReset(before) && !in.addTo(sum, before, 1, "addition") {
 			return false
 		}
 		before = in.H[k]
 	}
-	return !histogramReset(right, before) || in.addTo(sum, before, 1, "addition")
+	return !right.HasReset(before) || in.addTo(sum, before, 1, "addition")
 }
 
 // histogramBetween is between of histograms; nil if they do not go together.
@@ -222,18 +222,18 @@ func (in *windowed) histogramBetween(k int, t int64, isCounter bool) *histogram.
 		return from
 	case fraction == 1:
 		return to
-	case isCounter && histogramReset(to, from):
-		return scaled(to, fraction)
+	case isCounter && to.HasReset(from):
+		return to.Scaled(fraction)
 	}
-	step := nativeOf(to)
+	step := histogram.NewSum(to)
 	if !in.addTo(&step, from, -1, "subtraction") {
 		return nil
 	}
-	sum := nativeOf(scaled(step.histogram(), fraction))
+	sum := histogram.NewSum(step.Histogram().Scaled(fraction))
 	if !in.addTo(&sum, from, 1, "addition") {
 		return nil
 	}
-	return sum.histogram()
+	return sum.Histogram()
 }
 
 // smoothed yields at each step the value between the samples before and after it.

@@ -125,8 +125,8 @@ var valueFuncs = map[string]func(args [][]float64) mapper{
 
 	"histogram_avg":    ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Sum / h.Count }),
 	"histogram_count":  ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Count }),
-	"histogram_stddev": ofHistogram(func(h *histogram.FloatHistogram) float64 { return math.Sqrt(nativeVariance(h)) }),
-	"histogram_stdvar": ofHistogram(nativeVariance),
+	"histogram_stddev": ofHistogram(func(h *histogram.FloatHistogram) float64 { return math.Sqrt(h.Variance()) }),
+	"histogram_stdvar": ofHistogram((*histogram.FloatHistogram).Variance),
 	"histogram_sum":    ofHistogram(func(h *histogram.FloatHistogram) float64 { return h.Sum }),
 }
 
@@ -277,7 +277,7 @@ func (o *negated) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	}
 	for step, f := range dst.F {
 		if h := dst.hist(step); h != nil {
-			dst.H[step] = scaled(h, -1)
+			dst.H[step] = h.Scaled(-1)
 		} else if !isAbsent(f) {
 			dst.F[step] = -f
 		}

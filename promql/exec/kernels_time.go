@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/narthex-io/narthex/internal/kahan"
 )
 
 // maxExact is the size up to which sums of whole numbers are exact.
@@ -77,7 +79,7 @@ func (in *windowed) each(dst *Row, f func(values []float64) float64) error {
 	return nil
 }
 
-// compensatedSum is [kahan] as a loop without branches. The result is wrong if the sum is not finite.
+// compensatedSum is [kahan.Sum] as a loop without branches. The result is wrong if the sum is not finite.
 func compensatedSum(values []float64) (sum, c float64) {
 	for _, f := range values {
 		t := sum + f
@@ -94,11 +96,11 @@ func sumOf(values []float64) float64 {
 	if sum, c := compensatedSum(values); isFinite(sum) {
 		return sum + c
 	}
-	var sum kahan
+	var sum kahan.Sum
 	for _, f := range values {
-		sum.add(f)
+		sum.Add(f)
 	}
-	return sum.value()
+	return sum.Value()
 }
 
 func avgOf(values []float64) float64 {
@@ -114,13 +116,13 @@ func avgOf(values []float64) float64 {
 }
 
 func varianceOf(values []float64) float64 {
-	var mean, squares kahan
+	var mean, squares kahan.Sum
 	for i, f := range values {
-		delta := f - mean.plain()
-		mean.add(delta / float64(i+1))
-		squares.add(delta * (f - mean.plain()))
+		delta := f - mean.Plain()
+		mean.Add(delta / float64(i+1))
+		squares.Add(delta * (f - mean.Plain()))
 	}
-	return squares.plain() / float64(len(values))
+	return squares.Plain() / float64(len(values))
 }
 
 func stdvarOverTime(in *windowed, dst *Row) error { return in.each(dst, varianceOf) }
@@ -257,7 +259,7 @@ func countSteps(hit func(in *windowed, i int) bool) kernel {
 // changed reports whether sample i differs from the one before it.
 func changed(in *windowed, i int) bool {
 	if len(in.H) > 0 && (in.H[i] != nil || in.H[i-1] != nil) {
-		return in.H[i] == nil || in.H[i-1] == nil || !sameHistogram(in.H[i], in.H[i-1])
+		return in.H[i] == nil || in.H[i-1] == nil || !in.H[i].Same(in.H[i-1])
 	}
 	a, b := in.F[i-1], in.F[i]
 	return a != b && !(math.IsNaN(a) && math.IsNaN(b))
@@ -266,7 +268,7 @@ func changed(in *windowed, i int) bool {
 // wasReset reports whether a counter starts anew with sample i.
 func wasReset(in *windowed, i int) bool {
 	if len(in.H) > 0 && (in.H[i] != nil || in.H[i-1] != nil) {
-		return in.H[i] == nil || in.H[i-1] == nil || in.startedAnew(i) || histogramReset(in.H[i], in.H[i-1])
+		return in.H[i] == nil || in.H[i-1] == nil || in.startedAnew(i) || in.H[i].HasReset(in.H[i-1])
 	}
 	return in.F[i] < in.F[i-1] || in.startedAnew(i)
 }
@@ -349,15 +351,15 @@ func predictLinear(in *windowed, dst *Row) error {
 
 // regression returns the line with the least squares through the samples: its slope a second and its value at origin.
 func regression(ts []int64, values []float64, origin int64) (slope, intercept float64) {
-	var sumX, sumY, sumXY, sumX2 kahan
+	var sumX, sumY, sumXY, sumX2 kahan.Sum
 	constant := true
 	for i, y := range values {
 		constant = constant && y == values[0]
 		x := float64(ts[i]-origin) / 1e3
-		sumX.add(x)
-		sumY.add(y)
-		sumXY.add(x * y)
-		sumX2.add(x * x)
+		sumX.Add(x)
+		sumY.Add(y)
+		sumXY.Add(x * y)
+		sumX2.Add(x * x)
 	}
 	if constant {
 		if math.IsInf(values[0], 0) {
@@ -366,9 +368,9 @@ func regression(ts []int64, values []float64, origin int64) (slope, intercept fl
 		return 0, values[0]
 	}
 	n := float64(len(values))
-	x, y := sumX.plain(), sumY.plain()
-	covariance := sumXY.plain() - x*y/n
-	variance := sumX2.plain() - x*x/n
+	x, y := sumX.Plain(), sumY.Plain()
+	covariance := sumXY.Plain() - x*y/n
+	variance := sumX2.Plain() - x*x/n
 	slope = covariance / variance
 	return slope, y/n - slope*x/n
 }

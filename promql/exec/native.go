@@ -26,25 +26,70 @@ func (in *windowed) kinds(lo, hi int32) (floats, hists bool) {
 	return floats, hists
 }
 
-// histogramRates is rate, increase and delta of a series that has histograms.
+// histogramRates is rate, increase and delta of a series that has histograms. Fast path: where all are alike, and none is
+// a reset, the first and the last of a window are enough.
 func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
+	alike := in.alike(isCounter)
+	var rs resets
+	if isCounter {
+		rs = in.findHistogramResets()
+	}
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
+		lost := rs.within(lo, hi)
+		fromZero := isCounter && in.startsInside(i)
+		if alike && hi-lo >= 2 && len(lost) == 0 && !fromZero {
+			first, last := in.H[lo], in.H[hi-1]
+			factor := in.extrapolation(i, first.Count, last.Count-first.Count, isCounter, isRate)
+			if h := last.Growth(first, factor, &in.w.arena); h != nil {
+				in.noteOverlapOf(i, isCounter)
+				dst.setH(i, h)
+				continue
+			}
+		}
 		floats, hists := in.kinds(lo, hi)
 		switch {
 		case floats && hists:
 			in.notes.warnf(in.at, textMixedForMetric, in.name)
-		case hi-lo < 2 && (!isCounter || !in.startsInside(i)):
+		case hi-lo < 2 && !fromZero:
 		case floats:
 			dst.F[i] = in.floatRate(i, isCounter, isRate)
 		default:
-			if h := in.histogramIncrease(i, isCounter); h != nil {
+			if h := in.histogramIncrease(i, isCounter, lost); h != nil {
 				factor := in.extrapolation(i, in.H[lo].Count, h.Count, isCounter, isRate)
-				dst.setH(i, scaled(h, factor))
+				dst.setH(i, h.Scaled(factor))
 			}
 		}
 	}
 	return nil
+}
+
+// alike reports whether all samples are histograms of one resolution, and of the sort that is asked for.
+func (in *windowed) alike(isCounter bool) bool {
+	for _, h := range in.H {
+		if h == nil || h.Schema != in.H[0].Schema || (h.CounterResetHint == histogram.GaugeType) == isCounter {
+			return false
+		}
+	}
+	return true
+}
+
+// findHistogramResets returns the histograms before which the counter has started anew.
+func (in *windowed) findHistogramResets() resets {
+	at := in.w.order[:0]
+	for i := 1; i < len(in.H); i++ {
+		if in.H[i] != nil && in.H[i-1] != nil && (in.startedAnew(i) || in.H[i].HasReset(in.H[i-1])) {
+			at = append(at, int32(i))
+		}
+	}
+	in.w.order = at
+	return resets{at: at}
+}
+
+func (in *windowed) noteOverlapOf(step int, isCounter bool) {
+	if isCounter {
+		in.noteOverlap(step)
+	}
 }
 
 // floatRate is the rate in one window, for series that have histograms elsewhere.
@@ -63,46 +108,40 @@ func (in *windowed) floatRate(step int, isCounter, isRate bool) float64 {
 }
 
 // histogramIncrease returns the difference between the last and the first histogram of a window, which for counters
-// includes what was lost by resets; nil if there is none.
-func (in *windowed) histogramIncrease(step int, isCounter bool) *histogram.FloatHistogram {
-	lo, hi := int(in.lo[step]), int(in.hi[step])
+// includes what was lost by resets, before the given samples; nil if there is none.
+func (in *windowed) histogramIncrease(step int, isCounter bool, lost []int32) *histogram.FloatHistogram {
+	lo, hi := in.lo[step], in.hi[step]
 	hs := in.H[lo:hi]
 	if len(hs) == 1 {
 		return hs[0].Copy() // It has started from zero inside of the window.
 	}
-	reset := func(k int, prev *histogram.FloatHistogram) bool {
-		return isCounter && (in.startedAnew(lo+k) || histogramReset(hs[k], prev))
-	}
 	first, last := hs[0], hs[len(hs)-1]
 	in.noteRateHints(hs, isCounter)
-	if reset(1, first) {
+	if len(lost) > 0 && lost[0] == lo+1 {
 		// Nothing of the first histogram is left, not even its layout.
 		first = &histogram.FloatHistogram{Schema: hs[1].Schema, CustomValues: hs[1].CustomValues}
+		lost = lost[1:]
 	}
 	lowest, ok := in.lowestSchema(first, hs, isCounter)
 	if !ok {
 		return nil
 	}
-	sum := nativeOf(last)
-	sum.reduce(lowest)
+	sum := histogram.NewSum(last)
+	sum.Reduce(lowest)
 	if !in.addTo(&sum, first, -1, "subtraction") {
 		return nil
 	}
-	before := first
-	for k := 1; k < len(hs); k++ {
-		if reset(k, before) && !in.addTo(&sum, before, 1, "addition") {
-			return nil
-		}
-		before = hs[k]
-	}
-	if isCounter {
-		in.noteOverlap(step)
-		if in.startsInside(step) && !in.addTo(&sum, hs[0], 1, "addition") {
+	for _, k := range lost {
+		if !in.addTo(&sum, in.H[k-1], 1, "addition") {
 			return nil
 		}
 	}
-	sum.hint = histogram.GaugeType
-	return sum.histogram()
+	in.noteOverlapOf(step, isCounter)
+	if isCounter && in.startsInside(step) && !in.addTo(&sum, hs[0], 1, "addition") {
+		return nil
+	}
+	sum.Hint = histogram.GaugeType
+	return sum.Histogram()
 }
 
 // lowestSchema returns the lowest resolution of the histograms that matter. It reports false, with a note, if they do
@@ -124,8 +163,8 @@ func (in *windowed) lowestSchema(first *histogram.FloatHistogram, hs []*histogra
 }
 
 // addTo adds a histogram to a sum, with notes; false means that they do not go together.
-func (in *windowed) addTo(sum *native, h *histogram.FloatHistogram, factor float64, operation string) bool {
-	_, reconciled, err := sum.add(nativeOf(h), factor)
+func (in *windowed) addTo(sum *histogram.Sum, h *histogram.FloatHistogram, factor float64, operation string) bool {
+	_, reconciled, err := sum.Add(h, factor)
 	if err != nil {
 		in.notes.warnf(in.at, textMixedSchemas, in.name)
 		return false
@@ -155,16 +194,16 @@ func (in *windowed) lastTwoHistograms(step int, isRate bool, dst *Row) error {
 		return nil
 	}
 	in.noteRateHints([]*histogram.FloatHistogram{prev, cur}, isRate)
-	sum := nativeOf(cur)
-	if wasReset := in.startedAnew(int(hi-1)) || histogramReset(cur, prev); !isRate || !wasReset {
+	sum := histogram.NewSum(cur)
+	if wasReset := in.startedAnew(int(hi-1)) || cur.HasReset(prev); !isRate || !wasReset {
 		if !in.addTo(&sum, prev, -1, "subtraction") {
 			return nil
 		}
 	}
-	sum.hint = histogram.GaugeType
-	h := sum.histogram()
+	sum.Hint = histogram.GaugeType
+	h := sum.Histogram()
 	if isRate {
-		h = divided(h, float64(in.T[hi-1]-in.T[hi-2])/1000)
+		h = h.Divided(float64(in.T[hi-1]-in.T[hi-2]) / 1000)
 	}
 	dst.setH(step, h)
 	return nil
@@ -201,7 +240,7 @@ func (in *windowed) aggregateHistograms(average bool, dst *Row) error {
 // histogramSum adds up histograms, or averages them: by their sum as long as it fits, step by step from there on.
 type histogramSum struct {
 	average, incremental        bool
-	sum                         native
+	sum                         histogram.Sum
 	count                       float64
 	resets, noResets            bool
 	broken, reconciled, started bool
@@ -214,29 +253,37 @@ func (c *histogramSum) add(h *histogram.FloatHistogram) {
 	switch {
 	case c.broken:
 	case !c.started:
-		c.sum, c.started = nativeOf(h), true
+		c.sum, c.started = histogram.NewExactSum(h), true
 	case c.incremental:
 		c.addToMean(h)
 	default:
-		before := c.sum
-		c.plus(nativeOf(h))
-		if c.average && !c.broken && c.sum.overflows() {
-			c.sum, c.incremental = before.mapped(func(v float64) float64 { return v / (c.count - 1) }), true
-			c.addToMean(h)
-		}
+		c.addToSum(h)
 	}
 }
 
-func (c *histogramSum) plus(h native) {
-	_, reconciled, err := c.sum.add(h, 1)
+// addToSum adds up, until the sum of an average does not fit any more.
+func (c *histogramSum) addToSum(h *histogram.FloatHistogram) {
+	if !c.average || c.sum.Fits(h) {
+		c.plus(h)
+		return
+	}
+	before := c.sum.Mapped(func(v float64) float64 { return v })
+	if c.plus(h); !c.broken && c.sum.Overflows() {
+		c.sum, c.incremental = before.Mapped(func(v float64) float64 { return v / (c.count - 1) }), true
+		c.addToMean(h)
+	}
+}
+
+func (c *histogramSum) plus(h *histogram.FloatHistogram) {
+	_, reconciled, err := c.sum.Add(h, 1)
 	c.reconciled = c.reconciled || reconciled
 	c.broken = err != nil
 }
 
 func (c *histogramSum) addToMean(h *histogram.FloatHistogram) {
 	weight := (c.count - 1) / c.count
-	c.sum = c.sum.mapped(func(v float64) float64 { return weight * v })
-	c.plus(nativeOf(divided(h, c.count)))
+	c.sum = c.sum.Mapped(func(v float64) float64 { return weight * v })
+	c.plus(h.Divided(c.count))
 }
 
 func (c *histogramSum) note(notes *Annotations, at spot) {
@@ -249,35 +296,39 @@ func (c *histogramSum) note(notes *Annotations, at spot) {
 }
 
 func (c *histogramSum) result() *histogram.FloatHistogram {
-	h := c.sum.histogram()
+	h := c.sum.Histogram()
 	if c.average && !c.incremental {
-		h = divided(h, c.count)
+		h = h.Divided(c.count)
 	}
 	return h
 }
 
-// histogramCells are the sums of histograms of an aggregation. There are few, so that they are kept by cell.
+// histogramCells are the sums of histograms of an aggregation. There is no memory for them before the first histogram.
 type histogramCells struct {
 	q       *query
 	at      spot
 	average bool
-	cells   map[int]*histogramSum
+	n       int
+	cells   []*histogramSum
 	// name is that of a series whose histograms did not fit.
 	name map[int]string
 }
 
-func (q *query) histogramCells(n *plan.Aggregate) *histogramCells {
-	return &histogramCells{q: q, at: spotOf(n, n.ExprPos), average: n.Op == parser.AggAvg, cells: map[int]*histogramSum{}, name: map[int]string{}}
+func (q *query) histogramCells(n *plan.Aggregate, cells int) *histogramCells {
+	return &histogramCells{q: q, at: spotOf(n, n.ExprPos), average: n.Op == parser.AggAvg, n: cells, name: map[int]string{}}
 }
 
 // broken reports whether a cell has no result whatever comes.
 func (c *histogramCells) broken(cell int) bool {
-	return len(c.cells) > 0 && c.cells[cell] != nil && c.cells[cell].broken
+	return c.cells != nil && c.cells[cell] != nil && c.cells[cell].broken
 }
 
-func (c *histogramCells) any() bool { return len(c.cells) > 0 }
+func (c *histogramCells) any() bool { return c.cells != nil }
 
 func (c *histogramCells) add(cell int, h *histogram.FloatHistogram, s *Series) {
+	if c.cells == nil {
+		c.cells = make([]*histogramSum, c.n)
+	}
 	sum := c.cells[cell]
 	if sum == nil {
 		sum = &histogramSum{average: c.average}
@@ -316,18 +367,18 @@ func (q *query) histogramBinop(n *plan.Binary, l, r value) (value, outcome, erro
 	case l.h != nil && r.h != nil:
 		return q.histogramsBinop(n, l, r)
 	case l.h == nil && n.Op == parser.OpMul:
-		return value{h: compacted(scaled(r.h, l.f))}, keepIt, nil
+		return value{h: r.h.Scaled(l.f).Compacted()}, keepIt, nil
 	case l.h == nil:
 		q.noteTypes(n, "float", "histogram")
 		return value{}, impossible, nil
 	}
 	switch n.Op {
 	case parser.OpMul:
-		return value{h: compacted(scaled(l.h, r.f))}, keepIt, nil
+		return value{h: l.h.Scaled(r.f).Compacted()}, keepIt, nil
 	case parser.OpDiv:
-		return value{h: compacted(divided(l.h, r.f))}, keepIt, nil
+		return value{h: l.h.Divided(r.f).Compacted()}, keepIt, nil
 	case parser.OpTrimUpper, parser.OpTrimLower:
-		return value{h: trimmed(l.h, r.f, n.Op == parser.OpTrimUpper)}, keepIt, nil
+		return value{h: l.h.Trimmed(r.f, n.Op == parser.OpTrimUpper)}, keepIt, nil
 	default:
 		q.noteTypes(n, "histogram", "float")
 		return value{}, impossible, nil
@@ -342,7 +393,7 @@ func (q *query) histogramsBinop(n *plan.Binary, l, r value) (value, outcome, err
 	case parser.OpSub:
 		factor, operation = -1, "subtraction"
 	case parser.OpEqual, parser.OpNotEqual:
-		if sameHistogram(l.h, r.h) == (n.Op == parser.OpEqual) {
+		if l.h.Same(r.h) == (n.Op == parser.OpEqual) {
 			return l, keepIt, nil
 		}
 		return l, keepNot, nil
@@ -350,8 +401,8 @@ func (q *query) histogramsBinop(n *plan.Binary, l, r value) (value, outcome, err
 		q.noteTypes(n, "histogram", "histogram")
 		return value{}, impossible, nil
 	}
-	sum := nativeOf(l.h)
-	collision, reconciled, err := sum.add(nativeOf(r.h), factor)
+	sum := histogram.NewSum(l.h)
+	collision, reconciled, err := sum.Add(r.h, factor)
 	if err != nil {
 		q.notes.warnf(spotOf(n, n.Pos()), "incompatible bucket layout encountered for binary operator %s", n.Op)
 		return value{}, impossible, nil //nolint:nilerr // it has become a warning
@@ -365,7 +416,7 @@ func (q *query) histogramsBinop(n *plan.Binary, l, r value) (value, outcome, err
 		q.notes.infof(spotOf(n, n.Pos()), textReconciled, operation)
 	}
 	if factor < 0 {
-		sum.hint = histogram.GaugeType
+		sum.Hint = histogram.GaugeType
 	}
-	return value{h: sum.histogram()}, keepIt, nil
+	return value{h: sum.Histogram()}, keepIt, nil
 }

@@ -1,46 +1,14 @@
 package exec
 
-import "math"
+import (
+	"math"
 
-// kahan is a sum that keeps track of what rounding took away, in the variant of Neumaier.
-type kahan struct{ sum, c float64 }
-
-// add adds a value. The conversions keep the compiler from fusing the operations.
-func (k *kahan) add(f float64) {
-	t := float64(k.sum + f)
-	switch {
-	case math.IsInf(t, 0):
-		k.c = 0
-	case math.Abs(k.sum) >= math.Abs(f):
-		k.c += float64(float64(k.sum-t) + f)
-	default:
-		k.c += float64(float64(f-t) + k.sum)
-	}
-	k.sum = t
-}
-
-// join adds another sum times a factor.
-func (k *kahan) join(o kahan, factor float64) {
-	k.add(factor * o.sum)
-	if o.c != 0 {
-		k.add(factor * o.c)
-	}
-}
-
-// plain returns the sum.
-func (k *kahan) plain() float64 { return k.sum + k.c }
-
-// value returns the sum, which may have got too large for a correction.
-func (k *kahan) value() float64 {
-	if math.IsInf(k.sum, 0) {
-		return k.sum
-	}
-	return k.sum + k.c
-}
+	"github.com/narthex-io/narthex/internal/kahan"
+)
 
 // mean is an average. It adds up as long as the sum fits, and averages step by step from there on.
 type mean struct {
-	kahan
+	kahan.Sum
 	count       float64
 	incremental bool
 }
@@ -48,30 +16,30 @@ type mean struct {
 func (m *mean) add(f float64) {
 	m.count++
 	if m.count == 1 {
-		m.sum = f
+		m.S = f
 		return
 	}
 	if !m.incremental {
-		next := m.kahan
-		next.add(f)
-		if !math.IsInf(next.sum, 0) {
-			m.kahan = next
+		next := m.Sum
+		next.Add(f)
+		if !math.IsInf(next.S, 0) {
+			m.Sum = next
 			return
 		}
 		m.incremental = true
-		m.sum /= m.count - 1
-		m.c /= m.count - 1
+		m.S /= m.count - 1
+		m.C /= m.count - 1
 	}
 	q := (m.count - 1) / m.count
-	m.kahan = kahan{q * m.sum, q * m.c}
-	m.kahan.add(f / m.count)
+	m.Sum = kahan.Sum{S: q * m.S, C: q * m.C}
+	m.Sum.Add(f / m.count)
 }
 
 func (m *mean) value() float64 {
 	if m.incremental {
-		return m.sum + m.c
+		return m.S + m.C
 	}
-	return m.sum/m.count + m.c/m.count
+	return m.S/m.count + m.C/m.count
 }
 
 // quantileOfSorted returns the φ-quantile, between two values their weighted average. NaNs stand at the beginning.

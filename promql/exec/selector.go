@@ -54,19 +54,21 @@ func storageFailure(ctx context.Context, err error) error {
 
 // keepTotals leaves histograms with count and sum, and with what their buckets tell about counter resets.
 func keepTotals(hs []*histogram.FloatHistogram) {
+	all := make([]histogram.FloatHistogram, len(hs))
 	var prev *histogram.FloatHistogram
 	for i, h := range hs {
 		if h == nil {
 			continue
 		}
-		totals := &histogram.FloatHistogram{CounterResetHint: h.CounterResetHint, Schema: h.Schema, Count: h.Count, Sum: h.Sum}
+		totals := &all[i]
+		*totals = histogram.FloatHistogram{CounterResetHint: h.CounterResetHint, Schema: h.Schema, Count: h.Count, Sum: h.Sum}
 		hs[i] = totals
 		if sample.IsStale(h.Sum) {
 			continue
 		}
 		if prev != nil && h.CounterResetHint == histogram.UnknownCounterReset {
 			totals.CounterResetHint = histogram.NotCounterReset
-			if histogramReset(h, prev) {
+			if h.HasReset(prev) {
 				totals.CounterResetHint = histogram.CounterReset
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
 )
@@ -22,6 +23,7 @@ type worker struct {
 	in      windowed
 	floats  []float64
 	order   []int32
+	arena   histogram.Arena
 	rows    []*Row
 	block   []Row
 	// inner is the time that operators below the one at work have taken, if that is measured.

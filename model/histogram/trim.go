@@ -1,37 +1,40 @@
-package exec
+package histogram
 
 import (
 	"math"
 
-	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/internal/kahan"
 )
 
-// trimmed returns a histogram without the observations above a threshold, or with upper false without those below it.
+// Trimmed returns a histogram without the observations above a threshold, or with upper false without those below it.
 // A bucket on the threshold is divided; count and sum are estimated anew from what is left.
-func trimmed(h *histogram.FloatHistogram, at float64, upper bool) *histogram.FloatHistogram {
-	n := nativeOf(h)
+func (h *FloatHistogram) Trimmed(at float64, upper bool) *FloatHistogram {
+	n := NewSum(h)
 	t := trimmer{n: &n, at: at, upper: upper}
 	for i := range n.pos.n {
 		index := n.pos.index[i]
-		t.bucket(&n.pos.n[i], nativeBucket{n.bound(index - 1), n.bound(index), n.pos.n[i].value()}, 1)
+		t.bucket(&n.pos.n[i], borderedBucket{n.bound(index - 1), n.bound(index), n.pos.n[i].Value()}, 1)
 	}
 	for i := range n.neg.n {
 		index := n.neg.index[i]
-		t.bucket(&n.neg.n[i], nativeBucket{-n.bound(index), -n.bound(index - 1), n.neg.n[i].value()}, -1)
+		t.bucket(&n.neg.n[i], borderedBucket{-n.bound(index), -n.bound(index - 1), n.neg.n[i].Value()}, -1)
 	}
-	if zero := n.zero.value(); zero > 0 {
-		t.zero(nativeBucket{-n.zeroThreshold, n.zeroThreshold, zero})
+	if zero := n.zero.Value(); zero > 0 {
+		t.zero(borderedBucket{-n.zeroThreshold, n.zeroThreshold, zero})
 	}
 	if !t.changed {
-		return scaled(h, 1)
+		return h.Scaled(1)
 	}
-	n.count, n.sum = kahan{sum: t.count}, kahan{sum: t.sum}
-	return n.histogram()
+	n.count, n.sum = kahan.Sum{S: t.count}, kahan.Sum{S: t.sum}
+	return n.Histogram()
 }
+
+// borderedBucket is a bucket with its borders.
+type borderedBucket struct{ lower, upper, count float64 }
 
 // trimmer adds up what is left of a histogram.
 type trimmer struct {
-	n          *native
+	n          *Sum
 	at         float64
 	upper      bool
 	count, sum float64
@@ -41,7 +44,7 @@ type trimmer struct {
 }
 
 // bucket trims one bucket, whose observations have the given sign.
-func (t *trimmer) bucket(n *kahan, b nativeBucket, sign float64) {
+func (t *trimmer) bucket(n *kahan.Sum, b borderedBucket, sign float64) {
 	if b.count == 0 {
 		return
 	}
@@ -58,7 +61,7 @@ func (t *trimmer) bucket(n *kahan, b nativeBucket, sign float64) {
 	case divided && (math.IsInf(b.lower, -1) || math.IsInf(b.upper, 1)):
 		kept, middle = t.endless(b)
 	case divided:
-		below := b.count * t.n.below(b, t.at, t.n.usesCustom())
+		below := b.count * partBelow(b.lower, b.upper, t.at, t.n.usesCustom())
 		if t.upper {
 			kept, middle = below, t.middle(b.lower, t.at, sign)
 		} else {
@@ -66,7 +69,7 @@ func (t *trimmer) bucket(n *kahan, b nativeBucket, sign float64) {
 		}
 	}
 	t.keep(b.count, kept, middle)
-	*n = kahan{sum: kept}
+	*n = kahan.Sum{S: kept}
 }
 
 func (t *trimmer) keep(was, kept, middle float64) {
@@ -95,7 +98,7 @@ func (t *trimmer) middle(lower, upper, sign float64) float64 {
 
 // endless trims a custom bucket without a border on one side. Below a positive border it is taken to begin at zero;
 // else nothing is known of where its observations lie, so that it stays or goes as a whole.
-func (t *trimmer) endless(b nativeBucket) (kept, middle float64) {
+func (t *trimmer) endless(b borderedBucket) (kept, middle float64) {
 	fromZero := math.IsInf(b.lower, -1) && b.upper > 0 && !math.IsInf(b.upper, 1)
 	switch {
 	case fromZero && t.upper && t.at > 0:
@@ -110,7 +113,7 @@ func (t *trimmer) endless(b nativeBucket) (kept, middle float64) {
 }
 
 // zero trims the zero bucket, evenly, and of one side alone if the other one holds nothing.
-func (t *trimmer) zero(b nativeBucket) {
+func (t *trimmer) zero(b borderedBucket) {
 	t.narrow(&b)
 	kept, middle := 0.0, 0.0
 	switch {
@@ -123,10 +126,10 @@ func (t *trimmer) zero(b nativeBucket) {
 		kept, middle = b.count*(b.upper-t.at)/(b.upper-b.lower), (t.at+b.upper)/2
 	}
 	t.keep(b.count, kept, middle)
-	t.n.zero = kahan{sum: kept}
+	t.n.zero = kahan.Sum{S: kept}
 }
 
-func (t *trimmer) narrow(b *nativeBucket) {
+func (t *trimmer) narrow(b *borderedBucket) {
 	positive, negative := t.positive, t.negative
 	if negative && !positive {
 		b.upper = 0
