@@ -1,18 +1,20 @@
 package histogram
 
 // Arena hands out memory for histograms in larger pieces, which is cheaper than one by one. A piece stays in memory as
-// long as one histogram of it does. The zero value is ready to use; it belongs to one goroutine.
+// long as one histogram of it does, so pieces are not that large. The zero value is ready to use; it belongs to one
+// goroutine.
 type Arena struct {
 	hists []FloatHistogram
 	free  []float64
 }
 
 const (
-	arenaHistograms = 32
-	arenaFloats     = 512
+	arenaHistograms = 8
+	arenaFloats     = 128
 )
 
-func (m *Arena) histogram() *FloatHistogram {
+// Histogram returns an empty histogram.
+func (m *Arena) Histogram() *FloatHistogram {
 	if len(m.hists) == 0 {
 		m.hists = make([]FloatHistogram, arenaHistograms)
 	}
@@ -21,8 +23,8 @@ func (m *Arena) histogram() *FloatHistogram {
 	return h
 }
 
-// floats returns an empty slice with room for n.
-func (m *Arena) floats(n int) []float64 {
+// Floats returns an empty slice with room for n.
+func (m *Arena) Floats(n int) []float64 {
 	if n > arenaFloats/4 {
 		return make([]float64, 0, n)
 	}

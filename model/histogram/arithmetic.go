@@ -49,7 +49,7 @@ func (h *FloatHistogram) Growth(first *FloatHistogram, factor float64, m *Arena)
 	if !h.sameLayout(first) {
 		return nil
 	}
-	d := m.histogram()
+	d := m.Histogram()
 	*d = FloatHistogram{
 		CounterResetHint: GaugeType, Schema: h.Schema, ZeroThreshold: h.ZeroThreshold, CustomValues: h.CustomValues,
 		ZeroCount: (h.zeros() - first.zeros()) * factor, Count: (h.Count - first.Count) * factor, Sum: (h.Sum - first.Sum) * factor,
@@ -65,7 +65,7 @@ func growth(spans []Span, counts, first []float64, factor float64, m *Arena) ([]
 	for i := range counts {
 		whole = whole && counts[i] != first[i]
 	}
-	to := m.floats(len(counts))
+	to := m.Floats(len(counts))
 	if whole {
 		for i := range counts {
 			to = append(to, (counts[i]-first[i])*factor)

@@ -50,6 +50,7 @@ func decodeHistograms(enc Encoding, data []byte, mint, maxt int64, dst *Columns,
 	if err != nil {
 		return err
 	}
+	var arena histogram.Arena
 	for i := range h.n {
 		if h.next(s, i); h.r.overrun() {
 			return endsEarly(enc, i, h.n)
@@ -58,7 +59,7 @@ func decodeHistograms(enc Encoding, data []byte, mint, maxt int64, dst *Columns,
 			return nil
 		}
 		if s.time() >= mint {
-			dst.add(s.time(), h.st.st, 0, h.layout.histogram(s, resetHint(h.flags, i)))
+			dst.add(s.time(), h.st.st, 0, h.layout.histogram(s, resetHint(h.flags, i), &arena))
 		}
 	}
 	return nil
@@ -100,12 +101,13 @@ func openHistograms(enc Encoding, data []byte, s samplesReader) (*histogramChunk
 	return h, nil
 }
 
-// histogram makes the value of the latest sample.
-func (l *layout) histogram(s samplesReader, hint histogram.CounterResetHint) *histogram.FloatHistogram {
+// histogram makes the value of the latest sample in memory of an arena.
+func (l *layout) histogram(s samplesReader, hint histogram.CounterResetHint, m *histogram.Arena) *histogram.FloatHistogram {
 	if sample.IsStale(s.sum()) {
 		return &histogram.FloatHistogram{Sum: s.sum()}
 	}
-	h := &histogram.FloatHistogram{
+	h := m.Histogram()
+	*h = histogram.FloatHistogram{
 		CounterResetHint: hint,
 		Schema:           l.schema,
 		ZeroThreshold:    l.zeroThreshold,
@@ -115,7 +117,7 @@ func (l *layout) histogram(s samplesReader, hint histogram.CounterResetHint) *hi
 		CustomValues:     l.custom,
 	}
 	if l.buckets > 0 {
-		counts := make([]float64, l.buckets)
+		counts := m.Floats(l.buckets)[:l.buckets]
 		if l.positive > 0 {
 			h.PositiveBuckets = counts[:l.positive:l.positive]
 		}
