@@ -51,7 +51,8 @@ type slot struct {
 	// xor is the state of the open chunk, openMin the time of its first sample. Without samples there is none.
 	xor     chunk.XORState
 	openMin int64
-	// open is the end of the open chunk's bytes, which have the length openLen without the header.
+	// open is the end of the open chunk's bytes, which have the length openLen without the header; the last tailLen of
+	// them are in tail, so that most samples touch no other memory than the slot.
 	open    cell
 	openLen uint16
 	// pairs[firstPair:][:pairCount] of the page are the labels.
@@ -62,8 +63,13 @@ type slot struct {
 	// logged tells that the log has the labels of ref.
 	logged bool
 	// native tells that the open chunk is that in the page's native, not the one here.
-	native bool
+	native  bool
+	tailLen uint8
+	tail    [tailBytes]byte
 }
+
+// tailBytes fills the slot up to 80 bytes.
+const tailBytes = 13
 
 // undo says that a batch appended to a slot: samples from t on are not in snapshots before seq.
 type undo struct {
@@ -88,21 +94,22 @@ func (p *page) append(slab *slab, i int, t int64, v float64, chunkRange int64) (
 	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || int(s.openLen) >= maxOpenBytes || t >= RangeEnd(s.openMin, chunkRange)) {
 		p.closeChunk(slab, i)
 	}
-	// The writer gets a window of the chunk: room for the header, the last byte, and space to append.
-	var window [chunkHeader + 1 + chunk.MaxXORSampleBytes + 8]byte
-	if s.openLen == 0 {
+	// The writer gets a window of the chunk: room for the header, the tail with the last byte, and space to append.
+	var window [chunkHeader + tailBytes + chunk.MaxXORSampleBytes + 8]byte
+	if began = s.openLen == 0; began {
 		s.openMin = t
-		b := s.xor.Append(window[:0], t, v)[chunkHeader:]
-		s.open, s.openLen = slab.extend(0, 0, b), uint16(len(b))
-		return true
 	}
-	last := slab.last(s.open, int(s.openLen))
-	window[chunkHeader] = *last
-	b := s.xor.Append(window[:chunkHeader+1], t, v)[chunkHeader:]
-	*last = b[0]
-	s.open = slab.extend(s.open, int(s.openLen), b[1:])
-	s.openLen += uint16(len(b) - 1)
-	return false
+	n := copy(window[chunkHeader:], s.tail[:s.tailLen])
+	b := s.xor.Append(window[:chunkHeader+n], t, v)[chunkHeader:]
+	s.openLen += uint16(len(b) - n)
+	if len(b) > tailBytes {
+		// All but the last byte, which may not be complete, leave the slot.
+		k := len(b) - 1
+		s.open = slab.extend(s.open, int(s.openLen)-len(b), b[:k])
+		b = b[k:]
+	}
+	s.tailLen = uint8(copy(s.tail[:], b))
+	return began
 }
 
 // newest returns the time of the latest sample; ok is false without samples.
@@ -146,7 +153,8 @@ func (p *page) openChunk(slab *slab, i int, dst []byte) []byte {
 		return append(dst, p.native[uint8(i)].w.Bytes()...)
 	}
 	dst = binary.BigEndian.AppendUint16(dst, uint16(s.xor.Samples()))
-	return slab.appendTo(dst, s.open, int(s.openLen))
+	dst = slab.appendTo(dst, s.open, int(s.openLen)-int(s.tailLen))
+	return append(dst, s.tail[:s.tailLen]...)
 }
 
 // RangeEnd returns the end, not included, of the range of the given width in which t lies. No chunk crosses it, so that
@@ -183,7 +191,7 @@ func (p *page) dropOpen(slab *slab, i int) {
 		return
 	}
 	slab.release(s.open)
-	s.open, s.openLen, s.xor = 0, 0, chunk.XORState{}
+	s.open, s.openLen, s.tailLen, s.xor = 0, 0, 0, chunk.XORState{}
 }
 
 // onDisk marks, in the byte of the encoding, a chunk that lies in a file.

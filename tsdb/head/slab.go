@@ -110,11 +110,6 @@ func (s *slab) extend(tail cell, n int, data []byte) cell {
 	return tail
 }
 
-// last returns the place of the last of the n bytes in a chain.
-func (s *slab) last(tail cell, n int) *byte {
-	return &s.at(tail)[linkBytes+(n-1)%cellData]
-}
-
 // appendTo appends the n bytes of a chain to dst.
 func (s *slab) appendTo(dst []byte, tail cell, n int) []byte {
 	start := len(dst)
