@@ -143,6 +143,13 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 	if !counted {
 		s.pending++
 	}
+	if s.pending == 1 && s.xor.Samples() > 0 && !s.native && e.T > s.xor.LastT() && e.T >= a.minValid && e.Histogram == nil && e.FloatHistogram == nil {
+		// Fast path: the next float of a series of floats (BenchmarkAppend).
+		logged := s.logged
+		p.mu.Unlock()
+		a.take(e, id, chunk.Native{}, false, logged)
+		return nil
+	}
 	native, err := a.check(p, i, id, e)
 	if err != nil && err != errLate { //nolint:errorlint // never wrapped
 		s.pending--
@@ -153,12 +160,18 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 		return nil
 	}
 	late := err == errLate //nolint:errorlint // as above
-	if a.newest > math.MinInt64 && (late || errors.Is(err, storage.ErrTooOld) || errors.Is(err, storage.ErrOutOfOrder) || errors.Is(err, storage.ErrOutOfBounds)) {
+	if err != nil && a.newest > math.MinInt64 && (late || errors.Is(err, storage.ErrTooOld) || errors.Is(err, storage.ErrOutOfOrder) || errors.Is(err, storage.ErrOutOfBounds)) {
 		a.h.metrics.lateDelta.Observe(float64(a.newest-e.T) / 1000)
 	}
 	if err != nil && !late {
 		return err
 	}
+	a.take(e, id, native, late, logged)
+	return nil
+}
+
+// take stages the sample of an entry, which was checked.
+func (a *appender) take(e *storage.Entry, id uint32, native chunk.Native, late, logged bool) {
 	one := staged{t: e.T, v: e.V, id: id}
 	if native != (chunk.Native{}) {
 		a.natives = append(a.natives, native)
@@ -178,7 +191,6 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 	if e.Metadata != nil {
 		a.stageMetadata(id, e.Metadata)
 	}
-	return nil
 }
 
 // refuse returns why the sample can't be taken whatever its series holds.

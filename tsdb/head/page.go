@@ -99,16 +99,18 @@ func (p *page) append(slab *slab, i int, t int64, v float64, chunkRange int64) (
 	if began = s.openLen == 0; began {
 		s.openMin = t
 	}
-	n := copy(window[chunkHeader:], s.tail[:s.tailLen])
+	n := int(s.tailLen)
+	*(*[tailBytes]byte)(window[chunkHeader:]) = s.tail
 	b := s.xor.Append(window[:chunkHeader+n], t, v)[chunkHeader:]
 	s.openLen += uint16(len(b) - n)
 	if len(b) > tailBytes {
 		// All but the last byte, which may not be complete, leave the slot.
 		k := len(b) - 1
 		s.open = slab.extend(s.open, int(s.openLen)-len(b), b[:k])
-		b = b[k:]
+		s.tail[0], s.tailLen = b[k], 1
+		return began
 	}
-	s.tailLen = uint8(copy(s.tail[:], b))
+	s.tail, s.tailLen = [tailBytes]byte(b[:tailBytes]), uint8(len(b)) // What lies behind the bytes does no harm.
 	return began
 }
 
