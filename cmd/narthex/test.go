@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -13,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/narthex-io/narthex/host/rules/ruletest"
-	"github.com/narthex-io/narthex/tsdb"
 )
 
 func testCommand(io streams) *cobra.Command {
@@ -102,27 +99,3 @@ func writeJUnit(path string, results []ruletest.Result) (err error) {
 	defer func() { err = errors.Join(err, f.Close()) }()
 	return ruletest.WriteJUnit(f, results, time.Now())
 }
-
-// scratch is a storage in a folder of its own that is gone when it is closed.
-type scratch struct {
-	*tsdb.DB
-	dir string
-}
-
-// scratchSpan is the time span that a scratch storage keeps in memory.
-const scratchSpan = 24 * time.Hour
-
-func openScratch(ctx context.Context) (*scratch, error) {
-	dir, err := os.MkdirTemp("", "narthex-test-")
-	if err != nil {
-		return nil, err
-	}
-	db, err := tsdb.Open(ctx, tsdb.Options{Dir: filepath.Join(dir, "data"), MinBlockDuration: scratchSpan, NoLockfile: true})
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return &scratch{db, dir}, nil
-}
-
-// Close closes the storage and removes its folder.
-func (s *scratch) Close() error { return errors.Join(s.DB.Close(), os.RemoveAll(s.dir)) }

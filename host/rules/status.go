@@ -99,6 +99,3 @@ func (r *rule) status() RuleStatus {
 	}
 	return s
 }
-
-// Name returns the group's name.
-func (g *Group) Name() string { return g.name }
