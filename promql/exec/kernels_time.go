@@ -28,8 +28,8 @@ func (in *windowed) prefixSums() ([]float64, bool) {
 	return sums, true
 }
 
-// sumOverTime adds up. Fast path: sums of whole numbers slide, for they are exact; others are added anew in each
-// window, for only so the compensation of rounding errors stays what it is.
+// sumOverTime adds up. Fast path: where windows overlap, sums are differences of running sums, which are exact for whole
+// numbers, and of twice the precision for others.
 func sumOverTime(in *windowed, dst *Row) error {
 	if len(in.H) > 0 {
 		return in.aggregateHistograms(false, dst)
@@ -40,6 +40,9 @@ func sumOverTime(in *windowed, dst *Row) error {
 				dst.F[i] = sums[hi] - sums[lo]
 			}
 		}
+		return nil
+	}
+	if in.slides() && in.slideSums(dst, false, sumOf) {
 		return nil
 	}
 	return in.each(dst, sumOf)
@@ -55,6 +58,9 @@ func avgOverTime(in *windowed, dst *Row) error {
 				dst.F[i] = (sums[hi] - sums[lo]) / float64(hi-lo)
 			}
 		}
+		return nil
+	}
+	if in.slides() && in.slideSums(dst, true, avgOf) {
 		return nil
 	}
 	return in.each(dst, avgOf)
@@ -125,10 +131,14 @@ func varianceOf(values []float64) float64 {
 	return squares.Plain() / float64(len(values))
 }
 
-func stdvarOverTime(in *windowed, dst *Row) error { return in.each(dst, varianceOf) }
-
-func stddevOverTime(in *windowed, dst *Row) error {
-	return in.each(dst, func(values []float64) float64 { return math.Sqrt(varianceOf(values)) })
+// spreadOverTime is the kernel of the variance, or of what finish makes of it.
+func spreadOverTime(finish func(variance float64) float64) kernel {
+	return func(in *windowed, dst *Row) error {
+		if in.slides() && in.slideVariances(dst, finish) {
+			return nil
+		}
+		return in.each(dst, func(values []float64) float64 { return finish(varianceOf(values)) })
+	}
 }
 
 func countOverTime(in *windowed, dst *Row) error {
@@ -194,6 +204,9 @@ func pickTime(last bool) kernel {
 // behind it.
 func extreme(sign float64, wantTime bool) kernel {
 	return func(in *windowed, dst *Row) error {
+		if !wantTime && !in.slides() {
+			return in.each(dst, func(values []float64) float64 { return extremeOf(sign, values) })
+		}
 		queue, head, next := in.w.order[:0], 0, int32(0)
 		for i := range dst.F {
 			lo, hi := in.lo[i], in.hi[i]
@@ -225,6 +238,17 @@ func extreme(sign float64, wantTime bool) kernel {
 		in.w.order = queue
 		return nil
 	}
+}
+
+// extremeOf is extreme of one window.
+func extremeOf(sign float64, values []float64) float64 {
+	best := values[0]
+	for _, v := range values {
+		if sign*v > sign*best || math.IsNaN(best) {
+			best = v
+		}
+	}
+	return best
 }
 
 // beats reports whether a later value takes the place of an earlier one; orEqual, whether the last of equals wins.

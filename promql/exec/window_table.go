@@ -1,5 +1,7 @@
 package exec
 
+import "math"
+
 // windowTable holds the functions over windows.
 //
 //nolint:gochecknoglobals // constant table
@@ -23,8 +25,8 @@ var windowTable = map[string]windowFunc{
 	"quantile_over_time":           {kernel: quantileOverTime},
 	"rate":                         {kernel: extrapolated(true, true), native: true},
 	"resets":                       {kernel: countSteps(wasReset), native: true},
-	"stddev_over_time":             {kernel: stddevOverTime},
-	"stdvar_over_time":             {kernel: stdvarOverTime},
+	"stddev_over_time":             {kernel: spreadOverTime(math.Sqrt)},
+	"stdvar_over_time":             {kernel: spreadOverTime(func(v float64) float64 { return v })},
 	"sum_over_time":                {kernel: sumOverTime, native: true},
 	"ts_of_first_over_time":        {kernel: pickTime(false), native: true},
 	"ts_of_last_over_time":         {kernel: pickTime(true), native: true},

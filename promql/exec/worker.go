@@ -24,6 +24,8 @@ type worker struct {
 	floats  []float64
 	order   []int32
 	arena   histogram.Arena
+	sums    runningSums
+	squares runningSums
 	rows    []*Row
 	block   []Row
 	// inner is the time that operators below the one at work have taken, if that is measured.

@@ -1,0 +1,139 @@
+package exec
+
+import "math"
+
+// slides reports whether the windows overlap so much that it pays to prepare something for all of them.
+func (in *windowed) slides() bool {
+	looked := 0
+	for i := range in.lo {
+		if looked += int(in.hi[i] - in.lo[i]); looked > 2*len(in.F) {
+			return true
+		}
+	}
+	return false
+}
+
+// double is a number of twice the precision: the sum of both, lo being what rounding has taken from hi.
+type double struct{ hi, lo float64 }
+
+// twoSum returns a sum without any error.
+func twoSum(a, b float64) double {
+	s := float64(a + b)
+	part := float64(s - a)
+	return double{s, float64(a-float64(s-part)) + float64(b-part)}
+}
+
+func (d double) plus(o double) double {
+	s := twoSum(d.hi, o.hi)
+	s.lo += float64(d.lo + o.lo)
+	hi := float64(s.hi + s.lo)
+	return double{hi, s.lo - float64(hi-s.hi)}
+}
+
+func (d double) minus(o double) double { return d.plus(double{-o.hi, -o.lo}) }
+
+func (d double) times(o double) double {
+	p := float64(d.hi * o.hi)
+	low := math.FMA(d.hi, o.hi, -p) + (d.hi*o.lo + d.lo*o.hi)
+	return twoSum(p, low)
+}
+
+// runningSums are the sums of the first i numbers, for each i, in double precision.
+type runningSums struct {
+	sums []double
+	// largest is the largest size of a sum, by which errors are measured.
+	largest float64
+}
+
+func (r *runningSums) reset() {
+	r.sums, r.largest = append(r.sums[:0], double{}), 0
+}
+
+func (r *runningSums) add(d double) {
+	sum := r.sums[len(r.sums)-1].plus(d)
+	r.sums = append(r.sums, sum)
+	r.largest = max(r.largest, math.Abs(sum.hi))
+}
+
+func (r *runningSums) between(lo, hi int32) double { return r.sums[hi].minus(r.sums[lo]) }
+
+// trusts reports whether a difference of sums is large enough for their errors not to matter: a sum of n numbers is
+// off by some n·2⁻¹⁰⁵ of the largest, which leaves more than a dozen decimal digits.
+func (r *runningSums) trusts(v float64) bool { return math.Abs(v) > r.largest*0x1p-50 }
+
+// slideSums calculates sums, divided by the number of samples for averages, from running sums; f is for the windows of
+// which the sum is too small for that. It reports false, having done nothing, if a value is not finite.
+func (in *windowed) slideSums(dst *Row, average bool, f func(values []float64) float64) bool {
+	r := &in.w.sums
+	r.reset()
+	for _, v := range in.F {
+		r.add(double{hi: v})
+	}
+	if !isFinite(r.largest) || !isFinite(r.sums[len(r.sums)-1].hi) {
+		return false
+	}
+	for i := range dst.F {
+		lo, hi := in.lo[i], in.hi[i]
+		if lo == hi {
+			continue
+		}
+		sum := r.between(lo, hi)
+		switch {
+		case !r.trusts(sum.hi):
+			dst.F[i] = f(in.F[lo:hi])
+		case average:
+			n := float64(hi - lo)
+			dst.F[i] = sum.hi/n + sum.lo/n
+		default:
+			dst.F[i] = sum.hi
+		}
+	}
+	return true
+}
+
+// slideVariances calculates variances, or standard deviations, from running sums of the distances to the first value
+// and of their squares. A window whose values lie too close together is left to varianceOf, whose rounding errors are
+// then part of the result. It reports false, having done nothing, if a value is not finite.
+func (in *windowed) slideVariances(dst *Row, finish func(float64) float64) bool {
+	sums, squares := &in.w.sums, &in.w.squares
+	sums.reset()
+	squares.reset()
+	origin := in.F[0]
+	for _, v := range in.F {
+		d := twoSum(v, -origin)
+		sums.add(d)
+		squares.add(d.times(d))
+	}
+	if !isFinite(squares.largest) || !isFinite(squares.sums[len(squares.sums)-1].hi) {
+		return false
+	}
+	changed, next := int32(0), int32(1)
+	for i := range dst.F {
+		lo, hi := in.lo[i], in.hi[i]
+		if lo == hi {
+			continue
+		}
+		for ; next < hi; next++ {
+			if in.F[next] != in.F[next-1] {
+				changed = next
+			}
+		}
+		if changed <= lo {
+			dst.F[i] = 0
+			continue
+		}
+		n := float64(hi - lo)
+		sum := sums.between(lo, hi)
+		mean := sum.hi / n
+		correction := sum.times(sum)
+		correction = double{correction.hi / n, math.FMA(-correction.hi/n, n, correction.hi)/n + correction.lo/n}
+		total := squares.between(lo, hi).minus(correction).hi
+		variance, level := total/n, origin+mean
+		if !(total > squares.largest*0x1p-40) || !(variance > level*level*1e-8) {
+			dst.F[i] = finish(varianceOf(in.F[lo:hi]))
+			continue
+		}
+		dst.F[i] = finish(variance)
+	}
+	return true
+}
