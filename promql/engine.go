@@ -180,7 +180,7 @@ func (e *Engine) inPlace(ctx context.Context, r *request, id uint64, place int) 
 // grace is how long a query that has to end may take for that. Some steps cannot be interrupted, such as compiling a
 // regular expression or getting memory, and take their time when many others run: then the caller has its answer, and
 // the query keeps its place until it has ended.
-const grace = 50 * time.Millisecond
+const grace = 20 * time.Millisecond
 
 // await waits for the end of a query, but not much longer than for that of ctx.
 func await(ctx context.Context, done <-chan outcome) outcome {

@@ -42,6 +42,9 @@ func (f *features) enable(lists []string, log *slog.Logger) error {
 				f.scrape.StartZeros = true
 			case "type-and-unit-labels":
 				f.scrape.TypeAndUnit = true
+				f.query.EnableTypeAndUnitLabels = true
+			case "use-start-timestamps":
+				f.query.EnableStartTimestamps = true
 			case "metadata-wal-records":
 				f.scrape.Metadata = true
 			case "extra-scrape-metrics":
@@ -61,7 +64,7 @@ func (f *features) enable(lists []string, log *slog.Logger) error {
 				return fmt.Errorf("--enable-feature: %s has become the flag --config.auto-reload", name)
 			case "fast-startup", "histograms-st-encoding", "memory-snapshot-on-shutdown",
 				"old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion",
-				"search-api", "st-storage", "st-synthesis", "use-start-timestamps", "use-uncached-io", "xor2-encoding":
+				"search-api", "st-storage", "st-synthesis", "use-uncached-io", "xor2-encoding":
 				return fmt.Errorf("--enable-feature: this version does not have %s yet: remove it", name)
 			default:
 				log.Warn("unknown option for --enable-feature", "option", name)
