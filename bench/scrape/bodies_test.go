@@ -253,7 +253,10 @@ func writeMetric(r *rand.Rand, b *bytes.Buffer, format exposition.Format, name, 
 	if r.IntN(5) == 0 {
 		ts = fmt.Sprint(" ", r.IntN(1000))
 	}
-	own := pick(r, "", fmt.Sprintf(`code="%d"`, j), fmt.Sprintf(`b="x",a="%d"`, j))
+	own := pick(r, fmt.Sprintf(`code="%d"`, j), fmt.Sprintf(`b="x",a="%d"`, j))
+	if j == 0 {
+		own = pick(r, "", own)
+	}
 	line := func(suffix, extra string, value any, exemplar string) {
 		if r.IntN(20) == 0 {
 			return // Something is often missing.

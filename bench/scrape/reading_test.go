@@ -81,6 +81,11 @@ func ourSample(s *exposition.Scanner, kind exposition.Kind, opts exposition.Opti
 	if !ok || !slices.Equal(pairs, again) {
 		return "", fmt.Errorf("series %q: labels %v the first time, then %v", s.Series(), pairs, again)
 	}
+	for i := range pairs {
+		if slices.ContainsFunc(pairs[:i], func(l labels.Label) bool { return l.Name == pairs[i].Name }) {
+			return "", fmt.Errorf("label name %q is not unique", pairs[i].Name) // As the scrape loop has it.
+		}
+	}
 	var b strings.Builder
 	b.WriteString(shownPairs(pairs))
 	if kind == exposition.Histogram {
@@ -230,6 +235,9 @@ func theirSample(p textparse.Parser, entry textparse.Entry, opts exposition.Opti
 		if !model.UTF8Validation.IsValidLabelName(l.Name) {
 			return "", errors.New("invalid label name")
 		}
+	}
+	if name, twice := ls.HasDuplicateLabelNames(); twice {
+		return "", fmt.Errorf("label name %q is not unique", name)
 	}
 	if ts != nil {
 		fmt.Fprintf(&b, " @%d", *ts)

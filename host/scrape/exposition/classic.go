@@ -85,7 +85,10 @@ func (s *Scanner) identify() (err error) {
 	}
 	slices.SortFunc(c.pairs, func(a, b labels.Label) int { return strings.Compare(a.Name, b.Name) })
 	c.name, c.le = "", ""
-	for _, l := range c.pairs {
+	for i, l := range c.pairs {
+		if i > 0 && c.pairs[i-1].Name == l.Name {
+			return s.errorf("label name %q is not unique", l.Name)
+		}
 		switch l.Name {
 		case labels.MetricName:
 			c.name = l.Value
