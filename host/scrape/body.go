@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
@@ -21,6 +22,8 @@ var (
 type bodyMemory struct {
 	budget int64
 	used   atomic.Int64
+	// pieces are those of large bodies that are free.
+	pieces sync.Pool
 }
 
 const (
@@ -39,7 +42,7 @@ func (m *bodyMemory) init(budget int64) {
 	}
 }
 
-// grow takes more for a body that has held so far; false means that there is no room.
+// grow takes more for a body that has held so far; false means that there is no room for it.
 func (m *bodyMemory) grow(held, more int64) bool {
 	left := m.budget - m.used.Load() + held
 	if held+more > left/bodyShare {
@@ -49,9 +52,14 @@ func (m *bodyMemory) grow(held, more int64) bool {
 	return true
 }
 
-// body is memory for one body; writing more than limit bytes to it fails.
+// body is memory for one body. It is one piece once the body is complete.
 type body struct {
 	bytes []byte
+	// overflow are the pieces after bytes of a large body that is being read, so that a body that turns out to be too
+	// large has cost no more than its share: pieces are used again.
+	overflow []*[pieceSize]byte
+	// size is how much has been read.
+	size int
 	// limit is the number of bytes that is too many; zero means that the body gets its share of the memory.
 	limit  int
 	memory *bodyMemory
@@ -63,9 +71,12 @@ type body struct {
 	input  *bufio.Reader
 }
 
+// pieceSize is a divisor of freeBody.
+const pieceSize = 1 << 20
+
 func (b *body) begin(memory *bodyMemory, limit int) {
 	b.end()
-	b.bytes, b.memory, b.limit = b.bytes[:0], memory, limit
+	b.bytes, b.size, b.memory, b.limit = b.bytes[:0], 0, memory, limit
 }
 
 // end gives back what was taken from the memory.
@@ -73,57 +84,93 @@ func (b *body) end() {
 	if b.held > 0 {
 		b.memory.used.Add(-b.held)
 	}
-	b.held = 0
+	for _, piece := range b.overflow {
+		b.memory.pieces.Put(piece)
+	}
+	clear(b.overflow)
+	b.held, b.overflow = 0, b.overflow[:0]
 }
 
-// room makes room for at least n more bytes.
-func (b *body) room(n int) error {
-	if len(b.bytes)+n <= cap(b.bytes) {
-		return nil
+// room returns memory for the next bytes.
+func (b *body) room() ([]byte, error) {
+	if b.size < cap(b.bytes) {
+		return b.bytes[b.size:cap(b.bytes)], nil
 	}
-	size := max(2*cap(b.bytes), len(b.bytes)+n, minText)
-	if cap(b.bytes) > freeBody {
-		size = max(cap(b.bytes)+cap(b.bytes)/2, len(b.bytes)+n)
+	if cap(b.bytes) < freeBody {
+		grown := make([]byte, b.size, min(max(2*cap(b.bytes), minText), freeBody))
+		copy(grown, b.bytes[:b.size])
+		b.bytes = grown
+		return b.bytes[b.size:cap(b.bytes)], nil
 	}
-	if b.limit > 0 {
-		size = min(size, max(b.limit, len(b.bytes)+n))
-	}
-	if more := int64(size) - b.held; size > freeBody {
-		if b.limit == 0 && !b.memory.grow(b.held, more) {
-			return errBodyMemory
-		} else if b.limit > 0 {
-			b.memory.used.Add(more)
+	over := b.size - cap(b.bytes)
+	if over == len(b.overflow)*pieceSize {
+		if b.limit == 0 && !b.memory.grow(b.held, pieceSize) {
+			return nil, errBodyMemory
 		}
-		b.held += more
+		if b.limit > 0 {
+			b.memory.used.Add(pieceSize)
+		}
+		b.held += pieceSize
+		piece, ok := b.memory.pieces.Get().(*[pieceSize]byte)
+		if !ok {
+			piece = new([pieceSize]byte)
+		}
+		b.overflow = append(b.overflow, piece)
 	}
-	grown := make([]byte, len(b.bytes), size)
-	copy(grown, b.bytes)
-	b.bytes = grown
+	return b.overflow[len(b.overflow)-1][over%pieceSize:], nil
+}
+
+// took notes that n bytes were put into the room.
+func (b *body) took(n int) error {
+	b.size += n
+	b.bytes = b.bytes[:min(b.size, cap(b.bytes))]
+	if b.limit > 0 && b.size >= b.limit {
+		return errBodySizeLimit
+	}
 	return nil
 }
 
+// complete makes the body one piece.
+func (b *body) complete() {
+	if len(b.overflow) == 0 {
+		return
+	}
+	whole := make([]byte, 0, b.size)
+	whole = append(whole, b.bytes...)
+	for _, piece := range b.overflow {
+		whole = append(whole, piece[:min(pieceSize, b.size-len(whole))]...)
+		b.memory.pieces.Put(piece)
+	}
+	clear(b.overflow)
+	b.bytes, b.overflow = whole, b.overflow[:0]
+}
+
 // Write appends to the body.
-func (b *body) Write(p []byte) (int, error) {
-	if b.limit > 0 && len(b.bytes)+len(p) >= b.limit {
-		return 0, errBodySizeLimit
+func (b *body) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		room, err := b.room()
+		if err != nil {
+			return n, err
+		}
+		k := copy(room, p[n:])
+		n += k
+		if err := b.took(k); err != nil {
+			return n, err
+		}
 	}
-	if err := b.room(len(p)); err != nil {
-		return 0, err
-	}
-	b.bytes = append(b.bytes, p...)
-	return len(p), nil
+	return n, nil
 }
 
 // readFrom appends all of r, straight into the body's memory.
 func (b *body) readFrom(r io.Reader) error {
 	for {
-		if err := b.room(1); err != nil {
+		room, err := b.room()
+		if err != nil {
 			return err
 		}
-		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
-		b.bytes = b.bytes[:len(b.bytes)+n]
-		if b.limit > 0 && len(b.bytes) >= b.limit {
-			return errBodySizeLimit
+		n, err := r.Read(room)
+		if tooMany := b.took(n); tooMany != nil {
+			return tooMany
 		}
 		if err == io.EOF {
 			return nil

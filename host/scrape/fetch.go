@@ -22,6 +22,9 @@ func (l *loop) fetch(ctx context.Context, s *settings, t *target, b *body) (cont
 	} else {
 		contentType, err = l.get(ctx, s, t, b)
 	}
+	if err == nil {
+		b.complete()
+	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return "", fmt.Errorf("no complete answer within the scrape timeout of %s: %w", t.timeout, err)
 	}
@@ -111,7 +114,7 @@ func (l *loop) get(ctx context.Context, s *settings, t *target, b *body) (conten
 			_ = resp.Body.Close()
 			return "", err
 		}
-		return "", fmt.Errorf("read body after %d bytes: %w", len(b.bytes), err)
+		return "", fmt.Errorf("read body after %d bytes: %w", b.size, err)
 	}
 	return resp.Header.Get("Content-Type"), nil
 }
