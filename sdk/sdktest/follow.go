@@ -94,3 +94,21 @@ func (f *Followed) Wait(want ...string) map[string]map[string]string {
 		}
 	}
 }
+
+// WaitFor waits, for 20 s at most, until ok says yes to the labels of all known targets by address.
+func (f *Followed) WaitFor(ok func(targets map[string]map[string]string) bool) {
+	f.tb.Helper()
+	deadline := time.NewTimer(20 * time.Second)
+	defer deadline.Stop()
+	for {
+		targets, changed := f.look()
+		if ok(targets) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			f.tb.Fatalf("what was waited for does not come; targets are %v", targets)
+		}
+	}
+}
