@@ -16,14 +16,16 @@ build: build-host build-plugins
 build-host:
     CGO_ENABLED=0 go build -trimpath -ldflags '{{ldflags}}' -o bin/narthex ./cmd/narthex
 
-# build the first-party plugins: discoveries to wasm, exporters to native executables
-build-plugins:
+# build first-party plugins into bin/plugins, all unless some are named: to wasm, or to native executables where wasm cannot do it
+build-plugins *names:
     mkdir -p bin/plugins
-    for dir in plugins/sd-* plugins/notify-*; do GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags '-s -w' -o bin/plugins/$(basename $dir).wasm ./$dir; done
-    for dir in plugins/exporter-*; do CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/plugins/$(basename $dir) ./$dir; done
+    names="{{names}}"; for name in ${names:-$(ls plugins)}; do \
+      if [ -f plugins/$name/go.mod ]; then CGO_ENABLED=0 go -C plugins/$name build -trimpath -ldflags '-s -w' -o ../../bin/plugins/$name .; \
+      elif [[ $name == exporter-* ]]; then CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/plugins/$name ./plugins/$name; \
+      else GOOS=wasip1 GOARCH=wasm go build -trimpath -ldflags '-s -w' -o bin/plugins/$name.wasm ./plugins/$name; fi; done
 
 # build what the demo needs and start it: this server, this machine and a file-discovered target
-run *flags: build
+run *flags: build-host (build-plugins "sd-file" "exporter-node")
     ./bin/narthex demo {{flags}}
 
 # format
@@ -33,11 +35,13 @@ fmt:
 # lint
 lint:
     ./tools/golangci-lint run ./...
+    for file in plugins/*/go.mod; do MODULE=$(dirname $file) ./tools/golangci-lint run ./...; done
 
 # all tests, with the race detector
 test *args:
     go vet ./...
     go test -race {{args}} ./...
+    for file in plugins/*/go.mod; do go -C $(dirname $file) test {{args}} ./...; done
 
 # rewrite golden files
 test-update:

@@ -44,7 +44,7 @@ type StartOptions struct {
 	Args []string
 	// Reasons says that the child is the host's own code, which tells why the guest inside it ended: see [EncodeEnd].
 	Reasons bool
-	// Env are variables, as NAME=value, that the child gets besides PATH, HOME, TMPDIR and TZ of the host.
+	// Env are variables, as NAME=value, that the child gets besides a few of the host's: see environment.
 	Env []string
 	// MessageBytes is the largest payload from the child. [64 MiB]
 	MessageBytes uint32
@@ -145,7 +145,10 @@ func (c *Child) clientConfig(o StartOptions) *plugin.ClientConfig {
 // environment is what the child gets of the host's environment.
 func environment(o StartOptions) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "TZ"} {
+	for _, name := range []string{
+		"PATH", "HOME", "TMPDIR", "TZ",
+		"KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", // where the API is that a pod belongs to
+	} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 		}
