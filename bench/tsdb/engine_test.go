@@ -26,12 +26,19 @@ type reader interface {
 	close() error
 }
 
+// blockReader is a block alone.
+type blockReader interface {
+	reader
+	// postings is count for the index alone: the ids of the series are found and listed, the series not looked at.
+	postings(ctx context.Context, ms ...matcher) (int, error)
+}
+
 // engineKind makes engines of one sort.
 type engineKind struct {
 	name string
 	open func(ctx context.Context, dir string) (engine, error)
 	// openBlock opens a block alone, and merge merges blocks into one below dest.
-	openBlock func(dir string) (reader, error)
+	openBlock func(dir string) (blockReader, error)
 	merge     func(ctx context.Context, dest string, blocks []string) error
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/narthex-io/narthex/tsdb"
 	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/compact"
+	"github.com/narthex-io/narthex/tsdb/index"
 )
 
 // ourEngine is ours.
@@ -114,12 +115,22 @@ type ourReader struct {
 	shut func() error
 }
 
-func openOurBlock(dir string) (reader, error) {
+type ourBlock struct {
+	ourReader
+	block *block.Block
+}
+
+func openOurBlock(dir string) (blockReader, error) {
 	b, err := block.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &ourReader{open: b.Querier, shut: b.Close}, nil
+	return &ourBlock{ourReader{open: b.Querier, shut: b.Close}, b}, nil
+}
+
+func (b *ourBlock) postings(ctx context.Context, ms ...matcher) (int, error) {
+	ids, err := index.PostingsForMatchers(ctx, b.block.Index(), ourMatchers(ms)...)
+	return len(ids), err
 }
 
 func (r *ourReader) close() error { return r.shut() }

@@ -127,6 +127,7 @@ func targetOf(what string) (float64, bool) {
 		{"append: live heap", 0.4},
 		{"append: CPU µs per sample", 0.5},
 		{"select in", 0.5},
+		{"postings in", 0.5},
 		{"read: CPU", 0.35},
 		{"replay: CPU", 0.3},
 		{"merge: bytes per sample", 0.9},
@@ -160,12 +161,12 @@ func table(t *testing.T, upstream, ours map[string][]float64) string {
 			continue
 		}
 		ratio := ourMedian / theirs
-		if where, _, ok := strings.Cut(what, ": "); ok && strings.HasPrefix(where, "select in") {
+		if where, _, ok := strings.Cut(what, ": "); ok && (strings.HasPrefix(where, "select in") || strings.HasPrefix(where, "postings in")) {
 			selects[where] = append(selects[where], ratio)
 		}
 		line(w, theirs, ourMedian, ratio, what)
 	}
-	for _, where := range []string{"select in head", "select in block"} {
+	for _, where := range []string{"select in head", "select in block", "postings in block"} {
 		if len(selects[where]) > 0 {
 			line(w, math.NaN(), math.NaN(), geometricMean(selects[where]), where+", geometric mean")
 		}
@@ -194,7 +195,7 @@ func figure(v float64) string {
 
 // group gives the order of the table.
 func group(what string) string {
-	order := []string{"append", "log", "replay", "cut", "merge", "read", "select in head", "select in block", "values", "names"}
+	order := []string{"append", "log", "replay", "cut", "merge", "read", "select in head", "select in block", "postings", "values", "names"}
 	for i, prefix := range order {
 		if strings.HasPrefix(what, prefix) {
 			return string(rune('a' + i))

@@ -277,25 +277,33 @@ func measureSelect(ctx context.Context, k engineKind, s size, dir string, r resu
 		return err
 	}
 	r["open block: CPU ms"] = (cpuTime() - began).Seconds() * 1e3
+	for _, q := range selections() {
+		if err := measureQuestion("postings in block: "+q.what, s, r, func() (int, error) { return b.postings(ctx, q.matchers...) }); err != nil {
+			return err
+		}
+	}
 	return errors.Join(measureQuestions(ctx, b, "block", s, r), b.close())
 }
 
-func measureQuestions(ctx context.Context, e reader, where string, s size, r results) error {
-	add := func(what string, f func() (int, error)) error {
-		n := 0
-		cpu, err := perCall(s.least, func() (err error) {
-			n, err = f()
-			return err
-		})
-		r[what+", CPU ms"], r["="+what] = cpu*1e3, float64(n)
-		if err == nil && n == 0 {
-			err = errors.New("nothing was found")
-		}
-		if err != nil {
-			err = fmt.Errorf("%s: %w", what, err)
-		}
+// measureQuestion times f, which returns the number of things that it found.
+func measureQuestion(what string, s size, r results, f func() (int, error)) error {
+	n := 0
+	cpu, err := perCall(s.least, func() (err error) {
+		n, err = f()
 		return err
+	})
+	r[what+", CPU ms"], r["="+what] = cpu*1e3, float64(n)
+	if err == nil && n == 0 {
+		err = errors.New("nothing was found")
 	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", what, err)
+	}
+	return err
+}
+
+func measureQuestions(ctx context.Context, e reader, where string, s size, r results) error {
+	add := func(what string, f func() (int, error)) error { return measureQuestion(what, s, r, f) }
 	for _, q := range selections() {
 		if err := add("select in "+where+": "+q.what, func() (int, error) { return e.count(ctx, q.matchers...) }); err != nil {
 			return err

@@ -2,6 +2,7 @@ package tsdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -93,13 +94,33 @@ type upstreamReader struct {
 	shut func() error
 }
 
-func openUpstreamBlock(dir string) (reader, error) {
+type upstreamBlock struct {
+	upstreamReader
+	block *tsdb.Block
+}
+
+func openUpstreamBlock(dir string) (blockReader, error) {
 	b, err := tsdb.OpenBlock(promslog.NewNopLogger(), dir, chunkenc.NewPool(), nil)
 	if err != nil {
 		return nil, err
 	}
 	open := func(mint, maxt int64) (storage.Querier, error) { return tsdb.NewBlockQuerier(b, mint, maxt) }
-	return &upstreamReader{open: open, shut: b.Close}, nil
+	return &upstreamBlock{upstreamReader{open: open, shut: b.Close}, b}, nil
+}
+
+func (b *upstreamBlock) postings(ctx context.Context, ms ...matcher) (n int, err error) {
+	ix, err := b.block.Index()
+	if err != nil {
+		return 0, err
+	}
+	p, err := tsdb.PostingsForMatchers(ctx, ix, upstreamMatchers(ms)...)
+	if err != nil {
+		return 0, errors.Join(err, ix.Close())
+	}
+	for p.Next() {
+		n++
+	}
+	return n, errors.Join(p.Err(), ix.Close())
 }
 
 func (r *upstreamReader) close() error { return r.shut() }
