@@ -292,3 +292,10 @@ func (x *seriesIndex) ValueCount(name string) int {
 	}
 	return 0
 }
+
+// SeriesCount implements [index.Labeler].
+func (x *seriesIndex) SeriesCount() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.series
+}

@@ -24,8 +24,9 @@ type Labeler interface {
 	// LabelValue returns the value of a label, "" if the series lacks it. The string is to be used before the source
 	// is closed.
 	LabelValue(id uint32, name string) (string, error)
-	// ValueCount returns about how many values name has.
+	// ValueCount returns about how many values name has, and SeriesCount about how many series there are.
 	ValueCount(name string) int
+	SeriesCount() int
 }
 
 // PostingsForMatchers returns the ids of the series that all matchers select, ascending, in memory of the caller's. A
@@ -192,12 +193,16 @@ func (s *selection) test(c condition) (done bool, err error) {
 	return true, nil
 }
 
-// testable returns how many candidates are tested rather than going through the label's values, of which a prefix
-// leaves out many.
+// testable returns how many candidates are tested rather than going through the label's values and their series. What
+// one or the other costs is measured in nanoseconds: looking at a series takes some 100, at a value 30, and 60 with an
+// expression; a series of a value that matches takes one, and half of them may match.
 func testable(l Labeler, c condition) int {
-	n := l.ValueCount(c.m.Name)
-	if c.prefix != "" {
-		n /= 8
+	cost := 30*l.ValueCount(c.m.Name) + l.SeriesCount()
+	if c.match != nil {
+		cost = 60*l.ValueCount(c.m.Name) + l.SeriesCount()/2
 	}
-	return n
+	if c.prefix != "" {
+		cost /= 8 // Many values are left out.
+	}
+	return cost / 100
 }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 	"slices"
 )
@@ -137,16 +138,23 @@ type union struct {
 func (u union) Len() int { return u.total }
 
 func (u union) AppendTo(dst []uint32) []uint32 {
+	if b, ok := u.bitmap(); ok {
+		return b.AppendTo(dst)
+	}
 	before := len(dst)
 	dst = slices.Grow(dst, u.total)
 	for _, p := range u.sets {
 		dst = p.AppendTo(dst)
 	}
-	return dst[:before+len(sortIDs(dst[before:]))]
+	slices.Sort(dst[before:])
+	return dst[:before+len(slices.Compact(dst[before:]))]
 }
 
 func (u union) Filter(ids []uint32, keep bool) []uint32 {
 	if len(u.sets)*len(ids) >= u.total {
+		if b, ok := u.bitmap(); ok {
+			return b.Filter(ids, keep)
+		}
 		return IDs(u.AppendTo(nil)).Filter(ids, keep)
 	}
 	// Few candidates: what none of the sets holds stays.
@@ -160,36 +168,88 @@ func (u union) Filter(ids []uint32, keep bool) []uint32 {
 	return append(ids[:0], outside...)
 }
 
-// sortIDs sorts ids in place and drops duplicates.
-func sortIDs(ids []uint32) []uint32 {
-	if len(ids) < 2 || strictlyAscending(ids) {
-		return ids
+// bitmap is a set with a bit for each id from low on.
+type bitmap struct {
+	low   uint32
+	marks []uint64
+}
+
+// bitmap returns the union in that form, if the ids lie so close to each other that it is the smaller one.
+// BenchmarkUnion compares.
+func (u union) bitmap() (bitmap, bool) {
+	low, high := uint32(math.MaxUint32), uint32(0)
+	for _, p := range u.sets {
+		l, ok := p.(list)
+		if !ok {
+			return bitmap{}, false
+		}
+		low, high = min(low, l.at(0)), max(high, l.at(l.Len()-1))
 	}
-	low, high := slices.Min(ids), slices.Max(ids)
-	words := int(high-low)/64 + 1
-	// Fast path: dense ids are sorted by marking them in a bitmap; BenchmarkUnion compares.
-	if words > 2*len(ids) {
-		slices.Sort(ids)
-		return slices.Compact(ids)
+	if low > high || int(high-low)/64 > 2*u.total {
+		return bitmap{}, false // The first is true of damaged lists only.
 	}
-	marks := make([]uint64, words)
+	b := bitmap{low, make([]uint64, int(high-low)/64+1)}
+	for _, p := range u.sets {
+		var ok bool
+		switch p := p.(type) {
+		case IDs:
+			ok = b.add(p)
+		case stored:
+			ok = b.addStored(p)
+		}
+		if !ok {
+			return bitmap{}, false
+		}
+	}
+	return b, true
+}
+
+// add marks ids; ok is false if they are not sorted.
+func (b *bitmap) add(ids []uint32) (ok bool) {
 	for _, id := range ids {
-		marks[(id-low)/64] |= 1 << ((id - low) % 64)
+		i := (id - b.low) / 64
+		if int(i) >= len(b.marks) {
+			return false
+		}
+		b.marks[i] |= 1 << ((id - b.low) % 64)
 	}
-	out := ids[:0]
-	for w, mark := range marks {
+	return true
+}
+
+func (b *bitmap) addStored(p stored) (ok bool) {
+	for ; len(p) >= 4; p = p[4:] {
+		id := binary.BigEndian.Uint32(p) - b.low
+		if int(id/64) >= len(b.marks) {
+			return false
+		}
+		b.marks[id/64] |= 1 << (id % 64)
+	}
+	return true
+}
+
+// AppendTo appends the marked ids.
+func (b bitmap) AppendTo(dst []uint32) []uint32 {
+	n := 0
+	for _, mark := range b.marks {
+		n += bits.OnesCount64(mark)
+	}
+	dst = slices.Grow(dst, n)
+	for w, mark := range b.marks {
 		for ; mark != 0; mark &= mark - 1 {
-			out = append(out, low+uint32(w*64+bits.TrailingZeros64(mark)))
+			dst = append(dst, b.low+uint32(w*64+bits.TrailingZeros64(mark)))
+		}
+	}
+	return dst
+}
+
+// Filter keeps the marked ids, or the others.
+func (b bitmap) Filter(ids []uint32, keep bool) []uint32 {
+	out := ids[:0]
+	for _, id := range ids {
+		i := (id - b.low) / 64 // Below low it wraps around to a large number.
+		if marked := int(i) < len(b.marks) && b.marks[i]>>((id-b.low)%64)&1 != 0; marked == keep {
+			out = append(out, id)
 		}
 	}
 	return out
-}
-
-func strictlyAscending(ids []uint32) bool {
-	for i := 1; i < len(ids); i++ {
-		if ids[i] <= ids[i-1] {
-			return false
-		}
-	}
-	return true
 }

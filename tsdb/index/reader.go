@@ -125,21 +125,28 @@ func (r *Reader) ValueCount(name string) int {
 	return 0
 }
 
+// SeriesCount returns the number of series.
+func (r *Reader) SeriesCount() int {
+	if at := r.table.all; r.table.hasAll && at+8 <= uint64(len(r.data)) {
+		return int(binary.BigEndian.Uint32(r.data[at+4:]))
+	}
+	return 0
+}
+
 // EachPostings calls f with each value of name in order, and its series, until f returns false. The value shares the
 // index's memory: clone it to keep it.
 func (r *Reader) EachPostings(ctx context.Context, name string, f func(value string, p Postings) bool) error {
-	_, err := r.scan(ctx, name, "", nil, func(value string, p stored) bool { return f(value, p) })
-	return err
+	return r.scan(ctx, name, "", nil, func(value string, p stored) bool { return f(value, p) })
 }
 
-// scan calls f for the values that start with prefix and match, and returns how many there were.
-func (r *Reader) scan(ctx context.Context, name, prefix string, match func(string) bool, f func(string, stored) bool) (int, error) {
+// scan calls f for the values that start with prefix and match.
+func (r *Reader) scan(ctx context.Context, name, prefix string, match func(string) bool, f func(string, stored) bool) error {
 	n, ok := r.table.find(name)
 	if !ok {
-		return 0, nil
+		return nil
 	}
 	var err error
-	seen, matched := 0, 0
+	seen := 0
 	r.table.from(n, prefix, func(value string, list uint64) bool {
 		if seen++; seen%1024 == 0 {
 			if err = ctx.Err(); err != nil {
@@ -156,10 +163,9 @@ func (r *Reader) scan(ctx context.Context, name, prefix string, match func(strin
 		if p, err = r.list(list); err != nil {
 			return false
 		}
-		matched++
 		return f(value, p)
 	})
-	return matched, err
+	return err
 }
 
 // Postings returns the series that have one of the values of name.
@@ -190,23 +196,20 @@ func (r *Reader) Postings(_ context.Context, name string, values ...string) (Pos
 
 // PostingsMatching returns the series whose value of name starts with prefix and matches.
 func (r *Reader) PostingsMatching(ctx context.Context, name, prefix string, match func(value string) bool) (Postings, error) {
-	var ids []uint32
-	var only stored
-	matched, err := r.scan(ctx, name, prefix, match, func(_ string, p stored) bool {
-		only = p
-		ids = p.AppendTo(ids)
-		return len(ids) <= len(r.data)/seriesAlign
+	var sets []Postings
+	total, most := 0, len(r.data)/seriesAlign
+	err := r.scan(ctx, name, prefix, match, func(_ string, p stored) bool {
+		sets = append(sets, p)
+		total += p.Len()
+		return total <= most
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(ids) > len(r.data)/seriesAlign {
+	if total > most {
 		return nil, corrupt("postings", r.toc.postings, fmt.Sprintf("the values of %q have more series than the file", name))
 	}
-	if matched == 1 {
-		return only, nil
-	}
-	return IDs(sortIDs(ids)), nil
+	return Union(sets...), nil
 }
 
 // AllPostings returns all series.
