@@ -242,6 +242,7 @@ type plugin struct {
 	Kinds, Keys                             []string
 	Restarts                                int
 	MemoryBytes                             uint64
+	Uses                                    []struct{ Name string }
 }
 
 // plugin returns what the server says about one plugin.
