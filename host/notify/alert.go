@@ -15,8 +15,8 @@ import (
 type Alert struct {
 	// Labels are the alert's identity: a later Alert with the same labels replaces an earlier one.
 	Labels labels.Labels
-	// Annotations describe the alert to people.
-	Annotations labels.Labels
+	// Annotations describe the alert to people. They may be empty texts, which a set of labels cannot hold.
+	Annotations map[string]string
 	// StartsAt is when the alert began to fire. EndsAt is when it was resolved, or until when it counts as firing
 	// unless it is sent again; zero if that is unknown.
 	StartsAt, EndsAt time.Time

@@ -172,7 +172,7 @@ alertmanagers:
 func TestAlertsThatBecomeOne(t *testing.T) {
 	inWorld(t, Options{}, "alert_relabel_configs: [{regex: n, action: labeldrop}]\n"+one, func(t *testing.T, w *world) {
 		alert := func(n, state string) Alert {
-			return Alert{Labels: labels.FromStrings("alertname", "a", "n", n), Annotations: labels.FromStrings("is", state), StartsAt: time.Now()}
+			return Alert{Labels: labels.FromStrings("alertname", "a", "n", n), Annotations: map[string]string{"is": state}, StartsAt: time.Now()}
 		}
 		w.m.Send(t.Context(), alert("1", "first"), alert("2", "second"))
 		w.wantSent("asecond")

@@ -3,8 +3,6 @@ package notify
 import (
 	"encoding/json"
 	"time"
-
-	"github.com/narthex-io/narthex/model/labels"
 )
 
 // timeLayout is how the Alertmanager's API writes times: milliseconds are enough for it.
@@ -25,7 +23,7 @@ func payload(alerts []Alert) ([]byte, error) {
 	out := make([]postableAlert, len(alerts))
 	for i, a := range alerts {
 		out[i] = postableAlert{
-			Annotations:  nonEmpty(a.Annotations),
+			Annotations:  a.Annotations,
 			EndsAt:       formatTime(a.EndsAt),
 			StartsAt:     formatTime(a.StartsAt),
 			GeneratorURL: a.GeneratorURL,
@@ -36,11 +34,3 @@ func payload(alerts []Alert) ([]byte, error) {
 }
 
 func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
-
-// nonEmpty returns the pairs of a set, or nil, which is left out, if there are none.
-func nonEmpty(ls labels.Labels) map[string]string {
-	if ls.IsEmpty() {
-		return nil
-	}
-	return ls.Map()
-}

@@ -182,7 +182,7 @@ func (w *world) send(names ...string) {
 	for _, name := range names {
 		name, state, _ := strings.Cut(name, "=")
 		alerts = append(alerts, Alert{
-			Labels: labels.FromStrings("alertname", name), Annotations: labels.FromStrings("is", state),
+			Labels: labels.FromStrings("alertname", name), Annotations: map[string]string{"is": state},
 			StartsAt: time.Now(), EndsAt: time.Now().Add(4 * time.Minute),
 		})
 	}

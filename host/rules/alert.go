@@ -45,7 +45,7 @@ func (s State) String() string { return [...]string{"unknown", "inactive", "pend
 type alerting struct {
 	rule        *rule
 	hold, keep  time.Duration
-	annotations labels.Labels
+	annotations map[string]string
 
 	labelTexts, annotationTexts []text
 	external                    map[string]string
@@ -60,9 +60,11 @@ type alerting struct {
 
 // alert is one alert of a rule.
 type alert struct {
-	state               State
-	labels, annotations labels.Labels
-	value               float64
+	state  State
+	labels labels.Labels
+	// annotations are not changed once they are made.
+	annotations map[string]string
+	value       float64
 	// activeAt is when the expression first yielded it; the other times are zero where they mean nothing.
 	activeAt, firedAt, resolvedAt, keepFiringSince time.Time
 	// lastSent is when it was last handed to the notifier, as valid until validUntil.
@@ -133,11 +135,10 @@ func (a *alerting) expand(ctx context.Context, m *moment, b *labels.Builder, s p
 	}
 	b.Set(alertName, a.rule.name)
 	made := &alert{state: StatePending, labels: b.Labels(), activeAt: m.at, value: s.F}
-	b.Reset(labels.Labels{})
+	made.annotations = make(map[string]string, len(a.annotationTexts))
 	for _, t := range a.annotationTexts {
-		b.Set(t.name, expand(t))
+		made.annotations[t.name] = expand(t)
 	}
-	made.annotations = b.Labels()
 	return made
 }
 

@@ -31,7 +31,7 @@ func TestAlertStates(t *testing.T) {
 		if got := w.states("A"); got != "1firing@32" {
 			t.Error(got)
 		}
-		if a := w.rule("A").Alerts[0]; a.Annotations.Get("text") != "1 is 2 in x" || a.Labels.String() != `{alertname="A", i="1", severity="mild"}` {
+		if a := w.rule("A").Alerts[0]; a.Annotations["text"] != "1 is 2 in x" || a.Labels.String() != `{alertname="A", i="1", severity="mild"}` {
 			t.Error(a)
 		}
 		w.keep(10*time.Second, `a{i="1"}`, 0)
@@ -113,15 +113,15 @@ func TestGeneratorURL(t *testing.T) {
 
 // TestBrokenText has an annotation that cannot be expanded: the alert fires all the same.
 func TestBrokenText(t *testing.T) {
-	inWorld(t, "- name: g\n  rules:\n  - {alert: A, expr: vector(1), annotations: {a: '{{ first (query \"nothing\") }}', b: '{{ query \"vector(2)\" | first | value }}'}}\n", func(w *world) {
+	inWorld(t, "- name: g\n  rules:\n  - {alert: A, expr: vector(1), annotations: {a: '{{ first (query \"nothing\") }}', b: '{{ query \"vector(2)\" | first | value }}', c: ''}}\n", func(w *world) {
 		w.wait(30 * time.Second)
 		a := w.rule("A").Alerts[0]
-		want := `{a="<error expanding template: error executing template __alert_A: template: __alert_A:1:115: executing \"__alert_A\" at <first (query \"nothing\")>: ` +
-			`error calling first: first() called on vector with no elements>", b="2"}`
-		if got := a.Annotations.String(); got != want || w.rule("A").Health != HealthGood {
+		want := `map[a:<error expanding template: error executing template __alert_A: template: __alert_A:1:115: executing "__alert_A" at <first (query "nothing")>: ` +
+			`error calling first: first() called on vector with no elements> b:2 c:]`
+		if got := fmt.Sprint(a.Annotations); got != want || w.rule("A").Health != HealthGood {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
-		if failed, all := w.counter("prometheus_template_text_expansion_failures_total"), w.counter("prometheus_template_text_expansions_total"); failed != 3 || all != 6 {
+		if failed, all := w.counter("prometheus_template_text_expansion_failures_total"), w.counter("prometheus_template_text_expansions_total"); failed != 3 || all != 9 {
 			t.Errorf("%v of %v failed", failed, all)
 		}
 	})

@@ -176,7 +176,7 @@ func (g *Group) describe(external labels.Labels) string {
 	for _, r := range g.rules {
 		all = append(all, r.name, r.query, r.labels.String())
 		if a := r.alerting; a != nil {
-			all = append(all, a.hold.String(), a.keep.String(), a.annotations.String())
+			all = append(all, a.hold.String(), a.keep.String(), fmt.Sprintf("%q", a.annotations))
 		}
 	}
 	return fmt.Sprintf("%q %v %v %d %q %q %q", g.key, g.interval, g.offset, g.limit, all, external.String(), g.externalURL)

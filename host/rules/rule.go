@@ -57,11 +57,14 @@ func newRule(cfg *RuleConfig, group map[string]string, external map[string]strin
 	}
 	a := &alerting{
 		rule: r, hold: time.Duration(cfg.For), keep: time.Duration(cfg.KeepFiringFor),
-		annotations: labels.FromMap(cfg.Annotations), external: external, externalURL: externalURL.String(),
+		annotations: maps.Clone(cfg.Annotations), external: external, externalURL: externalURL.String(),
 		active: map[string]*alert{},
 	}
+	if a.annotations == nil {
+		a.annotations = map[string]string{}
+	}
 	var err error
-	if a.labelTexts, err = parseTexts(cfg.Alert, r.labels, externalURL); err != nil {
+	if a.labelTexts, err = parseTexts(cfg.Alert, r.labels.Map(), externalURL); err != nil {
 		return nil, err
 	}
 	if a.annotationTexts, err = parseTexts(cfg.Alert, a.annotations, externalURL); err != nil {
@@ -77,9 +80,9 @@ type text struct {
 	text *template.Text
 }
 
-func parseTexts(alert string, ls labels.Labels, external *url.URL) (texts []text, err error) {
-	for name, value := range ls.All() {
-		t, err := template.Parse(templateName(alert), value, external)
+func parseTexts(alert string, all map[string]string, external *url.URL) (texts []text, err error) {
+	for _, name := range sortedKeys(all) {
+		t, err := template.Parse(templateName(alert), all[name], external)
 		if err != nil {
 			return nil, fmt.Errorf("alert %q: %q: %w", alert, name, err)
 		}

@@ -41,7 +41,7 @@ type RuleStatus struct {
 	LastEvaluation time.Time
 
 	// What follows belongs to alerting rules.
-	Annotations        labels.Labels
+	Annotations        map[string]string
 	For, KeepFiringFor time.Duration
 	State              State
 	// Alerts are the pending and firing ones, in the order of their labels.
@@ -50,10 +50,12 @@ type RuleStatus struct {
 
 // AlertStatus is an alert as it stands.
 type AlertStatus struct {
-	Labels, Annotations labels.Labels
-	State               State
-	Value               float64
-	ActiveAt            time.Time
+	Labels labels.Labels
+	// Annotations are not to be changed.
+	Annotations map[string]string
+	State       State
+	Value       float64
+	ActiveAt    time.Time
 	// KeepFiringSince is zero unless the alert fires although its condition has ended; FiredAt is zero while it is pending.
 	KeepFiringSince, FiredAt time.Time
 }

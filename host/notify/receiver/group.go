@@ -16,9 +16,11 @@ import (
 // Alert is the state of an alert, as it comes from the rules. EndsAt is when it was resolved, or until when it counts as
 // firing; zero if that is unknown.
 type Alert struct {
-	Labels, Annotations labels.Labels
-	StartsAt, EndsAt    time.Time
-	GeneratorURL        string
+	Labels labels.Labels
+	// Annotations are not changed once they are here.
+	Annotations      map[string]string
+	StartsAt, EndsAt time.Time
+	GeneratorURL     string
 }
 
 // alert is an alert of a group. What is exported is kept on disk.
@@ -108,7 +110,10 @@ func (g *group) put(a Alert, ls map[string]string, now time.Time) (isNew bool) {
 		g.Alerts[print] = known
 		isNew = true
 	}
-	known.Annotations, known.StartsAt, known.EndsAt, known.GeneratorURL = a.Annotations.Map(), a.StartsAt, end, a.GeneratorURL
+	if a.Annotations == nil {
+		a.Annotations = map[string]string{}
+	}
+	known.Annotations, known.StartsAt, known.EndsAt, known.GeneratorURL = a.Annotations, a.StartsAt, end, a.GeneratorURL
 	return isNew
 }
 

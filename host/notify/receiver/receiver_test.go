@@ -232,7 +232,7 @@ func TestMessage(t *testing.T) {
 		start := time.Now().UTC()
 		for _, name := range []string{"b", "a"} {
 			w.Send([]Alert{{
-				Labels: labels.FromStrings("alertname", name, "job", "x", "env", "prod"), Annotations: labels.FromStrings("same", "s", "summary", name),
+				Labels: labels.FromStrings("alertname", name, "job", "x", "env", "prod"), Annotations: map[string]string{"same": "s", "summary": name},
 				StartsAt: start, GeneratorURL: "http://g",
 			}})
 		}

@@ -40,7 +40,7 @@ func (r *run) checkAlerts(t *alertTest) {
 			ls = map[string]string{}
 		}
 		ls["alertname"] = t.Alertname
-		want = append(want, describe(labels.FromMap(ls), labels.FromMap(a.ExpAnnotations)))
+		want = append(want, describe(labels.FromMap(ls), a.ExpAnnotations))
 	}
 	for _, g := range r.groups {
 		for _, rule := range g.Status().Rules {
@@ -59,8 +59,12 @@ func (r *run) checkAlerts(t *alertTest) {
 }
 
 // describe formats an alert; alerts are equal if their descriptions are.
-func describe(ls, annotations labels.Labels) string {
-	return "labels: " + ls.String() + "\nannotations: " + annotations.String()
+func describe(ls labels.Labels, annotations map[string]string) string {
+	pairs := make([]string, 0, len(annotations))
+	for _, name := range slices.Sorted(maps.Keys(annotations)) {
+		pairs = append(pairs, fmt.Sprintf("%s=%q", name, annotations[name]))
+	}
+	return "labels: " + ls.String() + "\nannotations: {" + strings.Join(pairs, ", ") + "}"
 }
 
 // checkExpr compares what an expression yields.

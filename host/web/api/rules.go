@@ -37,19 +37,19 @@ type ruleGroup struct {
 }
 
 type alertingRule struct {
-	State          string        `json:"state"`
-	Name           string        `json:"name"`
-	Query          string        `json:"query"`
-	Duration       float64       `json:"duration"`
-	KeepFiringFor  float64       `json:"keepFiringFor"`
-	Labels         labels.Labels `json:"labels"`
-	Annotations    labels.Labels `json:"annotations"`
-	Alerts         []alert       `json:"alerts"`
-	Health         rules.Health  `json:"health"`
-	LastError      string        `json:"lastError,omitempty"`
-	EvaluationTime float64       `json:"evaluationTime"`
-	LastEvaluation time.Time     `json:"lastEvaluation"`
-	Type           string        `json:"type"`
+	State          string            `json:"state"`
+	Name           string            `json:"name"`
+	Query          string            `json:"query"`
+	Duration       float64           `json:"duration"`
+	KeepFiringFor  float64           `json:"keepFiringFor"`
+	Labels         labels.Labels     `json:"labels"`
+	Annotations    map[string]string `json:"annotations"`
+	Alerts         []alert           `json:"alerts"`
+	Health         rules.Health      `json:"health"`
+	LastError      string            `json:"lastError,omitempty"`
+	EvaluationTime float64           `json:"evaluationTime"`
+	LastEvaluation time.Time         `json:"lastEvaluation"`
+	Type           string            `json:"type"`
 }
 
 type recordingRule struct {
@@ -64,12 +64,12 @@ type recordingRule struct {
 }
 
 type alert struct {
-	Labels          labels.Labels `json:"labels"`
-	Annotations     labels.Labels `json:"annotations"`
-	State           string        `json:"state"`
-	ActiveAt        time.Time     `json:"activeAt"`
-	KeepFiringSince *time.Time    `json:"keepFiringSince,omitempty"`
-	Value           string        `json:"value"`
+	Labels          labels.Labels     `json:"labels"`
+	Annotations     map[string]string `json:"annotations"`
+	State           string            `json:"state"`
+	ActiveAt        time.Time         `json:"activeAt"`
+	KeepFiringSince *time.Time        `json:"keepFiringSince,omitempty"`
+	Value           string            `json:"value"`
 }
 
 // ruleFilter are the parameters of /rules.

@@ -21,10 +21,10 @@ func twoGroups() fakeRules {
 		{File: "a.yml", Name: "g", Interval: time.Minute, EvaluationTime: time.Second / 2, LastEvaluation: at, Rules: []rules.RuleStatus{
 			{Name: "r", Query: "vector(1)", Health: rules.HealthGood, LastEvaluation: at},
 			{
-				Alerting: true, Name: "A", Query: "up == 0", Labels: labels.FromStrings("team", "x"), Health: rules.HealthBad, LastError: "oh",
+				Alerting: true, Name: "A", Query: "up == 0", Labels: labels.FromStrings("team", "x"), Annotations: map[string]string{}, Health: rules.HealthBad, LastError: "oh",
 				LastEvaluation: at, For: time.Minute, State: rules.StateFiring,
 				Alerts: []rules.AlertStatus{
-					{Labels: labels.FromStrings("alertname", "A"), State: rules.StateFiring, Value: 0.5, ActiveAt: at, KeepFiringSince: at},
+					{Labels: labels.FromStrings("alertname", "A"), Annotations: map[string]string{}, State: rules.StateFiring, Value: 0.5, ActiveAt: at, KeepFiringSince: at},
 				},
 			},
 		}},
