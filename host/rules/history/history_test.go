@@ -78,7 +78,7 @@ func eventsOf(t *testing.T, s Source, cfg rules.Config, length time.Duration) (e
 	err := Replay(t.Context(), ReplayOptions{
 		Source: s, Store: storagetest.NewStore(), Config: cfg, Start: day, End: day.Add(length),
 		Emit: func(e Event) {
-			events = append(events, fmt.Sprintf("%d %s %s%s", minutes(e.Time), e.What, e.Labels.Get("i"), e.Annotations.Get("text")))
+			events = append(events, fmt.Sprintf("%d %s %s%s", minutes(e.Time), e.What, e.Labels.Get("i"), e.Annotations["text"]))
 		},
 		Failed: func(at time.Time, rule, err string) {
 			failures = append(failures, fmt.Sprintf("%d %s: %s", minutes(at), rule, err))

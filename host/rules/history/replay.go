@@ -22,7 +22,7 @@ type Event struct {
 	Alert       string
 	Labels      labels.Labels
 	// Annotations and Value are those of that moment, or the last ones before it.
-	Annotations labels.Labels
+	Annotations map[string]string
 	Value       float64
 	What        What
 }
