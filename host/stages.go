@@ -143,7 +143,7 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 // openActiveLog makes the engine log the queries that run; the function it returns ends that. A log that cannot be
 // written is no reason not to start.
 func (h *Host) openActiveLog() func() {
-	l, err := promql.OpenActiveLog(filepath.Join(h.opts.Storage.Dir, "queries.active"), h.engine.MaxConcurrency(), h.log.With("component", "promql"))
+	l, err := promql.OpenActiveLog(filepath.Join(h.opts.Storage.Dir, "queries.active"), h.engine.MaxConcurrency(), h.log.With("component", "activeQueryTracker"))
 	if err != nil {
 		h.log.Warn("a crash will not show which queries were running", "err", err)
 		return func() {}
