@@ -74,10 +74,13 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 		cutDelay: randomDelay(opts.MinBlockDuration, opts.CutDelayPercent),
 	}
 	db.metrics = newMetrics(db)
+	db.metrics.registerReplay(opts.Registerer, opts.Replay)
 	if err := db.open(ctx); err != nil {
+		db.metrics.unregister()
 		return nil, fmt.Errorf("open storage %s: %w", opts.Dir, errors.Join(err, db.release()))
 	}
-	db.metrics.register(opts.Registerer)
+	opts.Replay.done.Store(true)
+	db.metrics.register()
 	return db, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -527,4 +528,59 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%v does not say %q", err, want)
 		}
 	}
+}
+
+// TestReplayIsVisibleInMetrics while the log is read, and when it was.
+func TestReplayIsVisibleInMetrics(t *testing.T) {
+	dir := t.TempDir()
+	db := openDB(t, dir, func(o *Options) { o.MinBlockDuration = 24 * time.Hour })
+	fill(t, db, 0, 9*time.Hour.Milliseconds(), 50)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewPedanticRegistry()
+	value := func(name string) float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == name {
+				return f.Metric[0].GetGauge().GetValue()
+			}
+		}
+		t.Fatalf("no metric %s", name)
+		return 0
+	}
+	var seen []float64
+	watch := slogHandlerFunc(func(r slog.Record) {
+		if strings.HasPrefix(r.Message, "Reading segment") {
+			seen = append(seen, value("narthex_tsdb_wal_replay_segments_read"))
+		}
+	})
+	db = openDB(t, dir, func(o *Options) {
+		o.MinBlockDuration, o.Registerer, o.Logger = 24*time.Hour, reg, slog.New(watch)
+	})
+	all := value("narthex_tsdb_wal_replay_segments")
+	if len(seen) < 3 || !slices.IsSorted(seen) || seen[0] != 0 || value("narthex_tsdb_wal_replay_segments_read") != all {
+		t.Errorf("%v segments, seen %v", all, seen)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if families, err := reg.Gather(); err != nil || len(families) > 0 {
+		t.Errorf("%d metrics are left, %v", len(families), err)
+	}
+}
+
+// slogHandlerFunc is a handler that is a function.
+type slogHandlerFunc func(slog.Record)
+
+func (f slogHandlerFunc) Enabled(context.Context, slog.Level) bool { return true }
+func (f slogHandlerFunc) WithAttrs([]slog.Attr) slog.Handler       { return f }
+func (f slogHandlerFunc) WithGroup(string) slog.Handler            { return f }
+
+func (f slogHandlerFunc) Handle(_ context.Context, r slog.Record) error {
+	f(r)
+	return nil
 }

@@ -1,6 +1,8 @@
 package tsdb
 
 import (
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/narthex-io/narthex/tsdb/block"
@@ -11,6 +13,7 @@ import (
 type metrics struct {
 	reg        prometheus.Registerer
 	collectors []prometheus.Collector
+	replay     []prometheus.Collector
 
 	reloads, reloadsFailed                               prometheus.Counter
 	timeRetentions, sizeRetentions                       prometheus.Counter
@@ -124,10 +127,28 @@ func (m *metrics) observeChunks(chunks []block.Chunk) {
 	}
 }
 
-func (m *metrics) register(reg prometheus.Registerer) {
+// replayGauges tell how far reading the log has come.
+func replayGauges(p *ReplayProgress) []prometheus.Collector {
+	gauge := func(name, help string, f func() int64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "narthex_tsdb_wal_replay_" + name, Help: help}, func() float64 { return float64(f()) })
+	}
+	return []prometheus.Collector{
+		gauge("segments", "Number of segments of the write-ahead log that were to be read at the start.", func() int64 { all, _ := p.segments(); return all }),
+		gauge("segments_read", "Number of segments of the write-ahead log that the start has read.", func() int64 { _, read := p.segments(); return read }),
+	}
+}
+
+// registerReplay registers what is of interest while the storage opens, register the rest.
+func (m *metrics) registerReplay(reg prometheus.Registerer, p *ReplayProgress) {
 	if reg != nil {
-		m.reg = reg
-		reg.MustRegister(m.collectors...)
+		m.reg, m.replay = reg, replayGauges(p)
+		reg.MustRegister(m.replay...)
+	}
+}
+
+func (m *metrics) register() {
+	if m.reg != nil {
+		m.reg.MustRegister(m.collectors...)
 	}
 }
 
@@ -135,7 +156,7 @@ func (m *metrics) unregister() {
 	if m.reg == nil {
 		return
 	}
-	for _, c := range m.collectors {
+	for _, c := range slices.Concat(m.replay, m.collectors) {
 		m.reg.Unregister(c)
 	}
 }

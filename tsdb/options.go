@@ -110,6 +110,7 @@ type Retention struct {
 // ReplayProgress tells how far reading the write-ahead log has come. It can be read while [Open] runs.
 type ReplayProgress struct {
 	first, last, current atomic.Int64
+	started, done        atomic.Bool
 }
 
 // Get returns the first and the last segment that are to be read, and the one that is being read.
@@ -121,6 +122,20 @@ func (p *ReplayProgress) set(first, last, current int) {
 	p.first.Store(int64(first))
 	p.last.Store(int64(last))
 	p.current.Store(int64(current))
+	p.started.Store(true)
+}
+
+// segments returns how many segments there are to read, and how many of them were read.
+func (p *ReplayProgress) segments() (all, read int64) {
+	if !p.started.Load() {
+		return 0, 0
+	}
+	first := p.first.Load()
+	all = p.last.Load() - first + 1
+	if p.done.Load() {
+		return all, all
+	}
+	return all, max(p.current.Load()-first, 0)
 }
 
 const (

@@ -2,7 +2,8 @@
 //
 // Start with [Open], which reads the log and returns a [Head]; [Head.Appender] and [Head.Querier] implement the
 // contracts of package storage, [Head.Series] feeds the writer of a block, and [Head.Truncate] forgets what a block
-// holds by then. The package writes no blocks and starts no goroutines. docs/format/head.md draws what follows.
+// holds by then. The package writes no blocks, and has goroutines only while [Open] reads the log: the samples of each page are
+// appended by one of several. docs/format/head.md draws what follows.
 //
 // A series is a number, its id, counted up from zero while the process runs and never used twice; it leads to a slot
 // in a page of [pageSize] series. Slots hold no pointers: the labels are numbers of interned name/value pairs, the chunk

@@ -26,26 +26,33 @@ func (h *Head) replay(ctx context.Context, o *Options) error {
 			"Their samples are lost unless the files come back, with the server stopped, before the log is shortened",
 			"dir", gap.Dir, "first", gap.First, "last", gap.Last)
 	}
-	p := player{h: h, o: o, chain: chain, minValid: o.MinValidTime, ids: map[uint64]uint32{}, first: math.MaxInt64, last: math.MinInt64}
+	p := player{h: h, o: o, chain: chain, minValid: o.MinValidTime, ids: newRefTable()}
+	p.shards = newShards(&p)
+	defer p.shards.close()
 	if err := p.loadMapped(); err != nil {
 		return err
 	}
-	if len(chain.Segments) == 0 {
-		p.attachRest()
-		return nil
+	if len(chain.Segments) > 0 {
+		if err := p.readLog(ctx); err != nil {
+			return err
+		}
 	}
-	h.logger.Info("Reading the write-ahead log", "segments", len(chain.Segments))
-	p.reader = wal.NewReader(o.WAL.FS, chain.Segments, h.damaged)
+	p.finish()
+	return nil
+}
+
+// readLog reads both logs.
+func (p *player) readLog(ctx context.Context) error {
+	h := p.h
+	h.logger.Info("Reading the write-ahead log", "segments", len(p.chain.Segments))
+	p.reader = wal.NewReader(p.o.WAL.FS, p.chain.Segments, h.damaged)
 	defer func() { _ = p.reader.Close() }()
 	if err := p.run(ctx); err != nil {
 		return err
 	}
-	h.mendTail(o.WAL.FS, p.reader)
-	if err := p.runLate(ctx); err != nil {
-		return err
-	}
-	p.finish()
-	return nil
+	h.mendTail(p.o.WAL.FS, p.reader)
+	p.shards.wait()
+	return p.runLate(ctx)
 }
 
 // runLate reads the log of samples that came out of order. Markers, which Prometheus writes when it moves samples to a
@@ -122,9 +129,9 @@ type player struct {
 	reader   *wal.Reader
 	minValid int64
 	// ids leads from the log's references to series.
-	ids         map[uint64]uint32
-	mapped      mappedChunks
-	first, last int64
+	ids    refTable
+	mapped mappedChunks
+	shards *shards
 	// late tells that the log of samples that came out of order is being read.
 	late bool
 	// skipped counts what was left out, by the type of record.
@@ -167,7 +174,7 @@ func (p *player) progress(done int) {
 	if p.o.OnSegment != nil {
 		p.o.OnSegment(max(p.chain.Checkpoint+1, 0), last, max(p.chain.Checkpoint, min(seg.Index, last)))
 	}
-	p.h.logger.Debug("Reading segment of the write-ahead log", "file", seg.Path(), "done", done, "of", len(p.chain.Segments))
+	p.h.logger.Info("Reading segment of the write-ahead log", "file", seg.Path(), "number", done+1, "of", len(p.chain.Segments))
 }
 
 func (p *player) apply(rec []byte) {
@@ -225,31 +232,23 @@ func (p *player) addSeries() error {
 		if page.slots[i].ref != s.Ref {
 			h.extra.aliases[s.Ref] = id
 		}
-		p.ids[s.Ref] = id
-		p.mapped.claim(s.Ref, id)
+		p.ids.set(s.Ref, id)
+		p.claim(s.Ref, id, created)
 		h.lastRef.Store(max(h.lastRef.Load(), s.Ref))
 	}
 	return nil
 }
 
 func (p *player) addSamples() {
-	h := p.h
-	began := 0
 	for k := range p.samples {
 		s := &p.samples[k]
-		if p.late {
-			began += p.addLate(s.Ref, lateSample{t: s.T, v: s.V})
-		} else if page, i, ok := p.place(s.Ref, s.T, wal.TypeSamples); ok && page.append(&h.slab, i, s.T, s.V, h.chunkRange) {
-			began++
-		}
+		p.add(s.Ref, s.T, s.V, chunk.Native{}, wal.TypeSamples)
 	}
-	p.count(began)
 }
 
 // addHistograms leaves out what is no histogram, and returns why.
 func (p *player) addHistograms(t wal.Type) error {
 	var invalid error
-	began := 0
 	for k := range p.natives {
 		s := &p.natives[k]
 		native := chunk.Native{Int: s.Int, Float: s.Float}
@@ -257,51 +256,42 @@ func (p *player) addHistograms(t wal.Type) error {
 			invalid = fmt.Errorf("%s record: %w", t, err)
 			continue
 		}
-		if p.late {
-			began += p.addLate(s.Ref, lateSample{t: s.T, native: native})
-		} else if page, i, ok := p.place(s.Ref, s.T, t); ok && page.appendNative(&p.h.slab, i, s.T, native, p.h.chunkRange) {
-			began++
-		}
+		p.add(s.Ref, s.T, 0, native, t)
 	}
 	clear(p.natives)
-	p.count(began)
 	return invalid
 }
 
-// place finds the slot for a sample that is to be appended; ok is false if it is not.
-func (p *player) place(ref uint64, t int64, typ wal.Type) (page *page, i int, ok bool) {
-	if t < p.minValid {
-		return nil, 0, false
+// add hands a sample to its series.
+func (p *player) add(ref uint64, t int64, v float64, native chunk.Native, typ wal.Type) {
+	if p.late {
+		p.addLate(ref, lateSample{t: t, v: v, native: native})
+		return
 	}
-	id, ok := p.ids[ref]
+	if t < p.minValid {
+		return
+	}
+	id, ok := p.ids.get(ref)
 	if !ok {
 		p.unknownRefs[typ]++
-		return nil, 0, false
+		return
 	}
-	if p.covered(id, t) {
-		return nil, 0, false
-	}
-	page, i = p.h.index.at(id)
-	if last, any := page.newest(i); any && t <= last {
-		return nil, 0, false // It was dropped when it was appended, too.
-	}
-	p.first, p.last = min(p.first, t), max(p.last, t)
-	return page, i, true
+	p.shards.add(id, t, v, native)
 }
 
-// addLate takes a sample that came out of order, and returns how many chunks it began.
-func (p *player) addLate(ref uint64, s lateSample) int {
-	id, ok := p.ids[ref]
+// addLate takes a sample that came out of order.
+func (p *player) addLate(ref uint64, s lateSample) {
+	id, ok := p.ids.get(ref)
 	if !ok {
 		p.lateUnknownRefs++
-		return 0
+		return
 	}
 	page, i := p.h.index.at(id)
 	added, began := page.appendLate(i, s, false)
 	if added {
 		p.h.extendLate(s.t)
 	}
-	return began
+	p.count(began)
 }
 
 func (p *player) count(began int) {
@@ -314,7 +304,7 @@ func (p *player) addExemplars() {
 		if e.T < p.minValid {
 			continue // As upstream has it: what a checkpoint would drop.
 		}
-		id, ok := p.ids[e.Ref]
+		id, ok := p.ids.get(e.Ref)
 		if !ok {
 			p.unknownRefs[wal.TypeExemplars]++
 			continue
@@ -331,7 +321,7 @@ func (p *player) addTombstones() {
 			continue
 		}
 		// Those before the end of the blocks may be about samples that came out of order.
-		id, ok := p.ids[s.Ref]
+		id, ok := p.ids.get(s.Ref)
 		if !ok {
 			if s.MaxT >= p.minValid {
 				p.unknownRefs[wal.TypeTombstones]++
@@ -345,7 +335,7 @@ func (p *player) addTombstones() {
 
 func (p *player) addMetadata() {
 	for _, m := range p.md {
-		if id, ok := p.ids[m.Ref]; ok {
+		if id, ok := p.ids.get(m.Ref); ok {
 			p.h.extra.metadata[id] = m.Metadata
 		} else {
 			p.unknownRefs[wal.TypeMetadata]++
@@ -356,9 +346,13 @@ func (p *player) addMetadata() {
 // finish sets the bounds, drops series of which the log has no sample that is still needed, and tells what was left out.
 func (p *player) finish() {
 	h := p.h
+	p.shards.wait()
 	p.attachRest()
-	if p.first <= p.last {
-		h.extend(p.first, p.last)
+	for _, s := range p.shards.all {
+		if s.first <= s.last {
+			h.extend(s.first, s.last)
+		}
+		p.count(s.began)
 	}
 	h.dropEmpty()
 	h.extra.remove(nil, min(p.minValid, h.lateMin.Load()))

@@ -15,9 +15,12 @@ type mappedChunks struct {
 	all []mappedChunk
 	// ends lead from the log's references to the chains.
 	ends map[uint64]chainEnds
-	// next are, by the id of the series, the chunks that the log has not come to yet.
-	next []cursor
+	// next are, by the id of the series, the chunks that the log has not come to yet. The slice, but not what it leads to,
+	// is guarded by the index's lock.
+	next []*[cursorPage]cursor
 }
+
+const cursorPage = 1024
 
 type mappedChunk struct {
 	minT, maxT int64
@@ -36,6 +39,22 @@ type cursor struct {
 }
 
 func noCursor() cursor { return cursor{minT: math.MaxInt64, maxT: math.MaxInt64} }
+
+// of returns the cursor of a series.
+func (m *mappedChunks) of(id uint32) *cursor { return &m.next[id/cursorPage][id%cursorPage] }
+
+// grow makes cursors up to that of a series.
+func (m *mappedChunks) grow(x *seriesIndex, id uint32) {
+	for int(id/cursorPage) >= len(m.next) {
+		page := new([cursorPage]cursor)
+		for i := range page {
+			page[i] = noCursor()
+		}
+		x.mu.Lock()
+		m.next = append(m.next, page)
+		x.mu.Unlock()
+	}
+}
 
 // load reads the files. Chunks that are in blocks are left out, and so are those of samples out of order, which are in
 // their log.
@@ -77,18 +96,21 @@ func (m *mappedChunks) add(c headchunk.Chunk, ref headchunk.Ref) {
 	m.ends[c.Series] = ends
 }
 
-// claim gives the chunks of a reference to the series that the log names so.
-func (m *mappedChunks) claim(ref uint64, id uint32) {
-	for int(id) >= len(m.next) {
-		m.next = append(m.next, noCursor())
-	}
+// claim gives the chunks of a reference to the series that the log names so. The series had no samples yet if it was
+// just created.
+func (p *player) claim(ref uint64, id uint32, created bool) {
+	m := &p.mapped
+	m.grow(&p.h.index, id)
 	ends, ok := m.ends[ref]
 	if !ok {
 		return
 	}
+	if !created {
+		p.shards.wait()
+	}
 	delete(m.ends, ref)
 	var places []int32
-	for _, from := range []int32{m.next[id].at, ends.first} {
+	for _, from := range []int32{m.of(id).at, ends.first} {
 		for at := from; at != 0; at = m.all[at-1].after {
 			places = append(places, at)
 		}
@@ -100,7 +122,7 @@ func (m *mappedChunks) claim(ref uint64, id uint32) {
 			m.all[places[i-1]-1].after = at
 		}
 	}
-	m.next[id] = m.cursor(places[0])
+	*m.of(id) = m.cursor(places[0])
 }
 
 func (m *mappedChunks) cursor(at int32) cursor {
@@ -113,19 +135,20 @@ func (m *mappedChunks) cursor(at int32) cursor {
 
 // covered reports whether a sample is in a chunk that was written to a file. All chunks that end before it are attached
 // to the series.
-func (p *player) covered(id uint32, t int64) bool {
-	next := &p.mapped.next[id]
+func (s *shard) covered(id uint32, t int64) bool {
+	next := s.p.mapped.of(id)
 	for t > next.maxT {
-		p.attach(id)
+		s.attach(id)
 	}
 	return t >= next.minT
 }
 
 // attach gives a series its next chunk, unless the log had samples that do not come before it.
-func (p *player) attach(id uint32) {
-	m := &p.mapped
-	c := &m.all[m.next[id].at-1]
-	m.next[id] = m.cursor(c.after)
+func (s *shard) attach(id uint32) {
+	p, m := s.p, &s.p.mapped
+	next := m.of(id)
+	c := &m.all[next.at-1]
+	*next = m.cursor(c.after)
 	page, i := p.h.index.at(id)
 	if last, ok := page.newest(i); ok && last >= c.minT {
 		return
@@ -137,15 +160,22 @@ func (p *player) attach(id uint32) {
 		page.closeChunk(&p.h.slab, i)
 	}
 	page.full[i] = appendMapped(slices.Clip(page.full[i]), fullChunk{enc: c.enc, minT: c.minT, maxT: c.maxT, ref: c.ref})
-	p.first, p.last = min(p.first, max(c.minT, p.minValid)), max(p.last, c.maxT)
-	p.count(1)
+	s.first, s.last = min(s.first, max(c.minT, p.minValid)), max(s.last, c.maxT)
+	s.began++
+}
+
+// attachAll gives a series the chunks that come after what the log had so far. Nothing is pending.
+func (p *player) attachAll(id uint32) {
+	for p.mapped.of(id).at != 0 {
+		p.shards.all[0].attach(id)
+	}
 }
 
 // attachRest gives all series the chunks that come after what the log has.
 func (p *player) attachRest() {
-	for id := range p.mapped.next {
-		for p.mapped.next[id].at != 0 {
-			p.attach(uint32(id))
+	for n := range p.mapped.next {
+		for i := range cursorPage {
+			p.attachAll(uint32(n*cursorPage + i))
 		}
 	}
 	if n := len(p.mapped.ends); n > 0 {

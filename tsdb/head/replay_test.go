@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
+	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
@@ -222,4 +224,67 @@ func TestDeniedSegmentIsKept(t *testing.T) {
 	if got := all(t, openHead(t, dir)); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// TestReplayNeedsNoMoreMemoryThanTheRun: what lives on the heap while the log is read stays below what lived at the end of
+// the run that wrote it, with complete chunks in files and without.
+func TestReplayNeedsNoMoreMemoryThanTheRun(t *testing.T) {
+	for _, mapped := range []bool{false, true} {
+		dir := t.TempDir()
+		change := func(o *Options) {
+			o.WAL.SegmentSize = 256 << 10
+			if mapped {
+				mapping(dir)(o)
+			}
+		}
+		before := liveHeap()
+		h := openHead(t, dir, change)
+		entries := make([]storage.Entry, 8_000)
+		outcomes := make([]storage.Outcome, len(entries))
+		for scrape := range int64(130) {
+			for i := range entries {
+				if scrape == 0 {
+					entries[i].Labels = metric(i)
+				}
+				entries[i].T, entries[i].V = scrape*15_000, float64(scrape*int64(i%7))
+			}
+			app := h.Appender()
+			if err := errors.Join(app.Append(t.Context(), entries, outcomes), app.Commit(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if scrape == 0 {
+				for i := range entries {
+					entries[i].Labels, entries[i].Ref = labels.EmptyLabels(), outcomes[i].Ref
+				}
+			}
+		}
+		mapChunks(t, h)
+		run := liveHeap() - before
+		if err := h.Close(); err != nil {
+			t.Fatal(err)
+		}
+		h = nil
+		before = liveHeap()
+		var peak uint64
+		segments := 0
+		again := openHead(t, dir, change, func(o *Options) {
+			o.OnSegment = func(int, int, int) { peak, segments = max(peak, liveHeap()-before), segments+1 }
+		})
+		peak = max(peak, liveHeap()-before)
+		const buffers = 2 << 20 // Batches on their way, a page, a record.
+		if segments < 5 || peak > run+buffers {
+			t.Errorf("mapped %v: %d KiB lived at the end of the run, up to %d KiB during the replay of %d segments", mapped, run>>10, peak>>10, segments)
+		}
+		if got := again.Stats(); got.Series != len(entries) {
+			t.Errorf("%d series", got.Series)
+		}
+	}
+}
+
+func liveHeap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -183,13 +183,12 @@ func isEviction(s wal.Tombstone) bool { return s.MinT == math.MinInt64 && s.MaxT
 // evict forgets what came in order for a series that was moved to blocks as a whole at this point of the log.
 func (p *player) evict(ref uint64) {
 	h := p.h
-	id, ok := p.ids[ref]
+	id, ok := p.ids.get(ref)
 	if !ok {
 		return
 	}
-	for p.mapped.next[id].at != 0 { // All chunks in files that it has so far: a series of the same labels gets another reference.
-		p.attach(id)
-	}
+	p.shards.wait()
+	p.attachAll(id) // A series of the same labels that came later has another reference, which is not named yet.
 	page, i := h.index.at(id)
 	last, ok := page.newest(i)
 	if !ok {
