@@ -91,7 +91,6 @@ func (g *Group) evaluate(ctx context.Context, r *rule, at time.Time) (samples in
 	if err != nil {
 		if ctx.Err() == nil { // Otherwise the server is being stopped.
 			g.failed(r, err)
-			g.log.Warn("rule cannot be evaluated", "rule", r.name, "err", err)
 		}
 		return 0
 	}
@@ -110,8 +109,11 @@ func (g *Group) evaluate(ctx context.Context, r *rule, at time.Time) (samples in
 	return len(entries)
 }
 
+// failed notes a failure. It is logged when it is new, and not with each evaluation.
 func (g *Group) failed(r *rule, err error) {
-	r.result(err)
+	if r.result(err) {
+		g.log.Warn("rule fails", "rule", r.name, "err", err)
+	}
 	g.env.metrics.failures.WithLabelValues(g.key).Inc()
 }
 
@@ -120,8 +122,12 @@ func (g *Group) moment(r *rule, at time.Time) *moment {
 		at: at, offset: g.offset, limit: g.limit, query: g.query,
 		expanded: func(err error) {
 			g.env.metrics.expansions.Inc()
-			if err != nil {
-				g.env.metrics.expansionFailures.Inc()
+			if err == nil {
+				return
+			}
+			g.env.metrics.expansionFailures.Inc()
+			if text := err.Error(); text != r.textErr {
+				r.textErr = text
 				g.log.Warn("text of an alert cannot be expanded", "rule", r.name, "err", err)
 			}
 		},
@@ -179,8 +185,7 @@ func (g *Group) store(ctx context.Context, r *rule, entries []storage.Entry, t i
 		return errors.Join(err, app.Rollback())
 	}
 	if err := app.Commit(ctx); err != nil {
-		g.log.Warn("samples of a rule are not stored", "rule", r.name, "err", err)
-		return err
+		return fmt.Errorf("store samples: %w", err)
 	}
 	r.produced = kept
 	return rejected

@@ -28,6 +28,8 @@ type rule struct {
 	alerting *alerting
 	// produced are the series of the last evaluation that was stored, by their keys.
 	produced map[string]series
+	// textErr is the last failure to expand a text that was logged.
+	textErr string
 
 	mu     sync.Mutex
 	health Health
@@ -156,13 +158,15 @@ func (r *rule) finished(begin time.Time, took time.Duration) {
 	r.evaluated, r.took = begin, took
 }
 
-// result notes the outcome of an evaluation; nil is a good one.
-func (r *rule) result(err error) {
+// result notes the outcome of an evaluation, nil being a good one, and reports whether it is another one than before.
+func (r *rule) result(err error) (changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	changed = (r.err == nil) != (err == nil) || err != nil && r.err.Error() != err.Error()
 	if r.err, r.health = err, HealthGood; err != nil {
 		r.health = HealthBad
 	}
+	return changed
 }
 
 // copyStatus shows how the last evaluation of r went as that of a newer version, until that is evaluated itself.
