@@ -185,7 +185,7 @@ alerting:
 	check("x_notify_configs: {}", "x_notify_configs: a list is needed here")
 	check("x_notify_configs: [5]", "x_notify_configs[0]: a mapping is needed here")
 	check("x_notify_configs: [{name: a}, {name: a}]", `x_notify_configs[1]: "a" is the name of x_notify_configs[0] too: give each a name of its own`)
-	check("x_notify_configs: [{name: ../a}]", `x_notify_configs[0].name: "../a" is not made of up to 64 letters, digits, _, - and .`)
+	check("x_notify_configs: [{name: ../a}]", `x_notify_configs[0].name: "../a" is not made of letters, digits, dots, _ and -, 64 at most`)
 	check("x_notify_configs: [{group_wait: 5}]", `x_notify_configs[0].group_wait: not a valid duration string: "5"`)
 	check("x_notify_configs: [{group_interval: 0s}]", "x_notify_configs[0].group_interval: the interval must be above zero")
 	check("x_notify_configs: [{group_by: [..., a]}]", "x_notify_configs[0].group_by[0]: ... stands for all labels and stands alone")

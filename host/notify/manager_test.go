@@ -49,7 +49,7 @@ func TestReloadKeepsQueues(t *testing.T) {
 // TestRemovedAlertmanagerIsServedOnceMore has the rest of a queue delivered when its Alertmanager goes, in the background.
 func TestRemovedAlertmanagerIsServedOnceMore(t *testing.T) {
 	inWorld(t, Options{Drain: true}, one, func(_ *testing.T, w *world) {
-		w.as(func(_ context.Context, _ string, alerts []postableAlert) (int, error) {
+		w.as(func(context.Context, string, []postableAlert) (int, error) {
 			time.Sleep(3 * time.Second)
 			return 200, nil
 		})
@@ -98,6 +98,7 @@ alertmanagers:
   - {source_labels: [path], regex: (.+), target_label: __alerts_path__, replacement: $1}
 `
 	inWorld(t, Options{}, section, func(t *testing.T, w *world) {
+		t.Helper()
 		check := func(active, dropped string) {
 			t.Helper()
 			synctest.Wait()
@@ -144,6 +145,7 @@ alertmanagers:
   - {source_labels: [alertname], regex: notb, action: drop}
 `
 	inWorld(t, Options{}, section, func(t *testing.T, w *world) {
+		t.Helper()
 		check := func(alert labels.Labels, want string) {
 			t.Helper()
 			var mu sync.Mutex
@@ -171,6 +173,7 @@ alertmanagers:
 // TestAlertsThatBecomeOne has relabelling make two alerts one: the later is sent.
 func TestAlertsThatBecomeOne(t *testing.T) {
 	inWorld(t, Options{}, "alert_relabel_configs: [{regex: n, action: labeldrop}]\n"+one, func(t *testing.T, w *world) {
+		t.Helper()
 		alert := func(n, state string) Alert {
 			return Alert{Labels: labels.FromStrings("alertname", "a", "n", n), Annotations: map[string]string{"is": state}, StartsAt: time.Now()}
 		}

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 	"time"
 )
@@ -98,13 +99,13 @@ func (q *queue) take(n int) (batch, expired []*queued) {
 func (q *queue) giveBack(batch []*queued) (replaced, dropped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := len(batch) - 1; i >= 0; i-- {
-		if e := q.byKey[batch[i].key]; e != nil {
+	for _, item := range slices.Backward(batch) {
+		if e := q.byKey[item.key]; e != nil {
 			q.order.MoveToFront(e)
 			replaced++
 			continue
 		}
-		q.byKey[batch[i].key] = q.order.PushFront(batch[i])
+		q.byKey[item.key] = q.order.PushFront(item)
 	}
 	dropped = q.shrink()
 	q.signal()

@@ -179,11 +179,11 @@ func (s *sender) failed(batch []*queued, err error) {
 	s.metrics.errors.WithLabelValues(s.url).Add(float64(len(batch)))
 	s.count(s.queue.giveBack(batch))
 	s.backOff(err)
-	level := slog.LevelDebug
+	log := s.log.Debug
 	if s.failures == 1 {
-		level = slog.LevelWarn
+		log = s.log.Warn
 	}
-	s.log.Log(context.Background(), level, "alerts could not be delivered and will be sent again", "count", len(batch), "attempt", s.failures, "pause", s.pause.Round(time.Millisecond), "err", err)
+	log("alerts could not be delivered and will be sent again", "count", len(batch), "attempt", s.failures, "pause", s.pause.Round(time.Millisecond), "err", err)
 }
 
 // backOff sets the pause before the next request.
@@ -194,8 +194,7 @@ func (s *sender) backOff(err error) {
 	s.pause = min(minPause<<min(s.failures, 16), maxPause)
 	s.pause -= rand.N(s.pause / 5) //nolint:gosec // Chance is enough here.
 	s.failures++
-	var answer *answerError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*answerError](err); ok {
 		s.pause = max(s.pause, min(answer.after, maxPause))
 	}
 }

@@ -22,6 +22,7 @@ func down(context.Context, string, []postableAlert) (int, error) { return 0, err
 
 func TestDelivery(t *testing.T) {
 	inWorld(t, Options{}, one, func(t *testing.T, w *world) {
+		t.Helper()
 		w.send("a", "b")
 		got := w.requests()
 		if len(got) != 1 || got[0].host != "am:9093" || got[0].path != "/api/v2/alerts" || strings.Join(got[0].alerts, ",") != "a,b" {
@@ -46,6 +47,7 @@ func TestBatches(t *testing.T) {
 // state is what arrives.
 func TestRetry(t *testing.T) {
 	inWorld(t, Options{}, one, func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(down)
 		w.send("a=1", "b=1")
 		time.Sleep(20 * time.Second)
@@ -89,7 +91,7 @@ func TestNewStateWhileUnderWay(t *testing.T) {
 // TestDeadline has an Alertmanager down until alerts are out of date: an alert that fires is not sent after its end, when
 // it would be taken for resolved, while a resolved one is good for longer.
 func TestDeadline(t *testing.T) {
-	inWorld(t, Options{}, one, func(t *testing.T, w *world) {
+	inWorld(t, Options{}, one, func(_ *testing.T, w *world) {
 		w.as(down)
 		w.send("fires")
 		w.m.Send(context.Background(),
@@ -132,6 +134,7 @@ func TestOverflowDropsTheOldest(t *testing.T) {
 func TestSlowOneDelaysNobody(t *testing.T) {
 	const three = `alertmanagers: [{static_configs: [{targets: [hangs, refuses, works]}]}]`
 	inWorld(t, Options{}, three, func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(func(ctx context.Context, host string, _ []postableAlert) (int, error) {
 			switch host {
 			case "hangs":
@@ -235,15 +238,15 @@ func TestRetryAfter(t *testing.T) {
 		w.status(429)
 		w.send("a")
 		w.wantSent("a")
-		time.Sleep(7*time.Second - 1)
+		time.Sleep(7*time.Second - time.Millisecond)
 		w.wantSent("")
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		w.wantSent("a")
 	})
 }
 
 func TestDrain(t *testing.T) {
-	hang := func(ctx context.Context, _ string, alerts []postableAlert) (int, error) {
+	hang := func(ctx context.Context, _ string, _ []postableAlert) (int, error) {
 		select {
 		case <-time.After(3 * time.Second):
 			return 200, nil

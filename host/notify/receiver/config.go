@@ -116,7 +116,7 @@ func (c *Config) Check(legacyNames bool) error {
 	var errs []error
 	fail := func(field string, err error) { errs = append(errs, strictyaml.At(field, err)) }
 	if !namePattern.MatchString(c.Name) {
-		fail("name", fmt.Errorf("%q is not made of up to 64 letters, digits, _, - and .", c.Name))
+		fail("name", fmt.Errorf("%q is not made of letters, digits, dots, _ and -, 64 at most", c.Name))
 	}
 	for i, name := range c.GroupBy {
 		switch {

@@ -369,11 +369,11 @@ func (r *Receiver) conclude(g *group, err error) {
 		pause := min(minPause<<min(g.failures-1, 16), maxPause)
 		pause -= rand.N(pause / 5) //nolint:gosec // Chance is enough here.
 		g.due = now.Add(pause)
-		level := slog.LevelDebug
+		say := log.Debug
 		if g.failures == 1 {
-			level = slog.LevelWarn
+			say = log.Warn
 		}
-		log.Log(context.Background(), level, "batch of alerts could not be delivered and will be tried again",
+		say("batch of alerts could not be delivered and will be tried again",
 			"attempt", g.failures, "pause", pause.Round(time.Millisecond), "err", err)
 		r.count("failed")
 		return

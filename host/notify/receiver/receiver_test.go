@@ -245,7 +245,7 @@ func TestMessage(t *testing.T) {
 		}
 		// The fingerprint is the one that the Alertmanager shows for these labels.
 		if a := m.Alerts[0]; a.Labels["alertname"] != "a" || !a.StartsAt.Equal(start) || !a.EndsAt.IsZero() || a.GeneratorURL != "http://g" ||
-			a.Fingerprint != model.LabelSet(model.LabelSet{"alertname": "a", "job": "x", "env": "prod"}).Fingerprint().String() {
+			a.Fingerprint != (model.LabelSet{"alertname": "a", "job": "x", "env": "prod"}).Fingerprint().String() {
 			t.Errorf("alert is %+v", a)
 		}
 		if got := w.after(5 * time.Minute); got != "a b | -a -b" { // An alert without an end is over when it is no longer heard of.
