@@ -128,7 +128,7 @@ func BenchmarkWindow(b *testing.B) {
 
 // TestLongGridsGiveTheSameInPieces evaluates a kernel on a grid of more steps than are done at once.
 func TestLongGridsGiveTheSameInPieces(t *testing.T) {
-	g := plan.NewGrid(0, pieceSteps+100_000, 1)
+	g := plan.NewGrid(0, pieceSteps+10_000, 1)
 	var ts []int64
 	var values []float64
 	for t := int64(1); t < g.End(); t += 1000 {
@@ -138,7 +138,8 @@ func TestLongGridsGiveTheSameInPieces(t *testing.T) {
 	for i := range args[0] {
 		args[0][i] = float64(i%7+1) / 9
 	}
-	for name, fn := range windowTable {
+	for _, name := range []string{"rate", "max_over_time", "quantile_over_time", "last_over_time", "sum_over_time"} {
+		fn := windowTable[name]
 		whole, pieces := Row{}, Row{}
 		whole.reset(g.N)
 		pieces.reset(g.N)
