@@ -258,7 +258,10 @@ func (h *Host) makeEngine() (err error) {
 	if h.engine, err = promql.New(opts); err != nil {
 		return fmt.Errorf("make query engine: %w", err)
 	}
-	h.cleanups.add("query engine", h.engine.Close)
+	h.cleanups.add("query engine", func() error {
+		h.engine.Close()
+		return nil
+	})
 	h.cleanups.add("query log", func() error { return h.engine.SetQueryLog(nil) })
 	return nil
 }

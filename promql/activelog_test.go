@@ -64,7 +64,7 @@ func TestActiveLogWithoutRoomOrFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	if err := l.begin(1, "up", time.Now()); err != nil {
 		t.Error("a place without an entry: ", err)
 	}

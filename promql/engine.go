@@ -55,8 +55,10 @@ func New(opts Options) (*Engine, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{opts: opts, logger: logger, metrics: m, queue: newQueue(opts.MaxConcurrency),
-		shared: exec.Shared{Max: opts.MaxTotalBytes}}, nil
+	return &Engine{
+		opts: opts, logger: logger, metrics: m, queue: newQueue(opts.MaxConcurrency),
+		shared: exec.Shared{Max: opts.MaxTotalBytes},
+	}, nil
 }
 
 // MaxConcurrency returns the number of queries that run at the same time.
@@ -200,10 +202,7 @@ func await(ctx context.Context, done <-chan outcome) outcome {
 }
 
 // Close waits for queries that were given up, but have not ended yet. Nobody may ask any more.
-func (e *Engine) Close() error {
-	e.running.Wait()
-	return nil
-}
+func (e *Engine) Close() { e.running.Wait() }
 
 // guarded turns a panic into an error of this query.
 func (e *Engine) guarded(ctx context.Context, r *request) (res *Result, err error) {

@@ -128,16 +128,16 @@ func (e *Engine) logQuery(r *request, stats *Stats, err error) {
 	if e.logs.queries == nil {
 		return
 	}
-	switch logErr := e.logs.queries.write(r, stats, err); {
-	case logErr == nil:
-		if e.logs.failing.Swap(false) {
-			e.logger.Info("queries are logged again")
-		}
-	default:
+	logErr := e.logs.queries.write(r, stats, err)
+	was := e.logs.failing.Swap(logErr != nil)
+	if logErr != nil {
 		e.metrics.logFailures.Inc()
-		if !e.logs.failing.Swap(true) {
-			e.logger.Error("queries are not logged", "err", logErr)
-		}
+	}
+	switch {
+	case logErr != nil && !was:
+		e.logger.Error("queries are not logged", "err", logErr)
+	case logErr == nil && was:
+		e.logger.Info("queries are logged again")
 	}
 }
 

@@ -35,7 +35,7 @@ func Describe(n Node) *Description { return describe(n, maxDescribed) }
 func describe(n Node, depth int) *Description {
 	d := &Description{Type: string(n.Type()), Node: n}
 	if pos := n.Pos(); pos.End > pos.Start {
-		d.Start, d.End = int(pos.Start), int(pos.End)
+		d.Start, d.End = pos.Start, pos.End
 	}
 	if depth == 0 {
 		d.Operator, d.Node = "left out", nil
