@@ -120,6 +120,7 @@ func (db *DB) open(ctx context.Context) error {
 		},
 		SamplesV2:        db.opts.WALCompression == CompressionDefault,
 		OutOfOrderWindow: db.opts.OutOfOrderWindow.Milliseconds(),
+		XOR2:             db.opts.XOR2, HistogramST: db.opts.HistogramST, KeepST: db.opts.StartTimestamps,
 
 		ChunkDir:     filepath.Join(db.opts.Dir, "chunks_head"),
 		MapQueue:     db.opts.HeadChunksQueue,
@@ -179,6 +180,9 @@ func (db *DB) Exemplars(ctx context.Context, mint, maxt int64, matchers ...[]*la
 
 // SetMaxExemplars changes how many exemplars are kept, zero for none.
 func (db *DB) SetMaxExemplars(n int) { db.head.SetMaxExemplars(n) }
+
+// SetXOR2 makes new chunks of floats have the encoding XOR2, or XOR again.
+func (db *DB) SetXOR2(on bool) { db.head.SetXOR2(on) }
 
 // eachSource calls f with what opens the blocks and the head, as far as they can have samples in [mint, maxt].
 func (db *DB) eachSource(mint, maxt int64, f func(open func(mint, maxt int64) (storage.Querier, error)) error) error {

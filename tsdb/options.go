@@ -76,6 +76,13 @@ type Options struct {
 	// OutOfOrderWindow is how far a sample may come behind the newest one and still be taken; zero takes none out of
 	// order. [DB.SetOutOfOrderWindow] changes it later.
 	OutOfOrderWindow time.Duration
+	// XOR2 writes chunks of floats in the encoding XOR2, which older programs can't read; [DB.SetXOR2] changes it
+	// later.
+	XOR2 bool
+	// HistogramST writes chunks of histograms in the encodings that have room for start timestamps, and StartTimestamps
+	// keeps these, in the log and in chunks of both kinds of encodings. Programs that don't know the encodings can't read
+	// them.
+	HistogramST, StartTimestamps bool
 	// StaleSeriesThreshold is the share of series that ended, between 0 and 1, from which on these are moved from memory to
 	// blocks before their time; zero and less, and more than 1, mean never. [DB.SetStaleSeriesThreshold] changes it later.
 	StaleSeriesThreshold float64

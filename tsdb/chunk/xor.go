@@ -24,8 +24,9 @@ type XORState struct {
 	num   uint16
 	// free is the number of unused bits in the last byte; lead and trail bound the window of significant bits.
 	free, lead, trail uint8
-	// stale tells, in an XOR2 chunk, that the latest sample is a stale marker; v is the latest that is none.
-	stale bool
+	// xor2 tells that the chunk is one of XOR2, stale that the latest sample in it is a stale marker; v is the latest that
+	// is none.
+	xor2, stale bool
 }
 
 // Samples returns the number of samples that were appended.

@@ -14,6 +14,9 @@ const MaxXOR2SampleBytes = 32
 // xor2Header is the number of bytes before the samples: their number, and the header of start timestamps.
 const xor2Header = 3
 
+// IsXOR2 reports whether [XORState.AppendXOR2] wrote the chunk.
+func (s *XORState) IsXOR2() bool { return s.xor2 }
+
 // AppendXOR2 is Append for the encoding XOR2, which also keeps a start timestamp; a state serves one encoding. The header
 // has three bytes, all of which are rewritten. starts may be nil as long as no sample of the chunk has a start timestamp;
 // the first that has one must be among the first 128.
@@ -24,7 +27,7 @@ func (s *XORState) AppendXOR2(b []byte, starts *STState, st, t int64, v float64)
 	case 0:
 		b = binary.AppendVarint(append(b[:0], 0, 0, 0), t)
 		b = binary.BigEndian.AppendUint64(b, value)
-		s.lead, s.free = noWindow, 0
+		s.lead, s.free, s.xor2 = noWindow, 0, true
 	case 1:
 		s.delta = uint64(t - s.t)
 		b = binary.AppendUvarint(b, s.delta)

@@ -27,6 +27,8 @@ type appender struct {
 	lates []staged
 	// natives are the histograms among the samples.
 	natives []chunk.Native
+	// starts are the start timestamps, of which most batches have none.
+	starts starts
 	// unlogged are series that the log may not know yet, with their labels.
 	unlogged []unlogged
 	metadata []stagedMetadata
@@ -41,7 +43,8 @@ type staged struct {
 	t  int64
 	v  float64
 	id uint32
-	// native is the place of a histogram in the batch's natives, plus one; zero for a float.
+	// native is the place of a histogram in the batch's natives, plus one; zero for a float, and for one with a start
+	// timestamp the place of that, negative and less one.
 	native int32
 }
 
@@ -55,7 +58,7 @@ type stagedMetadata struct {
 	md sample.Metadata
 }
 
-// Appender starts a batch. Start timestamps are not kept.
+// Appender starts a batch. Start timestamps are kept if the options say so.
 func (h *Head) Appender() storage.Appender {
 	a, ok := h.appenders.Get().(*appender)
 	if !ok {
@@ -176,6 +179,9 @@ func (a *appender) take(e *storage.Entry, id uint32, native chunk.Native, late, 
 	if native != (chunk.Native{}) {
 		a.natives = append(a.natives, native)
 		one.native = int32(len(a.natives))
+	}
+	if st := a.h.start(e.ST); st != 0 {
+		a.starts.note(&one, st)
 	}
 	if late {
 		a.lates = append(a.lates, one)
@@ -322,7 +328,7 @@ func staleLike(before chunk.Native) chunk.Native {
 
 // nativeOf returns the histogram of a staged sample, none for a float.
 func (a *appender) nativeOf(s *staged) chunk.Native {
-	if s.native == 0 {
+	if s.native <= 0 {
 		return chunk.Native{}
 	}
 	return a.natives[s.native-1]
@@ -382,8 +388,10 @@ func (a *appender) end() {
 	clear(a.metadata)
 	clear(a.natives)
 	clear(a.exemplars)
-	next := &appender{h: h, samples: a.samples[:0], lates: a.lates[:0], natives: a.natives[:0], unlogged: a.unlogged[:0], metadata: a.metadata[:0], exemplars: a.exemplars[:0]}
+	next := &appender{h: h, samples: a.samples[:0], lates: a.lates[:0], natives: a.natives[:0], starts: a.starts, unlogged: a.unlogged[:0], metadata: a.metadata[:0], exemplars: a.exemplars[:0]}
 	a.samples, a.lates, a.natives, a.unlogged, a.metadata, a.exemplars, a.last = nil, nil, nil, nil, nil, nil, nil
+	a.starts = starts{}
+	next.starts.reset()
 	h.appenders.Put(next)
 }
 

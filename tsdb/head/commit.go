@@ -162,12 +162,12 @@ func (a *appender) writeSamples(all []staged) {
 	for k := range all {
 		s := &all[k]
 		p, i := h.index.at(s.id)
-		if s.native == 0 {
-			floats = append(floats, wal.Sample{Ref: p.slots[i].ref, T: s.t, V: s.v})
+		if s.native <= 0 {
+			floats = append(floats, wal.Sample{Ref: p.slots[i].ref, T: s.t, ST: a.starts.of(s), V: s.v})
 			continue
 		}
 		n := a.nativeOf(s)
-		natives = append(natives, wal.Histogram{Ref: p.slots[i].ref, T: s.t, Int: n.Int, Float: n.Float})
+		natives = append(natives, wal.Histogram{Ref: p.slots[i].ref, T: s.t, ST: a.starts.of(s), Int: n.Int, Float: n.Float})
 	}
 	h.index.mu.RUnlock()
 	at := len(h.buf)
@@ -222,7 +222,7 @@ func (a *appender) show() {
 	defer h.snapshots.mu.Unlock()
 	h.snapshots.seq++
 	oldest, watched := h.snapshots.oldest()
-	began, natives := 0, 0
+	began, natives, f := 0, 0, h.format()
 	x.mu.RLock()
 	// Fast path: the samples of a scrape come in the order in which their series were made, so that one lock serves a
 	// whole page (BenchmarkAppend: 10 % less).
@@ -241,12 +241,12 @@ func (a *appender) show() {
 		if watched {
 			p.undo = append(p.undo, undo{seq: h.snapshots.seq, t: e.t, slot: uint8(i)})
 		}
-		if e.native == 0 && p.append(&h.slab, i, e.t, e.v, h.chunkRange) ||
-			e.native != 0 && p.appendNative(&h.slab, i, e.t, a.nativeOf(e), h.chunkRange) {
+		if e.native <= 0 && p.append(&h.slab, i, e.t, a.starts.of(e), e.v, &f) ||
+			e.native > 0 && p.appendNative(&h.slab, i, e.t, a.starts.of(e), a.nativeOf(e), &f) {
 			began++
 		}
 		p.slots[i].pending--
-		if e.native != 0 {
+		if e.native > 0 {
 			natives++
 		}
 	}

@@ -40,6 +40,11 @@ type Options struct {
 	// ChunkRange is the range in milliseconds whose multiples no chunk crosses: the range of the blocks that will be
 	// cut.
 	ChunkRange int64
+	// XOR2 writes floats in the encoding XOR2, which older programs can't read; [Head.SetXOR2] changes it later.
+	XOR2 bool
+	// HistogramST writes histograms in the encodings that have room for start timestamps; KeepST keeps start timestamps, in
+	// these encodings.
+	HistogramST, KeepST bool
 	// MinValidTime is the time before which all samples are in blocks: those in the log are dropped.
 	// math.MinInt64 means that there are no blocks.
 	MinValidTime int64
@@ -72,6 +77,9 @@ type Head struct {
 	begun    atomic.Int64
 	mapQueue int64
 	mapDue   chan struct{}
+
+	xor2                atomic.Bool
+	histogramST, keepST bool
 
 	index     seriesIndex
 	slab      slab
@@ -155,6 +163,8 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	if o.SamplesV2 {
 		h.appendSamples = wal.AppendSamplesV2
 	}
+	h.xor2.Store(o.XOR2)
+	h.histogramST, h.keepST = o.HistogramST || o.KeepST, o.KeepST
 	h.index.pairs = newPairs()
 	h.snapshots.open = map[uint64]uint64{}
 	h.snapshots.closed = make(chan struct{})

@@ -25,7 +25,7 @@ type lateSeries struct {
 }
 
 type lateSample struct {
-	t      int64
+	t, st  int64
 	v      float64
 	native chunk.Native
 	// seq is the batch that brought it.
@@ -84,19 +84,40 @@ func (l *lateSeries) close(watched bool) int {
 // encodeRun makes a chunk of the first samples, as many as it can hold, and returns how many these are.
 func encodeRun(samples []lateSample) (enc chunk.Encoding, data []byte, n int) {
 	if samples[0].native == (chunk.Native{}) {
-		var x chunk.XORState
-		for n < len(samples) && n < chunk.TargetSamples && samples[n].native == (chunk.Native{}) {
-			data = x.Append(data, samples[n].t, samples[n].v)
-			n++
-		}
-		return chunk.EncXOR, data, n
+		return encodeFloats(samples)
 	}
-	w := chunk.BeginHistograms(nil, samples[0].t, samples[0].native)
+	var w *chunk.HistogramWriter
+	if slices.ContainsFunc(samples, func(s lateSample) bool { return s.st != 0 }) {
+		w = chunk.BeginHistogramsST(nil, samples[0].t, samples[0].st, samples[0].native)
+	} else {
+		w = chunk.BeginHistograms(nil, samples[0].t, samples[0].native)
+	}
 	n = 1
-	for n < len(samples) && !w.Full() && samples[n].native != (chunk.Native{}) && w.Append(samples[n].t, samples[n].native) {
+	for n < len(samples) && !w.Full() && samples[n].native != (chunk.Native{}) && w.AppendST(samples[n].t, samples[n].st, samples[n].native) {
 		n++
 	}
 	return w.Encoding(), w.Bytes(), n
+}
+
+// encodeFloats is encodeRun for floats: XOR2 is used where there are start timestamps.
+func encodeFloats(samples []lateSample) (enc chunk.Encoding, data []byte, n int) {
+	starts := false
+	for n < len(samples) && n < chunk.TargetSamples && samples[n].native == (chunk.Native{}) {
+		starts = starts || samples[n].st != 0
+		n++
+	}
+	if starts {
+		var w chunk.XOR2Writer
+		for _, s := range samples[:n] {
+			w.Append(s.t, s.st, s.v)
+		}
+		return chunk.EncXOR2, w.Bytes(), n
+	}
+	var x chunk.XORState
+	for _, s := range samples[:n] {
+		data = x.Append(data, s.t, s.v)
+	}
+	return chunk.EncXOR, data, n
 }
 
 // bounds returns the times of the first and the last sample; ok is false without samples.
@@ -146,6 +167,7 @@ func (p *page) readLate(i int, seq uint64) lateReading {
 // latePoint is a decoded sample. enc is the encoding of its chunk.
 type latePoint struct {
 	t   int64
+	st  int64
 	f   float64
 	h   *histogram.FloatHistogram
 	enc chunk.Encoding
@@ -171,6 +193,9 @@ func (r *lateReading) points(mint, maxt int64) ([]latePoint, error) {
 			if len(cols.H) > 0 {
 				one.h = cols.H[j]
 			}
+			if len(cols.ST) > 0 {
+				one.st = cols.ST[j]
+			}
 			all = append(all, one)
 		}
 	}
@@ -179,7 +204,7 @@ func (r *lateReading) points(mint, maxt int64) ([]latePoint, error) {
 		if s.t < mint || s.t > maxt || s.seq > r.seq {
 			continue
 		}
-		one := latePoint{t: s.t, f: s.v, enc: chunk.EncXOR}
+		one := latePoint{t: s.t, st: s.st, f: s.v, enc: chunk.EncXOR}
 		switch {
 		case s.native.Int != nil:
 			one.f, one.h, one.enc = 0, s.native.Int.ToFloat(), chunk.EncHistogram
@@ -216,7 +241,7 @@ func mergeLate(dst *storage.Columns, from int, points []latePoint, limit int64) 
 	rest := points[:n]
 	for k, t := range tail.T {
 		for len(rest) > 0 && rest[0].t < t {
-			dst.Append(rest[0].t, rest[0].f, rest[0].h)
+			dst.AppendST(rest[0].t, rest[0].st, rest[0].f, rest[0].h)
 			rest = rest[1:]
 		}
 		if len(rest) > 0 && rest[0].t == t {
@@ -233,7 +258,7 @@ func mergeLate(dst *storage.Columns, from int, points []latePoint, limit int64) 
 		dst.AppendST(t, st, tail.F[k], h)
 	}
 	for _, p := range rest {
-		dst.Append(p.t, p.f, p.h)
+		dst.AppendST(p.t, p.st, p.f, p.h)
 	}
 	return points[n:]
 }

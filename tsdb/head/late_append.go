@@ -88,7 +88,7 @@ func (a *appender) showLate(seq uint64, watched bool) {
 		p, i := h.index.at(s.id)
 		p.mu.Lock()
 		native := a.nativeOf(s)
-		added, began := p.appendLate(i, lateSample{t: s.t, v: s.v, native: native, seq: seq}, watched)
+		added, began := p.appendLate(i, lateSample{t: s.t, st: a.starts.of(s), v: s.v, native: native, seq: seq}, watched)
 		p.slots[i].pending--
 		p.mu.Unlock()
 		h.chunks.Add(int64(began))

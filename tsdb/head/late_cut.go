@@ -105,11 +105,11 @@ func (c *LateCut) Series(ctx context.Context, mint, maxt int64, f func(labels.La
 
 // sample is the inverse of decoding.
 func (p *latePoint) sample() lateSample {
-	s := lateSample{t: p.t, v: p.f}
+	s := lateSample{t: p.t, st: p.st, v: p.f}
 	switch p.enc {
-	case chunk.EncHistogram:
+	case chunk.EncHistogram, chunk.EncHistogramST:
 		s.native.Int = p.h.ToInt()
-	case chunk.EncFloatHistogram:
+	case chunk.EncFloatHistogram, chunk.EncFloatHistogramST:
 		s.native.Float = p.h
 	}
 	return s

@@ -16,13 +16,13 @@ type native struct {
 }
 
 // appendNative is append for a histogram.
-func (p *page) appendNative(slab *slab, i int, t int64, h chunk.Native, chunkRange int64) (began bool) {
+func (p *page) appendNative(slab *slab, i int, t, st int64, h chunk.Native, f *format) (began bool) {
 	s := &p.slots[i]
 	var before *chunk.HistogramWriter
 	switch {
 	case s.native:
 		n := p.native[uint8(i)]
-		if !n.w.Full() && t < RangeEnd(s.openMin, chunkRange) && n.w.Append(t, h) {
+		if !n.w.Full() && t < RangeEnd(s.openMin, f.chunkRange) && n.w.AppendST(t, st, h) {
 			n.last = h
 			return false
 		}
@@ -34,7 +34,7 @@ func (p *page) appendNative(slab *slab, i int, t int64, h chunk.Native, chunkRan
 	if p.native == nil {
 		p.native = map[uint8]*native{}
 	}
-	p.native[uint8(i)] = &native{w: chunk.BeginHistograms(before, t, h), last: h}
+	p.native[uint8(i)] = &native{w: f.begin(before, t, st, h), last: h}
 	s.native, s.openMin = true, t
 	return true
 }

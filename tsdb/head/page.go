@@ -26,7 +26,7 @@ type page struct {
 	live  int
 	slots [pageSize]slot
 	// full are the complete chunks of each slot, one behind the other: the distance from the first to the last
-	// sample's time and the length, both as uvarint, then the bytes. Chunks of histograms have a length of zero there,
+	// sample's time and the length, both as uvarint, then the bytes. Chunks other than XOR have a length of zero there,
 	// then the encoding, the time of the first sample as varint and the length; so have those in a file, with [onDisk]
 	// added to the encoding and their place as uvarint instead of the length. Chunks in files come before the others.
 	// A slice is replaced, never written to, so that readers need no lock for its content.
@@ -40,6 +40,8 @@ type page struct {
 	undo []undo
 	// native are the slots whose open chunk holds histograms; nil on most pages.
 	native map[uint8]*native
+	// starts are what the writers of open XOR2 chunks remember of start timestamps; nil on most pages.
+	starts map[uint8]*chunk.STState
 	// late are what came out of order; nil on most pages.
 	late map[uint8]*lateSeries
 }
@@ -84,15 +86,18 @@ func (p *page) labels(i int) []uint32 {
 	return p.pairs[s.firstPair:][:s.pairCount]
 }
 
-// append adds a sample behind those that are there, in a new chunk if the current one is complete, and reports
-// whether it began one. The caller holds the lock.
-func (p *page) append(slab *slab, i int, t int64, v float64, chunkRange int64) (began bool) {
+// append adds a sample, with its start timestamp or zero, behind those that are there, in a new chunk if the current one
+// is complete, and reports whether it began one. The caller holds the lock.
+func (p *page) append(slab *slab, i int, t, st int64, v float64, f *format) (began bool) {
 	s := &p.slots[i]
 	if s.native {
 		p.closeNative(i)
 	}
-	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || int(s.openLen) >= maxOpenBytes || t >= RangeEnd(s.openMin, chunkRange)) {
+	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || p.openFull(i, st) || t >= RangeEnd(s.openMin, f.chunkRange)) {
 		p.closeChunk(slab, i)
+	}
+	if s.xor.IsXOR2() || s.openLen == 0 && (f.xor2 || st != 0) {
+		return p.appendXOR2(slab, i, t, st, v)
 	}
 	// The writer gets a window of the chunk: room for the header, the tail with the last byte, and space to append.
 	var window [chunkHeader + tailBytes + chunk.MaxXORSampleBytes + 8]byte
@@ -101,17 +106,30 @@ func (p *page) append(slab *slab, i int, t int64, v float64, chunkRange int64) (
 	}
 	n := int(s.tailLen)
 	*(*[tailBytes]byte)(window[chunkHeader:]) = s.tail
-	b := s.xor.Append(window[:chunkHeader+n], t, v)[chunkHeader:]
+	s.keep(slab, s.xor.Append(window[:chunkHeader+n], t, v)[chunkHeader:], n)
+	return began
+}
+
+// keep takes the end of the chunk, which was the tail of n bytes before, from the writer's window.
+func (s *slot) keep(slab *slab, b []byte, n int) {
 	s.openLen += uint16(len(b) - n)
 	if len(b) > tailBytes {
 		// All but the last byte, which may not be complete, leave the slot.
 		k := len(b) - 1
 		s.open = slab.extend(s.open, int(s.openLen)-len(b), b[:k])
 		s.tail[0], s.tailLen = b[k], 1
-		return began
+		return
 	}
 	s.tail, s.tailLen = [tailBytes]byte(b[:tailBytes]), uint8(len(b)) // What lies behind the bytes does no harm.
-	return began
+}
+
+// openFull reports whether the open chunk of floats has no room for a sample.
+func (p *page) openFull(i int, st int64) bool {
+	s := &p.slots[i]
+	if s.xor.IsXOR2() {
+		return int(s.openLen) >= maxOpenXOR2
+	}
+	return int(s.openLen) >= maxOpenBytes || st != 0
 }
 
 // newest returns the time of the latest sample; ok is false without samples.
@@ -145,6 +163,9 @@ func (p *page) openEncoding(i int) chunk.Encoding {
 	if p.slots[i].native {
 		return p.native[uint8(i)].w.Encoding()
 	}
+	if p.slots[i].xor.IsXOR2() {
+		return chunk.EncXOR2
+	}
 	return chunk.EncXOR
 }
 
@@ -154,7 +175,7 @@ func (p *page) openChunk(slab *slab, i int, dst []byte) []byte {
 	if s.native {
 		return append(dst, p.native[uint8(i)].w.Bytes()...)
 	}
-	dst = binary.BigEndian.AppendUint16(dst, uint16(s.xor.Samples()))
+	dst = p.appendHeader(i, dst)
 	dst = slab.appendTo(dst, s.open, int(s.openLen)-int(s.tailLen))
 	return append(dst, s.tail[:s.tailLen]...)
 }
@@ -176,8 +197,12 @@ func RangeEnd(t, width int64) int64 {
 func (p *page) closeChunk(slab *slab, i int) {
 	s := &p.slots[i]
 	size := chunkHeader + int(s.openLen)
-	var head [2 * binary.MaxVarintLen64]byte
+	var head [4 * binary.MaxVarintLen64]byte
 	h := binary.AppendUvarint(head[:0], uint64(s.xor.LastT()-s.openMin))
+	if s.xor.IsXOR2() {
+		size = xor2Header + int(s.openLen)
+		h = binary.AppendVarint(append(h, 0, byte(chunk.EncXOR2)), s.openMin)
+	}
 	h = binary.AppendUvarint(h, uint64(size))
 	full := make([]byte, 0, len(p.full[i])+len(h)+size)
 	full = append(append(full, p.full[i]...), h...)
@@ -194,6 +219,7 @@ func (p *page) dropOpen(slab *slab, i int) {
 	}
 	slab.release(s.open)
 	s.open, s.openLen, s.tailLen, s.xor = 0, 0, 0, chunk.XORState{}
+	p.dropStarts(i)
 }
 
 // onDisk marks, in the byte of the encoding, a chunk that lies in a file.

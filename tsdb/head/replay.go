@@ -242,7 +242,7 @@ func (p *player) addSeries() error {
 func (p *player) addSamples() {
 	for k := range p.samples {
 		s := &p.samples[k]
-		p.add(s.Ref, s.T, s.V, chunk.Native{}, wal.TypeSamples)
+		p.add(s.Ref, s.T, s.ST, s.V, chunk.Native{}, wal.TypeSamples)
 	}
 }
 
@@ -256,16 +256,16 @@ func (p *player) addHistograms(t wal.Type) error {
 			invalid = fmt.Errorf("%s record: %w", t, err)
 			continue
 		}
-		p.add(s.Ref, s.T, 0, native, t)
+		p.add(s.Ref, s.T, s.ST, 0, native, t)
 	}
 	clear(p.natives)
 	return invalid
 }
 
 // add hands a sample to its series.
-func (p *player) add(ref uint64, t int64, v float64, native chunk.Native, typ wal.Type) {
+func (p *player) add(ref uint64, t, st int64, v float64, native chunk.Native, typ wal.Type) {
 	if p.late {
-		p.addLate(ref, lateSample{t: t, v: v, native: native})
+		p.addLate(ref, lateSample{t: t, st: p.h.start(st), v: v, native: native})
 		return
 	}
 	if t < p.minValid {
@@ -276,7 +276,7 @@ func (p *player) add(ref uint64, t int64, v float64, native chunk.Native, typ wa
 		p.unknownRefs[typ]++
 		return
 	}
-	p.shards.add(id, t, v, native)
+	p.shards.add(id, t, p.h.start(st), v, native)
 }
 
 // addLate takes a sample that came out of order.

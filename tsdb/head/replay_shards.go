@@ -31,6 +31,7 @@ type shard struct {
 type replayBatch struct {
 	samples []staged
 	natives []chunk.Native
+	starts  starts
 }
 
 const (
@@ -57,13 +58,16 @@ func newShards(p *player) *shards {
 }
 
 // add hands a sample on.
-func (s *shards) add(id uint32, t int64, v float64, native chunk.Native) {
+func (s *shards) add(id uint32, t, st int64, v float64, native chunk.Native) {
 	one := s.all[id/pageSize%uint32(len(s.all))]
 	b := one.next
 	e := staged{t: t, v: v, id: id}
 	if native != (chunk.Native{}) {
 		b.natives = append(b.natives, native)
 		e.native = int32(len(b.natives))
+	}
+	if st != 0 {
+		b.starts.note(&e, st)
 	}
 	b.samples = append(b.samples, e)
 	if len(b.samples) == replayBatchSamples {
@@ -100,6 +104,7 @@ func (s *shard) run(pending *sync.WaitGroup) {
 		s.append(b)
 		clear(b.natives)
 		b.samples, b.natives = b.samples[:0], b.natives[:0]
+		b.starts.reset()
 		s.free <- b
 		pending.Done()
 	}
@@ -108,7 +113,7 @@ func (s *shard) run(pending *sync.WaitGroup) {
 // append appends a batch.
 func (s *shard) append(b *replayBatch) {
 	h := s.p.h
-	x := &h.index
+	x, f := &h.index, h.format()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for k := range b.samples {
@@ -121,8 +126,8 @@ func (s *shard) append(b *replayBatch) {
 			continue // It was dropped when it was appended, too.
 		}
 		s.first, s.last = min(s.first, e.t), max(s.last, e.t)
-		if e.native == 0 && page.append(&h.slab, i, e.t, e.v, h.chunkRange) ||
-			e.native != 0 && page.appendNative(&h.slab, i, e.t, b.natives[e.native-1], h.chunkRange) {
+		if e.native <= 0 && page.append(&h.slab, i, e.t, b.starts.of(e), e.v, &f) ||
+			e.native > 0 && page.appendNative(&h.slab, i, e.t, b.starts.of(e), b.natives[e.native-1], &f) {
 			s.began++
 		}
 	}
