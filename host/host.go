@@ -150,6 +150,9 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
+	if err := h.checkEncoding(cfg); err != nil {
+		return nil, &ConfigError{err}
+	}
 	h.config.Store(cfg)
 	if err := h.makeRegistry(); err != nil {
 		return nil, err

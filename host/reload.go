@@ -61,6 +61,9 @@ func (h *Host) reload(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := h.checkEncoding(cfg); err != nil {
+		return err
+	}
 	needs, err := needsOf(cfg, h.opts.Build.userAgent())
 	if err != nil {
 		return err
@@ -190,11 +193,29 @@ func (h *Host) applyRuntime(cfg *config.Config) {
 // applyStorage brings what can change while the storage is open in line with the configuration.
 func (h *Host) applyStorage(db *tsdb.DB, cfg *config.Config) {
 	db.SetRetention(h.retention(cfg))
+	db.SetXOR2(h.xor2(cfg))
 	db.SetStaleSeriesThreshold(cfg.Storage.TSDB.StaleSeriesCompactionThreshold)
 	db.SetMaxExemplars(h.maxExemplars(cfg))
 	if err := db.SetOutOfOrderWindow(time.Duration(cfg.Storage.TSDB.OutOfOrderTimeWindow)); err != nil {
 		h.log.Error("samples that come out of order are not taken", "err", err)
 	}
+}
+
+// xor2 reports whether chunks of floats are written in XOR2: what the configuration says, or else the features.
+func (h *Host) xor2(cfg *config.Config) bool {
+	if floats := cfg.Storage.TSDB.ChunkEncoding.Floats; floats != "" {
+		return floats == config.FloatsXOR2
+	}
+	return h.opts.Storage.XOR2
+}
+
+// checkEncoding refuses an encoding without room for the start timestamps that are to be kept, as upstream does.
+func (h *Host) checkEncoding(cfg *config.Config) error {
+	if !h.opts.Storage.StartTimestamps || h.xor2(cfg) {
+		return nil
+	}
+	return fmt.Errorf("%s: storage.tsdb.chunk_encoding.floats: %q has no room for start timestamps, which --enable-feature=st-storage keeps: use %q, or leave it out",
+		h.opts.ConfigFile, config.FloatsXOR, config.FloatsXOR2)
 }
 
 func (h *Host) maxExemplars(cfg *config.Config) int {

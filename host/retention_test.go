@@ -8,6 +8,24 @@ import (
 	"github.com/narthex-io/narthex/tsdb"
 )
 
+func TestEncodingOfFloats(t *testing.T) {
+	check := func(floats string, opts tsdb.Options, xor2, ok bool) {
+		t.Helper()
+		h := &Host{opts: Options{ConfigFile: "narthex.yml", Storage: opts}}
+		cfg := &config.Config{}
+		cfg.Storage.TSDB.ChunkEncoding.Floats = floats
+		if err := h.checkEncoding(cfg); h.xor2(cfg) != xor2 || (err == nil) != ok {
+			t.Errorf("%q with %+v: xor2 is %v, error %v", floats, opts, h.xor2(cfg), err)
+		}
+	}
+	check("", tsdb.Options{}, false, true)
+	check("xor2", tsdb.Options{}, true, true)
+	check("", tsdb.Options{XOR2: true}, true, true)
+	check("xor", tsdb.Options{XOR2: true}, false, true)
+	check("", tsdb.Options{XOR2: true, StartTimestamps: true}, true, true)
+	check("xor", tsdb.Options{XOR2: true, StartTimestamps: true}, false, false)
+}
+
 // TestRetentionSectionTakesThePlaceOfTheFlags: upstream's precedence.
 func TestRetentionSectionTakesThePlaceOfTheFlags(t *testing.T) {
 	const day = 24 * time.Hour

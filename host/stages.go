@@ -124,6 +124,7 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 	opts.Retention = h.retention(h.config.Load())
 	opts.OutOfOrderWindow = time.Duration(h.config.Load().Storage.TSDB.OutOfOrderTimeWindow)
 	opts.MaxExemplars = h.maxExemplars(h.config.Load())
+	opts.XOR2 = h.xor2(h.config.Load())
 	begin := time.Now()
 	db, err := tsdb.Open(ctx, opts)
 	if err != nil {

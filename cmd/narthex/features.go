@@ -19,6 +19,8 @@ type features struct {
 	concurrentRules bool
 	// delayedCuts is delayed-compaction.
 	delayedCuts bool
+	// xor2 is xor2-encoding, histogramST histograms-st-encoding, starts st-storage.
+	xor2, histogramST, starts bool
 }
 
 // enable sets what --enable-feature names. A feature of a part that this version lacks is an error; names that
@@ -54,6 +56,13 @@ func (f *features) enable(lists []string, log *slog.Logger) error {
 				f.scrape.Zstd = true
 			case "exemplar-storage":
 				f.exemplars = true
+			case "xor2-encoding":
+				f.xor2 = true
+				log.Warn("feature is being phased out: set storage.tsdb.chunk_encoding.floats to xor2 in the configuration", "feature", name)
+			case "histograms-st-encoding":
+				f.histogramST = true
+			case "st-storage":
+				f.starts, f.xor2, f.histogramST, f.scrape.StartTimes = true, true, true, true
 			case "delayed-compaction":
 				f.delayedCuts = true
 			case "concurrent-rule-eval":
@@ -62,9 +71,9 @@ func (f *features) enable(lists []string, log *slog.Logger) error {
 				log.Info("feature is always on", "feature", name)
 			case "auto-reload-config":
 				return fmt.Errorf("--enable-feature: %s has become the flag --config.auto-reload", name)
-			case "fast-startup", "histograms-st-encoding", "memory-snapshot-on-shutdown",
+			case "fast-startup", "memory-snapshot-on-shutdown",
 				"old-ui", "otlp-deltatocumulative", "otlp-native-delta-ingestion",
-				"search-api", "st-storage", "st-synthesis", "use-uncached-io", "xor2-encoding":
+				"search-api", "st-synthesis", "use-uncached-io":
 				return fmt.Errorf("--enable-feature: this version does not have %s yet: remove it", name)
 			default:
 				log.Warn("unknown option for --enable-feature", "option", name)

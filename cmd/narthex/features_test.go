@@ -20,7 +20,7 @@ func TestFeatures(t *testing.T) {
 		!opts.EnableTypeAndUnitLabels || !opts.EnableStartTimestamps || !f.scrape.TypeAndUnit {
 		t.Errorf("options are %+v, %+v", opts, f)
 	}
-	for _, name := range []string{"st-synthesis", "auto-reload-config"} {
+	for _, name := range []string{"use-uncached-io", "st-synthesis", "auto-reload-config"} {
 		if err := f.enable([]string{name}, log); err == nil {
 			t.Errorf("%s is accepted", name)
 		}

@@ -139,6 +139,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 	query := queryOptions(v)
 	enabled := features{query: &query}
 	errs = append(errs, enabled.enable(v.list("enable-feature"), log))
+	storage.XOR2, storage.HistogramST, storage.StartTimestamps = enabled.xor2, enabled.histogramST, enabled.starts
 	if enabled.delayedCuts {
 		storage.CutDelayPercent = cutDelay(v, log)
 	}

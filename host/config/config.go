@@ -125,6 +125,12 @@ type TSDB struct {
 	} `yaml:"chunk_encoding,omitempty"`
 }
 
+// The encodings of chunks of floats. XOR2 has room for start timestamps and can't be read by older programs.
+const (
+	FloatsXOR  = "xor"
+	FloatsXOR2 = "xor2"
+)
+
 // Retention is the section storage.tsdb.retention. It takes the place of the flags as a whole: what it leaves out has no
 // bound. Percentage is of the file system, and prevails over Size.
 type Retention struct {
@@ -224,9 +230,7 @@ func (s *Storage) check() error {
 	var errs []error
 	t := &s.TSDB
 	switch t.ChunkEncoding.Floats {
-	case "", "xor":
-	case "xor2":
-		errs = append(errs, notYet("tsdb.chunk_encoding.floats", "the encoding xor2"))
+	case "", FloatsXOR, FloatsXOR2:
 	default:
 		errs = append(errs, strictyaml.At("tsdb.chunk_encoding.floats", fmt.Errorf("%q is neither xor nor xor2", t.ChunkEncoding.Floats)))
 	}
