@@ -50,7 +50,7 @@ func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
 		NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
 		EnableAtModifier:         true, EnableNegativeOffset: true, EnablePerStepStats: true, EnableDelayedNameRemoval: delayNames,
 		Parser: parser.NewParser(parser.Options{
-			EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true,
+			EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true, ExperimentalDurationExpr: true,
 		}),
 	})
 	app := e.store.Appender()
@@ -117,6 +117,13 @@ func mixture(r *rand.Rand, samples int) []series {
 				v = math.Inf(1 - 2*r.IntN(2))
 			}
 			s.t, s.f = append(s.t, int64(k)*interval), append(s.f, v)
+		}
+		data = append(data, s)
+	}
+	for i := range 3 {
+		s := series{labels: []string{"__name__", "température.moyenne", "job", fmt.Sprintf("job%d", i), "l'étage", fmt.Sprint(i)}}
+		for k := range samples {
+			s.t, s.f = append(s.t, int64(k)*interval), append(s.f, 20+r.NormFloat64())
 		}
 		data = append(data, s)
 	}

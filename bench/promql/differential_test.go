@@ -66,11 +66,19 @@ func (e *engines) compare(t *testing.T, r *rand.Rand, query string) error {
 	t.Helper()
 	end := time.UnixMilli(int64(200+r.IntN(60)) * interval)
 	if r.IntN(3) == 0 {
-		return difference(e.oursInstant(t, query, end), e.upstreamInstant(t, query, end))
+		return located(difference(e.oursInstant(t, query, end), e.upstreamInstant(t, query, end)), end, end, 0)
 	}
 	start := end.Add(-time.Duration(r.IntN(40)) * time.Minute)
 	step := time.Duration(1+r.IntN(300)) * time.Second
-	return difference(e.oursRange(t, query, start, end, step), e.upstreamRange(t, query, start, end, step))
+	return located(difference(e.oursRange(t, query, start, end, step), e.upstreamRange(t, query, start, end, step)), start, end, step)
+}
+
+// located adds to a difference, if there is one, when it was.
+func located(err error, start, end time.Time, step time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("from %d to %d every %v: %w", start.UnixMilli(), end.UnixMilli(), step, err)
 }
 
 func (e *engines) oursInstant(t *testing.T, query string, at time.Time) answer {

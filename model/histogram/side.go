@@ -19,8 +19,8 @@ func sideOf(spans []Span, counts []float64) side {
 	return s
 }
 
-// spans rolls up again, without empty buckets.
-func (s side) spans() ([]Span, []float64) {
+// spans rolls up again, with or without empty buckets.
+func (s side) spans(empty bool) ([]Span, []float64) {
 	if len(s.index) == 0 {
 		return nil, nil
 	}
@@ -29,7 +29,7 @@ func (s side) spans() ([]Span, []float64) {
 	next := int32(0)
 	for i, index := range s.index {
 		n := s.n[i].Value()
-		if n == 0 {
+		if n == 0 && !empty {
 			continue
 		}
 		if len(spans) > 0 && index == next {

@@ -53,13 +53,18 @@ func (h *FloatHistogram) zeros() float64 {
 }
 
 // Histogram returns the result, without empty buckets.
-func (a *Sum) Histogram() *FloatHistogram {
+func (a *Sum) Histogram() *FloatHistogram { return a.histogram(false) }
+
+// Uncompacted returns the result with the empty buckets that have come with any of the histograms.
+func (a *Sum) Uncompacted() *FloatHistogram { return a.histogram(true) }
+
+func (a *Sum) histogram(empty bool) *FloatHistogram {
 	h := &FloatHistogram{
 		CounterResetHint: a.Hint, Schema: a.schema, ZeroThreshold: a.zeroThreshold, ZeroCount: a.zero.Value(),
 		Count: a.count.Value(), Sum: a.sum.Value(), CustomValues: a.custom,
 	}
-	h.PositiveSpans, h.PositiveBuckets = a.pos.spans()
-	h.NegativeSpans, h.NegativeBuckets = a.neg.spans()
+	h.PositiveSpans, h.PositiveBuckets = a.pos.spans(empty)
+	h.NegativeSpans, h.NegativeBuckets = a.neg.spans(empty)
 	return h
 }
 

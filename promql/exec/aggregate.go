@@ -32,7 +32,7 @@ func (q *query) buildAggregate(ctx context.Context, n *plan.Aggregate, g plan.Gr
 	case parser.AggTopK, parser.AggBottomK, parser.AggLimitK:
 		return q.selectK(ctx, n, op, param, g)
 	case parser.AggLimitRatio:
-		return q.limitRatio(n, op, param)
+		return q.limitRatio(ctx, n, op, param, g)
 	case parser.AggQuantile:
 		q.noteQuantileParam(param, spotOf(n, n.ParamPos))
 	}

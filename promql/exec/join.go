@@ -218,18 +218,63 @@ func (o *join) duplicate(a, b int32) error {
 		";many-to-many matching not allowed: matching labels must be unique on one side", group, side, x, y)
 }
 
-// checkManys makes sure that a one-to-one match is one.
+// checkManys makes sure that a one-to-one match is one. Pairs of values that the operator does not take do not count.
 func (o *join) checkManys(ctx context.Context, k int, found func(conflict)) error {
-	ones, err := o.presence(ctx, o.one, o.oneOf[k], func(int, int32, int32) {})
+	ones, err := o.onesOf(ctx, k)
 	if err != nil {
 		return err
 	}
-	_, err = o.presence(ctx, o.many, o.manyOf[k], func(step int, _, b int32) {
-		if ones[step] >= 0 || o.fillOne != nil {
-			found(conflict{step: step, many: true, series: b, err: errManyMatches})
+	w := o.q.newWorker(ctx)
+	defer w.close()
+	r := w.borrow(o.g.N)
+	defer w.giveBack(r)
+	matched := make([]bool, o.g.N)
+	for _, m := range o.manyOf[k] {
+		if err := o.many.row(ctx, w, int(m), r); err != nil {
+			return err
 		}
-	})
-	return err
+		for step, f := range r.F {
+			if isAbsent(f) || isAbsent(ones.F[step]) {
+				continue
+			}
+			_, res, err := o.calculate(step, r, ones)
+			if err != nil {
+				return err
+			}
+			switch {
+			case res == impossible:
+			case matched[step]:
+				found(conflict{step: step, many: true, series: m, err: errManyMatches})
+			default:
+				matched[step] = true
+			}
+		}
+	}
+	return nil
+}
+
+// onesOf returns the values that a group has on the side of one, where nothing is wrong with it, filled if need be.
+func (o *join) onesOf(ctx context.Context, k int) (*Row, error) {
+	ones, r := &Row{}, &Row{}
+	ones.reset(o.g.N)
+	w := o.q.newWorker(ctx)
+	defer w.close()
+	for _, m := range o.oneOf[k] {
+		if err := o.one.row(ctx, w, int(m), r); err != nil {
+			return nil, err
+		}
+		for step, f := range r.F {
+			if !isAbsent(f) {
+				ones.put(step, r, step)
+			}
+		}
+	}
+	for step, f := range ones.F {
+		if isAbsent(f) && o.fillOne != nil {
+			ones.F[step] = *o.fillOne
+		}
+	}
+	return ones, nil
 }
 
 // pairUp lists the series of the result with the pairs that yield them.
@@ -303,6 +348,13 @@ func (o *join) row(ctx context.Context, w *worker, i int, dst *Row) error {
 			if isAbsent(l.F[step]) || isAbsent(r.F[step]) {
 				continue
 			}
+			v, res, err := o.calculate(step, l, r)
+			if err != nil {
+				return err
+			}
+			if res == impossible {
+				continue
+			}
 			if matched != nil {
 				switch matched[step] {
 				case 0:
@@ -313,26 +365,19 @@ func (o *join) row(ctx context.Context, w *worker, i int, dst *Row) error {
 					return errSameLabels
 				}
 			}
-			if err := o.put(dst, step, l, r); err != nil {
-				return err
-			}
+			dst.set(step, v, o.n.ReturnBool, res)
 		}
 	}
 	return nil
 }
 
-// put calculates one value.
-func (o *join) put(dst *Row, step int, many, one *Row) error {
+// calculate calculates one value.
+func (o *join) calculate(step int, many, one *Row) (value, outcome, error) {
 	l, r := value{many.F[step], many.hist(step)}, value{one.F[step], one.hist(step)}
 	if o.swapped {
 		l, r = r, l
 	}
-	v, keep, err := o.q.binop(o.n, l, r)
-	if err != nil {
-		return err
-	}
-	dst.set(step, v, o.n.ReturnBool, keep)
-	return nil
+	return o.q.binop(o.n, l, r)
 }
 
 // load calculates the rows of a pair and returns its group. A fill value stands at the steps at which the group has

@@ -230,7 +230,7 @@ func (in *windowed) aggregateHistograms(average bool, dst *Row) error {
 			if c.broken {
 				in.notes.warnf(in.first, textMixedSchemas, in.name)
 			} else {
-				dst.setH(i, c.result())
+				dst.setH(i, c.result((*histogram.Sum).Uncompacted))
 			}
 		}
 	}
@@ -295,8 +295,9 @@ func (c *histogramSum) note(notes *Annotations, at spot) {
 	}
 }
 
-func (c *histogramSum) result() *histogram.FloatHistogram {
-	h := c.sum.Histogram()
+// result returns the sum or average, which make makes a histogram: upstream drops empty buckets in aggregations only.
+func (c *histogramSum) result(make func(*histogram.Sum) *histogram.FloatHistogram) *histogram.FloatHistogram {
+	h := make(&c.sum)
 	if c.average && !c.incremental {
 		h = h.Divided(c.count)
 	}
@@ -357,7 +358,7 @@ func (c *histogramCells) result(cell int, floats bool, step int, dst *Row) bool 
 		return true
 	}
 	sum.note(&c.q.notes, c.at)
-	dst.setH(step, sum.result())
+	dst.setH(step, sum.result((*histogram.Sum).Histogram))
 	return true
 }
 

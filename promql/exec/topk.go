@@ -191,13 +191,13 @@ type ratioOf struct {
 	ratio []float64
 }
 
-func (q *query) limitRatio(n *plan.Aggregate, op operator, ratio []float64) (operator, error) {
+func (q *query) limitRatio(ctx context.Context, n *plan.Aggregate, op operator, ratio []float64, g plan.Grid) (operator, error) {
 	b := rangeOf(ratio)
 	switch {
 	case b.nan:
 		return nil, errors.New("Ratio value is NaN") //nolint:staticcheck // upstream's text
 	case b.min == 0 && b.max == 0:
-		return &fixed{}, nil
+		return &fixed{}, q.each(ctx, op, g, func(int, *Row) error { return nil })
 	}
 	if b.max > 1 {
 		q.notes.warnf(spotOf(n, n.ParamPos), "ratio value should be between -1 and 1, got %g, capping to %g", b.max, 1.0)

@@ -12,8 +12,11 @@ func (s *state) duration(context, expected string) Expr {
 }
 
 // offsetDuration parses the duration of an offset. There, a calculation needs parentheses, so that the operators
-// behind it are those of the expression.
+// behind it are those of the expression; but as upstream has it, what begins with a parenthesis goes on behind it.
 func (s *state) offsetDuration() Expr {
+	if s.tok.kind == tokLeftParen {
+		return s.duration("offset", durationWords)
+	}
 	return (&durationParser{s, "offset", durationWords}).unary(nil)
 }
 

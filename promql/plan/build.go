@@ -140,6 +140,9 @@ func (b *builder) constant(function string) (float64, bool) {
 	case "end":
 		return float64(b.q.End) / 1000, true
 	case "step":
+		if b.q.Start == b.q.End {
+			return 0, true // Also for a range query, as upstream has it.
+		}
 		return float64(b.q.Step) / 1000, true
 	case "range":
 		return float64(b.q.End-b.q.Start) / 1000, true
