@@ -14,13 +14,14 @@ type part struct {
 	count float64
 }
 
-// parts appends all buckets, ascending. A zero bucket that a subtraction made negative does not count.
+// parts appends all buckets, ascending. A zero bucket that a subtraction made negative, or a division
+// something that is no number, does not count.
 func (h *FloatHistogram) parts(all []part) []part {
 	each(h.NegativeSpans, h.NegativeBuckets, func(index int32, n float64) { all = append(all, part{index, -1, n}) })
 	for i, k := 0, len(all)-1; i < k; i, k = i+1, k-1 {
 		all[i], all[k] = all[k], all[i]
 	}
-	if zero := h.zeros(); zero > 0 || math.IsNaN(zero) {
+	if zero := h.zeros(); zero > 0 {
 		all = append(all, part{0, 0, zero})
 	}
 	each(h.PositiveSpans, h.PositiveBuckets, func(index int32, n float64) { all = append(all, part{index, 1, n}) })

@@ -114,7 +114,7 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 	var err error
 	switch over := n.Over.(type) {
 	case *plan.Selector:
-		if err := checkExtended(over, n.Func); err != nil {
+		if err := checkExtended(over, n.Func); err != nil && g.N > 0 {
 			return nil, err
 		}
 		o.shift, o.length = over.Shift, over.Range
