@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -29,7 +30,7 @@ func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 		for _, d := range job.Discovery.Plugins {
 			use, err := pluginUse(job.JobName, d.Key, d.Name(), d.JSON, origin, userAgent)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", origin.Position(d.Name()), err)
+				return nil, err
 			}
 			n.uses = append(n.uses, use)
 		}
@@ -47,7 +48,7 @@ func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 		for _, d := range am.Discovery.Plugins {
 			use, err := pluginUse("alertmanagers", d.Key, d.Name(), d.JSON, origin, userAgent)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", origin.Position(d.Name()), err)
+				return nil, err
 			}
 			n.uses = append(n.uses, use)
 		}
@@ -56,7 +57,7 @@ func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 		origin, name := cfg.Origin("alerting"), strictyaml.Index(r.Key, r.Index)
 		use, err := pluginUse(r.Name, r.Key, name, r.JSON, origin, userAgent)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", origin.Position(name), err)
+			return nil, err
 		}
 		n.uses = append(n.uses, use)
 	}
@@ -64,12 +65,12 @@ func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 }
 
 // pluginUse takes the fields of the HTTP client out of a section, so that the guest never sees a credential, and makes the
-// client that its requests go through. owner is whom the section belongs to, field its place below origin.
-func pluginUse(owner, key, field string, text json.RawMessage, origin config.Origin, userAgent string) (plugin.Use, error) {
-	use := plugin.Use{Key: key, Config: text, BaseDir: origin.Dir, Position: origin.Position(field)}
+// client that its requests go through. owner is whom the section belongs to, place where it is below origin.
+func pluginUse(owner, key, place string, text json.RawMessage, origin config.Origin, userAgent string) (plugin.Use, error) {
+	use := plugin.Use{Key: key, Config: text, BaseDir: origin.Dir, Position: origin.Position(place)}
 	var section map[string]json.RawMessage
 	if err := json.Unmarshal(text, &section); err != nil {
-		return use, fmt.Errorf("a mapping is needed here: %w", err)
+		return use, fmt.Errorf("%s: a mapping is needed here: %w", use.Position, err)
 	}
 	taken := map[string]json.RawMessage{}
 	for _, field := range httpclient.Fields() {
@@ -93,7 +94,13 @@ func pluginUse(owner, key, field string, text json.RawMessage, origin config.Ori
 	sum := sha256.Sum256(settings)
 	use.HTTPKey = hex.EncodeToString(sum[:])
 	use.HTTPClient, err = pluginClient(owner, key, settings, origin.Dir, userAgent)
-	return use, err
+	if at, ok := errors.AsType[*strictyaml.Error](err); ok {
+		return use, fmt.Errorf("%s: %w", origin.Position(strictyaml.Join(place, at.Path)), at.Err)
+	}
+	if err != nil {
+		return use, fmt.Errorf("%s: %w", use.Position, err)
+	}
+	return use, nil
 }
 
 func pluginClient(job, key string, settings []byte, dir, userAgent string) (*http.Client, error) {

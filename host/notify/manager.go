@@ -117,6 +117,9 @@ func (m *Manager) Prepare(cfg *Config, external labels.Labels, notifiers []sdk.N
 		if old := c.replaced[i]; old != nil && reflect.DeepEqual(old.cfg.HTTPClient, am.HTTPClient) {
 			s.client = old.client
 		} else if client, err := m.opts.NewClient(am.HTTPClient); err != nil {
+			if am.HTTPClient.TLSConfig != (httpconfig.TLSConfig{}) {
+				err = strictyaml.At("tls_config", err) // The other fields have been checked with the file.
+			}
 			errs = append(errs, strictyaml.At(strictyaml.Index("alertmanagers", i), err))
 		} else {
 			s.client = client

@@ -203,7 +203,7 @@ func (s *found) resolve(u *Use) (*file, error) {
 		f := s.byName(u.Plugin)
 		switch {
 		case f == nil:
-			return nil, fmt.Errorf("there is no plugin %s%s", u.Plugin, s.searched(false))
+			return nil, fmt.Errorf("there is no plugin %s%s", u.Plugin, s.searched(""))
 		case f.err != nil:
 			return nil, fmt.Errorf("plugin %s (%s): %w", f.name, f.path, f.err)
 		case !slices.Contains(f.manifest.Kinds, sdk.KindExporter):
@@ -214,7 +214,7 @@ func (s *found) resolve(u *Use) (*file, error) {
 	claims := s.claims(u.Key, u.kind())
 	switch len(claims) {
 	case 0:
-		return nil, fmt.Errorf("no plugin claims the key %s%s", u.Key, s.searched(true))
+		return nil, fmt.Errorf("no plugin claims the key %s%s", u.Key, s.searched(u.kind()))
 	case 1:
 		return claims[0], nil
 	}
@@ -233,9 +233,9 @@ func (s *found) claims(key string, kind sdk.Kind) []*file {
 	return claims
 }
 
-// searched says where a plugin was looked for and what was found there: for a key, the keys that are claimed and the
-// files that cannot be loaded; otherwise the exporters.
-func (s *found) searched(forKey bool) string {
+// searched says where a plugin was looked for and what was found there: for a key, the keys of that kind that are claimed and
+// the files that cannot be loaded; without a kind, the exporters.
+func (s *found) searched(kind sdk.Kind) string {
 	text := "; no directory was searched"
 	if len(s.directories) > 0 {
 		text = "; searched " + strings.Join(s.directories, ", ")
@@ -243,10 +243,14 @@ func (s *found) searched(forKey bool) string {
 	var there []string
 	for _, f := range s.files {
 		switch {
-		case f.err != nil && forKey:
+		case f.err != nil && kind != "":
 			text += fmt.Sprintf("; %s cannot be loaded: %v", f.path, f.err)
-		case f.err == nil && forKey:
-			there = append(there, f.manifest.Keys...)
+		case f.err == nil && kind != "":
+			for _, key := range f.manifest.Keys {
+				if (&Use{Key: key}).kind() == kind {
+					there = append(there, key)
+				}
+			}
 		case f.err == nil && slices.Contains(f.manifest.Kinds, sdk.KindExporter):
 			there = append(there, f.name)
 		}
