@@ -36,11 +36,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		samples: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "prometheus_engine_query_samples_total",
-			Help: "The total number of samples loaded by all queries.",
+			Help: "The total number of samples that steps of all queries looked at, those in several windows several times.",
 		}),
 		samplesRead: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "prometheus_engine_query_samples_read_total",
-			Help: "The total number of samples read by all queries.",
+			Help: "The total number of samples read by all queries, each one in the first of its windows.",
 		}),
 		logEnabled: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "prometheus_engine_query_log_enabled",
