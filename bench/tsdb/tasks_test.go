@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -82,6 +83,7 @@ func measureAppend(ctx context.Context, k engineKind, s size, dir string, r resu
 	r["append: CPU µs per sample"] = rest.Seconds() * 1e6 / samples
 	r["append: allocations per sample"] = allocated / samples
 	r["append: live heap, bytes per series"] = (liveHeap() - before) / float64(s.appendSeries)
+	runtime.KeepAlive(targets) // They are part of what there was before.
 	if err := e.close(); err != nil {
 		return err
 	}

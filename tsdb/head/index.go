@@ -79,7 +79,7 @@ func (x *seriesIndex) getOrCreate(ls labels.Labels, newRef func() uint64, pendin
 	first := len(p.pairs)
 	numbers := x.pairs.internAll(p.pairs, ls, id)
 	if id%pageSize == pageSize-1 {
-		numbers = slices.Clip(numbers)
+		numbers = slices.Clone(numbers) // The page is full: give back the room for more.
 	}
 	p.mu.Lock()
 	p.pairs = numbers
