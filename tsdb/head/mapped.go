@@ -92,7 +92,7 @@ func (m *mapper) collect(p *page) {
 	for i := range p.full {
 		src := mapSource{p: p, slot: i}
 		first := len(m.chunks)
-		for b := p.full[i]; len(b) > 0; {
+		for b := p.complete(i); len(b) > 0; {
 			var c fullChunk
 			if c, b = nextFull(b); c.ref != 0 {
 				m.chunks, src.n = m.chunks[:first], 0
@@ -135,21 +135,21 @@ func (p *page) mapChunks(i int, refs []headchunk.Ref) {
 	defer p.mu.Unlock()
 	p.unmapped -= len(refs)
 	kept := 0 // The bytes up to the last chunk in a file.
-	for b := p.full[i]; len(b) > 0; {
+	for b := p.complete(i); len(b) > 0; {
 		var c fullChunk
 		if c, b = nextFull(b); c.ref != 0 {
-			kept = len(p.full[i]) - len(b)
+			kept = len(p.complete(i)) - len(b)
 		}
 	}
 	const typical = 20
-	full := append(make([]byte, 0, kept+len(refs)*typical), p.full[i][:kept]...)
-	rest := p.full[i][kept:]
+	full := append(make([]byte, 0, kept+len(refs)*typical), p.complete(i)[:kept]...)
+	rest := p.complete(i)[kept:]
 	for _, ref := range refs {
 		var c fullChunk
 		c, rest = nextFull(rest)
 		full = appendMapped(full, fullChunk{enc: c.enc, minT: c.minT, maxT: c.maxT, ref: ref})
 	}
-	p.full[i] = append(full, rest...)
+	p.setComplete(i, append(full, rest...))
 }
 
 // load returns the bytes of a complete chunk.
@@ -194,7 +194,7 @@ func (h *Head) dropFiles() error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for i := range p.full {
-			for b := p.full[i]; len(b) > 0; {
+			for b := p.complete(i); len(b) > 0; {
 				var c fullChunk
 				if c, b = nextFull(b); c.ref != 0 {
 					first = min(first, c.ref.File())

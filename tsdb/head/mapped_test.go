@@ -50,7 +50,7 @@ func inMemory(h *Head) (memory, files int) {
 	h.index.each(func(_ uint32, p *page) {
 		counted := 0
 		for i := range p.full {
-			for b := p.full[i]; len(b) > 0; {
+			for b := p.complete(i); len(b) > 0; {
 				var c fullChunk
 				if c, b = nextFull(b); c.ref != 0 {
 					files++
@@ -167,7 +167,7 @@ func TestSeriesWithoutOpenChunk(t *testing.T) {
 func chunkBounds(h *Head, i int) (first, last int64) {
 	id, _ := h.index.find(metric(i), metric(i).Hash())
 	p, slot := h.index.at(id)
-	c, _ := nextFull(p.full[slot])
+	c, _ := nextFull(p.complete(slot))
 	end, _ := p.lastFull(slot)
 	return c.minT, end.maxT
 }

@@ -43,11 +43,11 @@ func (p *page) appendNative(slab *slab, i int, t, st int64, h chunk.Native, f *f
 func (p *page) closeNative(i int) {
 	w := p.native[uint8(i)].w
 	minT, data := p.slots[i].openMin, w.Bytes()
-	b := slices.Grow(slices.Clip(p.full[i]), len(data)+4*binary.MaxVarintLen64)
+	b := slices.Grow(slices.Clip(p.complete(i)), len(data)+4*binary.MaxVarintLen64)
 	b = binary.AppendUvarint(b, uint64(w.LastT()-minT))
 	b = binary.AppendVarint(append(b, 0, byte(w.Encoding())), minT)
 	b = binary.AppendUvarint(b, uint64(len(data)))
-	p.full[i] = slices.Clone(append(b, data...))
+	p.setComplete(i, slices.Clone(append(b, data...)))
 	p.unmapped++
 	p.dropNative(i)
 }

@@ -30,7 +30,8 @@ type page struct {
 	// then the encoding, the time of the first sample as varint and the length; so have those in a file, with [onDisk]
 	// added to the encoding and their place as uvarint instead of the length. Chunks in files come before the others.
 	// A slice is replaced, never written to, so that readers need no lock for its content.
-	full [pageSize][]byte
+	// They are nil until a slot has any: many a series ends before.
+	full *[pageSize][]byte
 	// unmapped is the number of complete chunks that are in no file.
 	unmapped int
 	// pairs are the labels of all slots. They are set before the series can be found and never change.
@@ -84,6 +85,24 @@ type undo struct {
 func (p *page) labels(i int) []uint32 {
 	s := &p.slots[i]
 	return p.pairs[s.firstPair:][:s.pairCount]
+}
+
+// complete returns the complete chunks of a slot.
+func (p *page) complete(i int) []byte {
+	if p.full == nil {
+		return nil
+	}
+	return p.full[i]
+}
+
+func (p *page) setComplete(i int, b []byte) {
+	if p.full == nil {
+		if b == nil {
+			return
+		}
+		p.full = new([pageSize][]byte)
+	}
+	p.full[i] = b
 }
 
 // append adds a sample, with its start timestamp or zero, behind those that are there, in a new chunk if the current one
@@ -152,7 +171,7 @@ func (p *page) newestOpen(i int) (t int64, ok bool) {
 
 // lastFull returns the newest complete chunk.
 func (p *page) lastFull(i int) (c fullChunk, ok bool) {
-	for b := p.full[i]; len(b) > 0; ok = true {
+	for b := p.complete(i); len(b) > 0; ok = true {
 		c, b = nextFull(b)
 	}
 	return c, ok
@@ -204,9 +223,9 @@ func (p *page) closeChunk(slab *slab, i int) {
 		h = binary.AppendVarint(append(h, 0, byte(chunk.EncXOR2)), s.openMin)
 	}
 	h = binary.AppendUvarint(h, uint64(size))
-	full := make([]byte, 0, len(p.full[i])+len(h)+size)
-	full = append(append(full, p.full[i]...), h...)
-	p.full[i] = p.openChunk(slab, i, full)
+	full := make([]byte, 0, len(p.complete(i))+len(h)+size)
+	full = append(append(full, p.complete(i)...), h...)
+	p.setComplete(i, p.openChunk(slab, i, full))
 	p.unmapped++
 	p.dropOpen(slab, i)
 }
@@ -270,10 +289,10 @@ func (p *page) bounds(i int) (minT, maxT int64, ok bool) {
 	if open {
 		minT = p.slots[i].openMin
 	}
-	if len(p.full[i]) == 0 {
+	if len(p.complete(i)) == 0 {
 		return minT, maxT, open
 	}
-	c, rest := nextFull(p.full[i])
+	c, rest := nextFull(p.complete(i))
 	minT = c.minT
 	if !open {
 		for len(rest) > 0 {
@@ -324,7 +343,7 @@ func (p *page) forget(seq uint64) {
 
 // truncate drops the chunks that end before mint, and reports how many.
 func (p *page) truncate(slab *slab, i int, mint int64) (dropped int) {
-	b := p.full[i]
+	b := p.complete(i)
 	for len(b) > 0 {
 		c, rest := nextFull(b)
 		if c.maxT >= mint {
@@ -337,9 +356,9 @@ func (p *page) truncate(slab *slab, i int, mint int64) (dropped int) {
 		}
 	}
 	if dropped > 0 {
-		p.full[i] = slices.Clone(b)
+		p.setComplete(i, slices.Clone(b))
 		if len(b) == 0 {
-			p.full[i] = nil
+			p.setComplete(i, nil)
 		}
 	}
 	if t, ok := p.newestOpen(i); ok && t < mint {

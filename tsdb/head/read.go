@@ -269,7 +269,7 @@ func (h *Head) openInOrder(r *columnReader, id uint32, seq uint64, mint, maxt in
 	if limit, hidden := p.visibleUntil(i, seq); hidden {
 		r.maxt = min(r.maxt, limit-1)
 	}
-	r.full = p.full[i]
+	r.full = p.complete(i)
 	if last, ok := p.newestOpen(i); ok && p.slots[i].openMin <= r.maxt && last >= mint {
 		r.open, r.openEnc = p.openChunk(&h.slab, i, r.open), p.openEncoding(i)
 		r.openMin, r.openMax = p.slots[i].openMin, last

@@ -159,7 +159,7 @@ func (s *shard) attach(id uint32) {
 	case page.slots[i].xor.Samples() > 0:
 		page.closeChunk(&p.h.slab, i)
 	}
-	page.full[i] = appendMapped(slices.Clip(page.full[i]), fullChunk{enc: c.enc, minT: c.minT, maxT: c.maxT, ref: c.ref})
+	page.setComplete(i, appendMapped(slices.Clip(page.complete(i)), fullChunk{enc: c.enc, minT: c.minT, maxT: c.maxT, ref: c.ref}))
 	s.first, s.last = min(s.first, max(c.minT, p.minValid)), max(s.last, c.maxT)
 	s.began++
 }
