@@ -31,7 +31,7 @@ func (g *Group) Evaluate(ctx context.Context, at time.Time) {
 		}
 	}
 	g.markOrphans(ctx, at)
-	g.noteEvaluation(begin, at, samples.Load())
+	g.noteEvaluation(begin, samples.Load())
 }
 
 // evaluateBatch evaluates rules at the same time where there is room for it.
@@ -55,7 +55,7 @@ func (g *Group) evaluateBatch(ctx context.Context, batch []int, at time.Time, sa
 	}
 }
 
-func (g *Group) noteEvaluation(begin, at time.Time, samples int64) {
+func (g *Group) noteEvaluation(begin time.Time, samples int64) {
 	took := time.Since(begin)
 	var sum time.Duration
 	for _, r := range g.rules {

@@ -126,7 +126,7 @@ func (f *File) named(err error) error {
 func (g *GroupConfig) check(opts LoadOptions) error {
 	var errs []error
 	if g.Name == "" {
-		errs = append(errs, strictyaml.At("name", errors.New("Groupname must not be empty"))) //nolint:revive,staticcheck // upstream's text
+		errs = append(errs, strictyaml.At("name", errors.New("Groupname must not be empty"))) //nolint:staticcheck // upstream's text
 	}
 	errs = append(errs, strictyaml.At("labels", checkLabels(g.Labels, opts)))
 	for i, r := range g.Rules {

@@ -113,7 +113,7 @@ func TestMissedIterations(t *testing.T) {
 		calls := 0
 		w.slow(func(string) {
 			if calls++; calls == 2 {
-				time.Sleep(35 * time.Second) //nolint:forbidigo // the clock is the bubble's
+				time.Sleep(35 * time.Second) // The clock is the bubble's.
 			}
 		})
 		w.write("a", 1)

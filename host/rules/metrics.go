@@ -69,7 +69,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		interval:       gauge("interval_seconds", "The interval of a rule group."),
 		lastEvaluation: gauge("last_evaluation_timestamp_seconds", "The timestamp of the last rule group evaluation in seconds."),
 		lastDuration:   gauge("last_duration_seconds", "The duration of the last rule group evaluation."),
-		lastRuleSum:    gauge("last_rule_duration_sum_seconds", "The sum of time in seconds it took to evaluate each rule in the group regardless of concurrency."),
+		lastRuleSum:    gauge("last_rule_duration_sum_seconds", "The sum of time in seconds it took to evaluate each rule in the group regardless of concurrency. This should be higher than the group duration if rules are evaluated concurrently."),
 		lastRestore:    gauge("last_restore_duration_seconds", "The duration of the last alert rules alerts restoration using the `ALERTS_FOR_STATE` series."),
 		rules:          gauge("rules", "The number of rules."),
 		samples:        gauge("last_evaluation_samples", "The number of samples returned during the last rule group evaluation."),

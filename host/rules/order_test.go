@@ -52,7 +52,7 @@ func TestConcurrency(t *testing.T) {
 		var now, most atomic.Int32
 		w.slow(func(string) {
 			most.Store(max(most.Load(), now.Add(1)))
-			time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's
+			time.Sleep(time.Second) // The clock is the bubble's.
 			now.Add(-1)
 		})
 		w.boot(text)

@@ -129,7 +129,7 @@ func (w *world) configure(text string) {
 
 // wait lets time pass, and what is to happen meanwhile happen.
 func (w *world) wait(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // the clock is the bubble's
+	time.Sleep(d) // The clock is the bubble's.
 	synctest.Wait()
 }
 
@@ -170,7 +170,7 @@ func (w *world) series(selector string) (lines []string) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	defer q.Close()
+	defer func() { _ = q.Close() }()
 	set := q.Select(w.Context(), true, nil, ms...)
 	for set.Next() {
 		var c storage.Columns

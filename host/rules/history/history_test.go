@@ -29,7 +29,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // day is when the past of the tests begins: at a full hour.
-var day = time.Unix(1_700_000_000, 0).Truncate(2 * time.Hour).UTC() //nolint:gochecknoglobals // constant
+var day = time.Unix(1_700_000_000, 0).Truncate(2 * time.Hour).UTC()
 
 // source is a storage with series given as in unit tests, a value a minute.
 func source(t *testing.T, series ...string) *Local {

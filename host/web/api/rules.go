@@ -55,7 +55,7 @@ type alertingRule struct {
 type recordingRule struct {
 	Name           string        `json:"name"`
 	Query          string        `json:"query"`
-	Labels         labels.Labels `json:"labels,omitzero"`
+	Labels         labels.Labels `json:"labels"`
 	Health         rules.Health  `json:"health"`
 	LastError      string        `json:"lastError,omitempty"`
 	EvaluationTime float64       `json:"evaluationTime"`

@@ -35,7 +35,7 @@ func twoGroups() fakeRules {
 }
 
 const (
-	wantRecording = `{"name":"r","query":"vector(1)","health":"ok","evaluationTime":0,"lastEvaluation":"1970-01-01T00:01:00Z","type":"recording"}`
+	wantRecording = `{"name":"r","query":"vector(1)","labels":{},"health":"ok","evaluationTime":0,"lastEvaluation":"1970-01-01T00:01:00Z","type":"recording"}`
 	wantAlert     = `{"labels":{"alertname":"A"},"annotations":{},"state":"firing","activeAt":"1970-01-01T00:01:00Z","keepFiringSince":"1970-01-01T00:01:00Z","value":"5e-01"}`
 	wantAlerting  = `{"state":"firing","name":"A","query":"up == 0","duration":60,"keepFiringFor":0,"labels":{"team":"x"},"annotations":{},"alerts":[` + wantAlert + `],` +
 		`"health":"err","lastError":"oh","evaluationTime":0,"lastEvaluation":"1970-01-01T00:01:00Z","type":"alerting"}`
