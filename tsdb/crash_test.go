@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -24,6 +25,16 @@ const crashDir = "NARTHEX_TSDB_CRASH_DIR"
 
 const crashWidth = 40
 
+// roundsFlag lets a person run more: go test ./tsdb -run TestKill -rounds 30 -v.
+var roundsFlag = flag.Int("rounds", 6, "number of kills") //nolint:gochecknoglobals // a test flag
+
+const (
+	// deleteEvery is the number of batches after which the child deletes a part of a series.
+	deleteEvery = 20
+	deletedFrom = 15_000
+	deletedTo   = 5_000
+)
+
 func crashOptions(dir string) Options {
 	return Options{Dir: dir, MinBlockDuration: time.Minute, WALSegmentSize: 64 << 10, OutOfOrderWindow: 10 * time.Minute, MaxExemplars: 1 << 20}
 }
@@ -40,6 +51,7 @@ func crashExtras(ts int64) []storage.Entry {
 	return []storage.Entry{
 		{Labels: labels.FromStrings("__name__", "hist"), T: ts, Histogram: hist, Exemplars: []sample.Exemplar{{T: ts, Value: float64(ts), HasT: true}}},
 		{Labels: labels.FromStrings("__name__", "late"), T: late, V: float64(late)},
+		{Labels: labels.FromStrings("__name__", "gone"), T: ts, V: float64(ts)},
 	}
 }
 
@@ -75,7 +87,7 @@ func crashChild(dir string) {
 			}
 			entries[i] = storage.Entry{Labels: labels.FromStrings("__name__", "m", "i", name), T: ts, V: float64(ts) + float64(i)}
 		}
-		entries, outcomes = append(entries, crashExtras(ts)...), append(outcomes, storage.Outcome{}, storage.Outcome{})
+		entries, outcomes = append(entries, crashExtras(ts)...), append(outcomes, make([]storage.Outcome, 3)...)
 		app := db.Appender()
 		if err := app.Append(context.Background(), entries, outcomes); err != nil {
 			fail(err)
@@ -89,6 +101,14 @@ func crashChild(dir string) {
 			fail(err)
 		}
 		fmt.Println(ts)
+		if ts/1000%deleteEvery == 0 {
+			gone := labels.MustNewMatcher(labels.MatchEqual, "__name__", "gone")
+			fmt.Println("deleting", ts)
+			if err := db.Delete(context.Background(), ts-deletedFrom, ts-deletedTo, gone); err != nil {
+				fail(err)
+			}
+			fmt.Println("deleted", ts)
+		}
 	}
 }
 
@@ -96,14 +116,14 @@ func crashChild(dir string) {
 // whole or not at all.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
-	rounds := 8
+	rounds := *roundsFlag
 	if testing.Short() {
 		rounds = 2
 	}
-	acknowledged := map[int64]bool{}
+	acknowledged, deletions := map[int64]bool{}, map[int64]bool{}
 	for round := range rounds {
 		delay := time.Duration(50+rand.IntN(400)) * time.Millisecond
-		for _, ts := range runAndKill(t, dir, delay) {
+		for _, ts := range runAndKill(t, dir, delay, deletions) {
 			acknowledged[ts] = true
 		}
 		db, err := Open(t.Context(), crashOptions(dir))
@@ -112,15 +132,18 @@ func TestKill(t *testing.T) {
 		}
 		checkBatches(t, db, acknowledged)
 		checkExtras(t, db, acknowledged)
+		checkDeletions(t, db, acknowledged, deletions)
 		if round%3 == 1 { // The child appends faster than blocks are cut: what came out of order would stay in its log.
+			due := db.cutIsDue()
 			if err := db.maintain(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if db.HeadStats().Late {
+			if due && db.HeadStats().Late {
 				t.Error("samples out of order were not cut")
 			}
 			checkBatches(t, db, acknowledged)
 			checkExtras(t, db, acknowledged)
+			checkDeletions(t, db, acknowledged, deletions)
 		}
 		t.Logf("round %d: killed after %v, %d batches acknowledged so far, %d blocks", round, delay, len(acknowledged), len(db.currentBlocks()))
 		if err := db.Close(); err != nil {
@@ -132,8 +155,9 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// runAndKill returns the times that the child printed in full before it was killed.
-func runAndKill(t *testing.T, dir string, delay time.Duration) []int64 {
+// runAndKill returns the times that the child printed in full before it was killed. It notes the deletions that were begun,
+// as false, and those that were acknowledged, as true.
+func runAndKill(t *testing.T, dir string, delay time.Duration, deletions map[int64]bool) []int64 {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)
@@ -154,7 +178,13 @@ func runAndKill(t *testing.T, dir string, delay time.Duration) []int64 {
 			kill.Reset(delay) // From the first batch on, however long the start took.
 		}
 		var ts int64
-		if n, _ := fmt.Sscanf(scanner.Text(), "%d", &ts); n == 1 {
+		if n, _ := fmt.Sscanf(scanner.Text(), "deleting %d", &ts); n == 1 && ts%(deleteEvery*1000) == 0 {
+			deletions[ts] = false
+		} else if n, _ := fmt.Sscanf(scanner.Text(), "deleted %d", &ts); n == 1 {
+			if _, begun := deletions[ts]; begun {
+				deletions[ts] = true
+			}
+		} else if n, _ := fmt.Sscanf(scanner.Text(), "%d", &ts); n == 1 {
 			times = append(times, ts)
 		}
 	}
@@ -196,6 +226,29 @@ func checkExtras(t *testing.T, db *DB, acknowledged map[int64]bool) {
 		// What is in blocks has no exemplars after a restart.
 		if ts >= inHead && !exemplars[ts] {
 			t.Errorf("the exemplar at %d is missing", ts)
+		}
+	}
+}
+
+// checkDeletions checks that what was deleted stays deleted, and nothing else is.
+func checkDeletions(t *testing.T, db *DB, acknowledged, deletions map[int64]bool) {
+	t.Helper()
+	gone := column(t, db, "gone")
+	covers := func(ts int64) (begun, done bool) {
+		for at, acked := range deletions {
+			if at-deletedFrom <= ts && ts <= at-deletedTo {
+				begun, done = true, done || acked
+			}
+		}
+		return begun, done
+	}
+	for ts := range acknowledged {
+		k, there := slices.BinarySearch(gone.T, ts)
+		switch begun, done := covers(ts); {
+		case done && there:
+			t.Errorf("the sample at %d was deleted, and is there", ts)
+		case !begun && (!there || gone.F[k] != float64(ts)):
+			t.Errorf("the sample at %d was not deleted, and is missing", ts)
 		}
 	}
 }

@@ -133,8 +133,10 @@ func TestStartTimestampsStay(t *testing.T) {
 	db := open()
 	fillStarted(t, db, 0, 14*minute)
 	want := withStarts(t, db)
-	for _, part := range []string{"counter\"} 0:1@1 ", "counter\"} 0:1@1 10000:2@1 ", " 430000:44@420001 ", "gauge\"} 0:1@0 10000:2@0", "mixed\"} 0:1@0 10000:2@1 20000:3@0",
-		"hist\"} 0:h1/0@1 10000:h2/10000@1", "5000:3@1 10000:2@1"} {
+	for _, part := range []string{
+		"counter\"} 0:1@1 ", "counter\"} 0:1@1 10000:2@1 ", " 430000:44@420001 ", "gauge\"} 0:1@0 10000:2@0", "mixed\"} 0:1@0 10000:2@1 20000:3@0",
+		"hist\"} 0:h1/0@1 10000:h2/10000@1", "5000:3@1 10000:2@1",
+	} {
 		if !strings.Contains(want, part) {
 			t.Errorf("%q is not in %.2000s", part, want)
 		}
