@@ -55,7 +55,8 @@ func crashExtras(ts int64) []storage.Entry {
 	}
 }
 
-// crashChild appends batch after batch and prints the time of each that was acknowledged. Blocks are cut beside it.
+// crashChild appends batch after batch and prints the time of each that was acknowledged. Beside it, chunks are moved
+// to files and blocks are cut.
 func crashChild(dir string) {
 	fail := func(err error) {
 		fmt.Fprintln(os.Stderr, err)
@@ -71,7 +72,7 @@ func crashChild(dir string) {
 	}
 	go func() {
 		for {
-			if err := db.maintain(context.Background()); err != nil {
+			if err := errors.Join(db.head.MapChunks(context.Background()), db.maintain(context.Background())); err != nil {
 				fail(err)
 			}
 		}

@@ -155,6 +155,7 @@ func TestEachRunHasFilesOfItsOwn(t *testing.T) {
 func TestDamageCostsWhatItTouches(t *testing.T) {
 	offsets := []uint32{}
 	write := func(t *testing.T) Options {
+		t.Helper()
 		o := Options{Dir: t.TempDir()}
 		for run := range 2 {
 			s := open(t, o)

@@ -62,6 +62,15 @@ func (d *decoder) uint64() uint64 {
 func (d *decoder) float() float64 { return math.Float64frombits(d.uint64()) }
 
 func (d *decoder) varint() int64 {
+	// Fast path: up to two bytes, as references and times of a scrape have (BenchmarkDecode).
+	if b := d.b; len(b) > 1 && b[1] < 0x80 {
+		v, n := uint64(b[0]), 1
+		if b[0] >= 0x80 {
+			v, n = v&0x7f|uint64(b[1])<<7, 2
+		}
+		d.b = b[n:]
+		return int64(v>>1) ^ -int64(v&1)
+	}
 	v, n := binary.Varint(d.b)
 	if n <= 0 {
 		d.fail()
@@ -154,6 +163,14 @@ func DecodeSamples(rec []byte, dst []Sample) ([]Sample, error) {
 	if TypeOf(rec) == TypeSamplesV2 {
 		var st startTimes
 		for d.more() {
+			// Fast path: a reference close to the one before, the first one's time, no start time (BenchmarkDecode).
+			if b := d.b; st.started && len(b) >= 11 && b[0] < 0x80 && b[1] == 0 && b[2] == stNone {
+				st.ref += uint64(int64(b[0]>>1) ^ -int64(b[0]&1))
+				st.prevST = 0
+				dst = append(dst, Sample{Ref: st.ref, T: st.firstT, V: math.Float64frombits(binary.BigEndian.Uint64(b[3:]))})
+				d.b = b[11:]
+				continue
+			}
 			var s Sample
 			s.Ref, s.T, s.ST = st.next(d)
 			s.V = d.float()
