@@ -70,7 +70,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 	}
 	change.Discard()
 	files, err := checkRules(cfg, opts)
-	if err := errors.Join(checkJobs(cfg), checkAlerting(cfg), checkCredentials(cfg), err); err != nil {
+	if err := errors.Join(checkJobs(cfg), checkAlerting(ctx, cfg), checkCredentials(cfg), err); err != nil {
 		return checked, err
 	}
 	return Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files}, nil
@@ -110,12 +110,12 @@ func checkJobs(cfg *config.Config) error {
 }
 
 // checkAlerting has the notifier prepare the section alerting, which reads the files with certificates and keys.
-func checkAlerting(cfg *config.Config) error {
+func checkAlerting(ctx context.Context, cfg *config.Config) error {
 	manager, err := notify.New(notify.Options{Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		return err
 	}
-	change, err := manager.Prepare(&cfg.Alerting, cfg.Global.Labels(), make([]sdk.Notifier, len(cfg.Alerting.Receivers)))
+	change, err := manager.Prepare(ctx, &cfg.Alerting, cfg.Global.Labels(), make([]sdk.Notifier, len(cfg.Alerting.Receivers)))
 	if err != nil {
 		return cfg.Locate(strictyaml.At("alerting", err))
 	}

@@ -144,7 +144,7 @@ func (h *Host) prepareNotify(ctx context.Context, cfg *config.Config, needs *nee
 	if err != nil {
 		return nil, nil, err
 	}
-	notified, err := h.notify.Prepare(&cfg.Alerting, cfg.Global.Labels(), needs.notifiers(cfg, plugins))
+	notified, err := h.notify.Prepare(ctx, &cfg.Alerting, cfg.Global.Labels(), needs.notifiers(cfg, plugins))
 	if err != nil {
 		found.Discard()
 		return nil, nil, cfg.Locate(strictyaml.At("alerting", err))

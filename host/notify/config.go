@@ -9,6 +9,7 @@ import (
 
 	httpconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/sigv4"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/narthex-io/narthex/host/discovery"
@@ -93,10 +94,10 @@ type AlertmanagerConfig struct {
 	Discovery discovery.Configs `yaml:"-"`
 
 	HTTPClient httpconfig.HTTPClientConfig `yaml:",inline"`
-	// SigV4 is read to be refused by name.
-	SigV4      yaml.Node `yaml:"sigv4,omitempty"`
-	Scheme     string    `yaml:"scheme,omitempty"`
-	PathPrefix string    `yaml:"path_prefix,omitempty"`
+	// SigV4 signs requests for AWS.
+	SigV4      *sigv4.SigV4Config `yaml:"sigv4,omitempty"`
+	Scheme     string             `yaml:"scheme,omitempty"`
+	PathPrefix string             `yaml:"path_prefix,omitempty"`
 	// Timeout bounds one request.
 	Timeout    model.Duration `yaml:"timeout,omitempty"`
 	APIVersion string         `yaml:"api_version"`
@@ -172,8 +173,8 @@ func (c *AlertmanagerConfig) check(legacyNames bool) error {
 	if c.APIVersion != apiVersion {
 		fail("api_version", fmt.Errorf("%q is not supported: expected %s, the only version of the Alertmanager's API", c.APIVersion, apiVersion))
 	}
-	if !c.SigV4.IsZero() {
-		fail("sigv4", errors.New("signing for AWS: not supported by this version yet: remove the field"))
+	if c.SigV4 != nil {
+		fail("sigv4", httpclient.CheckSigned(&c.HTTPClient))
 	}
 	fail("relabel_configs", relabel.ValidateAll(c.RelabelConfigs, legacyNames))
 	fail("alert_relabel_configs", relabel.ValidateAll(c.AlertRelabelConfigs, legacyNames))

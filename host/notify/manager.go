@@ -104,9 +104,9 @@ type Change struct {
 	clients []*http.Client
 }
 
-// Prepare makes what a new, complete configuration needs and changes nothing. external are the labels that alerts get.
+// Prepare makes what a new, complete configuration needs and changes nothing. ctx bounds the search for credentials of AWS. external are the labels that alerts get.
 // notifiers are the plugins behind the receivers. Only one change may be open at a time. Errors are of package strictyaml, with paths below the section alerting.
-func (m *Manager) Prepare(cfg *Config, external labels.Labels, notifiers []sdk.Notifier) (*Change, error) {
+func (m *Manager) Prepare(ctx context.Context, cfg *Config, external labels.Labels, notifiers []sdk.Notifier) (*Change, error) {
 	c := &Change{m: m, external: external, relabel: cfg.AlertRelabelConfigs, receivers: cfg.Receivers, notifiers: notifiers}
 	m.mu.RLock()
 	c.replaced = pair(cfg.Alertmanagers, m.sets)
@@ -114,10 +114,11 @@ func (m *Manager) Prepare(cfg *Config, external labels.Labels, notifiers []sdk.N
 	var errs []error
 	for i, am := range cfg.Alertmanagers {
 		s := &set{cfg: am}
-		if old := c.replaced[i]; old != nil && reflect.DeepEqual(old.cfg.HTTPClient, am.HTTPClient) {
+		old := c.replaced[i]
+		if old != nil && reflect.DeepEqual(old.cfg.HTTPClient, am.HTTPClient) && reflect.DeepEqual(old.cfg.SigV4, am.SigV4) {
 			s.client = old.client
-		} else if client, err := m.opts.NewClient(am.HTTPClient); err != nil {
-			if am.HTTPClient.TLSConfig != (httpconfig.TLSConfig{}) {
+		} else if client, err := m.newClient(ctx, am); err != nil {
+			if am.SigV4 == nil && am.HTTPClient.TLSConfig != (httpconfig.TLSConfig{}) {
 				err = strictyaml.At("tls_config", err) // The other fields have been checked with the file.
 			}
 			errs = append(errs, strictyaml.At(strictyaml.Index("alertmanagers", i), err))
@@ -132,6 +133,14 @@ func (m *Manager) Prepare(cfg *Config, external labels.Labels, notifiers []sdk.N
 		return nil, errors.Join(errs...)
 	}
 	return c, nil
+}
+
+func (m *Manager) newClient(ctx context.Context, am *AlertmanagerConfig) (*http.Client, error) {
+	client, err := m.opts.NewClient(am.HTTPClient)
+	if err != nil || am.SigV4 == nil {
+		return client, err
+	}
+	return client, httpclient.Sign(ctx, client, am.SigV4)
 }
 
 // pair finds for each entry the set that it replaces: an equal one, or else the one in its place.

@@ -115,7 +115,7 @@ func (w *world) load(section string) {
 	if err := errors.Join(doc.Decode(&cfg), cfg.Complete("", false)); err != nil {
 		w.t.Fatal(err)
 	}
-	change, err := w.m.Prepare(&cfg, labels.FromStrings("region", "eu"), w.notifiers)
+	change, err := w.m.Prepare(w.t.Context(), &cfg, labels.FromStrings("region", "eu"), w.notifiers)
 	if err != nil {
 		w.t.Fatal(err)
 	}
