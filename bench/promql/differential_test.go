@@ -222,8 +222,17 @@ func notes(a answer) []string {
 			strings.Contains(text, "a mix of histograms and floats for aggregation") ||
 			strings.Contains(text, "mismatched custom buckets were reconciled during aggregation")
 	})
+	for i, text := range all {
+		// Of the pairs of one step, upstream tells of the last.
+		if before, _, found := strings.Cut(text, ": float "); found && strings.Contains(before, "incompatible sample types") {
+			all[i] = before
+		}
+		if before, _, found := strings.Cut(all[i], ": histogram "); found && strings.Contains(before, "incompatible sample types") {
+			all[i] = before
+		}
+	}
 	slices.Sort(all)
-	return all
+	return slices.Compact(all)
 }
 
 // sameFailure leaves out what depends on the order of evaluation: which of several duplicates is found first.

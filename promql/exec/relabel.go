@@ -29,14 +29,14 @@ func (q *query) labelReplace(ctx context.Context, n *plan.Call, g plan.Grid) (op
 	if err != nil {
 		return nil, err
 	}
-	return relabel(op, dst, func(ls labels.Labels) (string, bool) {
+	return q.relabel(ctx, op, dst, func(ls labels.Labels) (string, bool) {
 		value := ls.Get(src)
 		match := re.FindStringSubmatchIndex(value)
 		if match == nil {
 			return "", false
 		}
 		return string(re.ExpandString(nil, replacement, value, match)), true
-	}), nil
+	})
 }
 
 // labelJoin sets a label to the values of others.
@@ -58,18 +58,18 @@ func (q *query) labelJoin(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 	if err != nil {
 		return nil, err
 	}
-	return relabel(op, dst, func(ls labels.Labels) (string, bool) {
+	return q.relabel(ctx, op, dst, func(ls labels.Labels) (string, bool) {
 		values := make([]string, len(sources))
 		for i, src := range sources {
 			values[i] = ls.Get(src)
 		}
 		return strings.Join(values, separator), true
-	}), nil
+	})
 }
 
 // relabel sets the label dst of all series to what value returns, unless that reports false. A metric name that was
 // set this way stays.
-func relabel(op operator, dst string, value func(labels.Labels) (string, bool)) operator {
+func (q *query) relabel(ctx context.Context, op operator, dst string, value func(labels.Labels) (string, bool)) (operator, error) {
 	in := op.series()
 	out := make([]Series, len(in))
 	b := labels.NewBuilder(labels.EmptyLabels())
@@ -83,7 +83,8 @@ func relabel(op operator, dst string, value func(labels.Labels) (string, bool)) 
 		out[i].Labels = b.Set(dst, v).Labels()
 		out[i].DropName = s.DropName && dst != labels.MetricName
 	}
-	return merge(op, out)
+	op = merge(op, out)
+	return op, q.settleIfMerged(ctx, op, out)
 }
 
 func stringArgs(nodes []plan.Node) ([]string, error) {
