@@ -1,6 +1,9 @@
 package exec
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // slides reports whether the windows overlap so much that it pays to prepare something for all of them.
 func (in *windowed) slides() bool {
@@ -93,8 +96,12 @@ func (in *windowed) slideSums(dst *Row, average bool, f func(values []float64) f
 
 // slideVariances calculates variances, or standard deviations, from running sums of the distances to the first value
 // and of their squares. A window whose values lie too close together is left to varianceOf, whose rounding errors are
-// then part of the result. It reports false, having done nothing, if a value is not finite.
+// then part of the result; so are series of whole numbers, where an error of rounding decides whether a threshold is met.
+// It reports false, having done nothing, if a value is not finite either.
 func (in *windowed) slideVariances(dst *Row, finish func(float64) float64) bool {
+	if !slices.ContainsFunc(in.F, func(v float64) bool { return v != math.Trunc(v) }) {
+		return false
+	}
 	sums, squares := &in.w.sums, &in.w.squares
 	sums.reset()
 	squares.reset()
