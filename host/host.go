@@ -56,6 +56,9 @@ type Options struct {
 	EnableAdminAPI bool
 	CORSOrigin     *regexp.Regexp
 
+	// ConsoleTemplates is the folder of the console templates, ConsoleLibraries that of what they use.
+	ConsoleTemplates, ConsoleLibraries string
+
 	// Storage configures the data directory. Its Logger and Registerer are set by the host.
 	Storage tsdb.Options
 	// Exemplars turns on the storage of exemplars, as many as the configuration says.
@@ -282,6 +285,7 @@ func (h *Host) makeWeb(ctx context.Context) (err error) {
 		Registerer:      h.registry,
 		API:             h.api(),
 		Plugins:         http.HandlerFunc(h.serveExporter),
+		Consoles:        http.HandlerFunc(h.serveConsole),
 		Reload:          h.Reload,
 		Quit:            h.Quit,
 		Version:         h.buildInfo(),

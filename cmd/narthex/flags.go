@@ -29,12 +29,11 @@ type setting struct {
 
 // Parts of the server that this version does not have yet.
 const (
-	partAgent    = "agent mode"
-	partRemote   = "remote read and write"
-	partOTLP     = "OTLP ingestion"
-	partConsoles = "console templates"
-	partUI       = "the web interface"
-	partSearch   = "the search API"
+	partAgent  = "agent mode"
+	partRemote = "remote read and write"
+	partOTLP   = "OTLP ingestion"
+	partUI     = "the web interface"
+	partSearch = "the search API"
 )
 
 // settings lists every flag of the server with its default, which is upstream's. An empty value means that the
@@ -65,8 +64,8 @@ func settings() []setting {
 		{name: "web.enable-remote-write-receiver", value: "false", kind: kindBool, part: partRemote, help: "Enable the endpoint that accepts remote write requests."},
 		{name: "web.remote-write-receiver.accepted-protobuf-messages", value: "prometheus.WriteRequest", kind: kindList, part: partRemote, help: "Remote write messages to accept."},
 		{name: "web.enable-otlp-receiver", value: "false", kind: kindBool, part: partOTLP, help: "Enable the endpoint that accepts OTLP write requests."},
-		{name: "web.console.templates", value: "consoles", part: partConsoles, help: "Directory of console templates, served under /consoles."},
-		{name: "web.console.libraries", value: "console_libraries", part: partConsoles, help: "Directory of console libraries."},
+		{name: "web.console.templates", value: "consoles", help: "Directory of console templates, served under /consoles."},
+		{name: "web.console.libraries", value: "console_libraries", help: "Directory of console libraries."},
 		{name: "web.page-title", value: "Prometheus Time Series Collection and Processing Server", part: partUI, help: "Title of the web pages."},
 		{name: "web.cors.origin", value: ".*", help: "Regular expression for the origins that CORS allows, anchored at both ends."},
 		{name: "storage.tsdb.path", value: "data/", help: "Directory of the metrics storage."},

@@ -165,6 +165,8 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		Query:                   query,
 		Rules:                   ruleOptions(v, &enabled),
 		Scrape:                  enabled.scrape,
+		ConsoleTemplates:        v.text("web.console.templates"),
+		ConsoleLibraries:        v.text("web.console.libraries"),
 		PluginDirectories:       pluginDirectories(v.list("plugins.directory")),
 		PluginCache:             v.text("plugins.cache-directory"),
 		PluginWorker:            ownBinary(),

@@ -52,6 +52,7 @@ func (s *Server) routes() (http.Handler, error) {
 	api := http.StripPrefix(s.prefix+"/api/v1", compress(s.opts.API))
 	mux.Handle(s.prefix+"/api/v1/", m.instrumentBelow("/api/v1", s.prefix, api))
 	handle("/plugins/", http.StripPrefix(s.prefix+"/plugins", s.opts.Plugins))
+	handle("GET /consoles/", http.StripPrefix(s.prefix+"/consoles", s.opts.Consoles))
 	handle("/debug/pprof/", http.StripPrefix(s.prefix, http.HandlerFunc(pprof.Index)))
 	handle("/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
 	handle("/debug/pprof/profile", http.HandlerFunc(pprof.Profile))

@@ -21,7 +21,8 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Options configure a [Server]. Listeners' addresses, Gatherer, Registerer, API, Plugins, Reload and Quit are required.
+// Options configure a [Server]. Listeners' addresses, Gatherer, Registerer, API, Plugins, Consoles, Reload and Quit are
+// required.
 type Options struct {
 	// ListenAddresses are host:port; each gets a listener.
 	ListenAddresses []string
@@ -40,8 +41,8 @@ type Options struct {
 
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer
-	// API serves what comes after /api/v1, Plugins what comes after /plugins.
-	API, Plugins http.Handler
+	// API serves what comes after /api/v1, Plugins what comes after /plugins, Consoles what comes after /consoles.
+	API, Plugins, Consoles http.Handler
 	// Reload reads the configuration again; Quit starts a shutdown.
 	Reload func(context.Context) error
 	Quit   func()

@@ -29,7 +29,7 @@ func start(t *testing.T, change func(*Options)) (s *Server, url string) {
 		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, "api "+r.URL.Path)
 		}),
-		Plugins: http.NotFoundHandler(),
+		Plugins: http.NotFoundHandler(), Consoles: http.NotFoundHandler(),
 		Reload:  func(context.Context) error { return nil },
 		Quit:    func() {},
 		Version: map[string]string{"version": "1"},
