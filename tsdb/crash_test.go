@@ -26,7 +26,7 @@ const crashDir = "NARTHEX_TSDB_CRASH_DIR"
 const crashWidth = 40
 
 // roundsFlag lets a person run more: go test ./tsdb -run TestKill -rounds 30 -v.
-var roundsFlag = flag.Int("rounds", 6, "number of kills") //nolint:gochecknoglobals // a test flag
+var roundsFlag = flag.Int("rounds", 6, "number of kills")
 
 const (
 	// deleteEvery is the number of batches after which the child deletes a part of a series.

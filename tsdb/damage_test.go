@@ -22,7 +22,7 @@ import (
 	"github.com/narthex-io/narthex/tsdb/vfs/vfstest"
 )
 
-var update = flag.Bool("update", false, "rewrite golden files") //nolint:gochecknoglobals // a test flag
+var update = flag.Bool("update", false, "rewrite golden files")
 
 // damagedWidth is the number of series in the directory that is damaged, of which each has a sample every ten seconds.
 const damagedWidth = 40
@@ -291,7 +291,7 @@ func tryDamage(t *testing.T, d damage, whole string, want map[string]map[int64]f
 	if err := os.CopyFS(h.dir, os.DirFS(whole)); err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]string{}
+	var names map[string]string
 	h.blocks, names = blocksByTime(t, h.dir)
 	d.hurt(t, h)
 	var log logText

@@ -22,7 +22,6 @@ import (
 	"github.com/narthex-io/narthex/tsdb/vfs/vfstest"
 )
 
-//nolint:gochecknoglobals // test flags
 var (
 	seedFlag = flag.Uint64("seed", 0, "seed of the metamorphic test; zero takes a few")
 	opsFlag  = flag.Int("ops", 50, "number of operations of the metamorphic test")

@@ -52,7 +52,6 @@ func TestNamesOfMetricsAreUpstreams(t *testing.T) {
 // onlyWithLabels are metrics of which nothing is there before something happens, as in upstream.
 func onlyWithLabels() []string {
 	return []string{
-		"prometheus_tsdb_head_chunks_storage_size_bytes", "prometheus_tsdb_mmap_chunk_corruptions_total", "prometheus_tsdb_mmap_chunks_total",
 		"prometheus_tsdb_chunk_write_queue_operations_total", // Head chunks are not queued: they are written in one go.
 		"prometheus_tsdb_out_of_order_wbl_record_bytes_saved_total",
 		"prometheus_tsdb_wal_reader_corruption_errors_total", // Belongs to those who follow the log: remote write.

@@ -62,7 +62,7 @@ func diskSize(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, &fs.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	size := int64(s.Blocks) * s.Bsize //nolint:unconvert // the types differ between systems
+	size := int64(s.Blocks) * s.Bsize
 	if size <= 0 {
 		return 0, &fs.PathError{Op: "statfs", Path: dir, Err: errors.New("the file system has no size")}
 	}

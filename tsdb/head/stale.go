@@ -3,6 +3,7 @@ package head
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 
@@ -159,9 +160,7 @@ func (x *extras) evict(dead []uint32, newest map[uint32]int64, refs map[uint64]i
 			x.evicted[ref] = newest[id]
 		}
 	}
-	for ref, t := range refs {
-		x.evicted[ref] = t
-	}
+	maps.Copy(x.evicted, refs)
 }
 
 // logEvictions tells the log, as upstream does, that series are in blocks as a whole: by a deletion of all times, which

@@ -2,9 +2,12 @@ package wal
 
 import "github.com/narthex-io/narthex/tsdb/vfs"
 
-// FS, File and OS are the names of the package that the log writes through, for those who import this one alone.
+// What the log is written through, for those who import this package alone.
 type (
-	FS   = vfs.FS
+	// FS is a file system.
+	FS = vfs.FS
+	// File is an open file.
 	File = vfs.File
-	OS   = vfs.OS
+	// OS is the file system of the machine.
+	OS = vfs.OS
 )

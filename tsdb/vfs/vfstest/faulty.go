@@ -46,7 +46,7 @@ type Faulty struct {
 	log  []string
 }
 
-// ErrAfter, wrapped by what a rule returns, makes an operation fail after it has happened.
+// ErrAfter makes, wrapped by what a rule returns, an operation fail after it has happened.
 var ErrAfter = errors.New("after the fact")
 
 var _ vfs.FS = (*Faulty)(nil)
