@@ -31,7 +31,7 @@ func (db *DB) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := db.maintain(ctx); err != nil && ctx.Err() == nil {
-			db.logger.Error("Maintenance of the storage failed", "err", err)
+			db.logger.Error("Maintenance of the storage failed. Nothing is lost by that; it is tried again", "advice", advice(err), "err", err)
 		}
 		select {
 		case <-ctx.Done():

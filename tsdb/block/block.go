@@ -41,6 +41,11 @@ var ErrCorrupt = errors.New("corrupt block")
 // ErrClosed is returned when a closed block is asked for a querier.
 var ErrClosed = errors.New("block is closed")
 
+// IsDamage reports whether an error is about damaged bytes of a block, of whichever of its files.
+func IsDamage(err error) bool {
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, index.ErrCorrupt) || errors.Is(err, chunk.ErrCorrupt)
+}
+
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // Block is an open block. It is safe for concurrent use.
@@ -115,7 +120,7 @@ func (b *Block) OnDamage(f func(error)) { b.damaged = f }
 
 // found passes on an error of a query, after telling of it if it is damage.
 func (b *Block) found(err error) error {
-	if b.damaged != nil && (errors.Is(err, ErrCorrupt) || errors.Is(err, index.ErrCorrupt) || errors.Is(err, chunk.ErrCorrupt)) {
+	if b.damaged != nil && IsDamage(err) {
 		b.damaged(err)
 	}
 	return err
