@@ -56,10 +56,20 @@ func AppendSamplesV2(dst []byte, samples []Sample) []byte {
 	if len(samples) == 0 {
 		return dst
 	}
-	dst = append(dst, byte(TypeSamplesV2))
+	dst = append(slices.Grow(dst, 2*binary.MaxVarintLen64+11*len(samples)), byte(TypeSamplesV2))
 	var st startTimes
 	for i := range samples {
 		s := &samples[i]
+		if d := s.Ref - st.ref; i > 0 && d < 1<<6 && s.T == st.firstT && s.ST == 0 && cap(dst)-len(dst) >= 11 {
+			// Fast path: the next series of a scrape (BenchmarkEncode).
+			n := len(dst)
+			dst = dst[:n+11]
+			b := (*[11]byte)(dst[n:])
+			b[0], b[1], b[2] = byte(d<<1), 0, stNone
+			binary.BigEndian.PutUint64(b[3:], math.Float64bits(s.V))
+			st.ref, st.prevST = s.Ref, 0
+			continue
+		}
 		dst = st.append(dst, s.Ref, s.T, s.ST)
 		dst = appendFloat(dst, s.V)
 	}

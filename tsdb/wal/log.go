@@ -49,6 +49,7 @@ type Log struct {
 	dir         string
 	segmentSize int64
 	metrics     *metrics
+	saved       prometheus.Counter // bytes that compression saved; nil without
 
 	mu     sync.Mutex
 	comp   *compressor
@@ -91,6 +92,9 @@ func Open(o Options) (*Log, error) {
 	}
 	l := &Log{fs: o.FS, dir: o.Dir, segmentSize: o.SegmentSize, comp: comp, index: next - 1}
 	l.metrics = newMetrics(l, o.Registerer, o.OutOfOrder)
+	if comp.kind != None {
+		l.saved = l.metrics.savedBytes.WithLabelValues(comp.kind.String())
+	}
 	l.metrics.segmentCurrent.Set(float64(max(l.index, 0)))
 	return l, nil
 }
@@ -182,8 +186,8 @@ func (l *Log) encode(recs [][]byte) {
 	start := int(l.size % pageSize)
 	for _, rec := range recs {
 		enc, flag := l.comp.encode(rec)
-		if l.comp.kind != None {
-			l.metrics.savedBytes.WithLabelValues(l.comp.kind.String()).Add(float64(len(rec) - len(enc)))
+		if l.saved != nil {
+			l.saved.Add(float64(len(rec) - len(enc)))
 		}
 		for first := true; first || len(enc) > 0; first = false {
 			left := pageSize - (start+len(b))%pageSize
