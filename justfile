@@ -63,6 +63,14 @@ e2e: build
 compliance seed="1" queries="3000":
     SEED={{seed}} QUERIES={{queries}} go -C bench/promql test -vet=off -count=1 -v -run Differential .
 
+# the same exposition bodies through upstream's parsers and ours: just compliance-scrape 7 2000
+compliance-scrape seed="1" bodies="400":
+    SEED={{seed}} BODIES={{bodies}} go -C bench/scrape test -vet=off -count=1 -v -run Differential .
+
+# scraping beside upstream's, some minutes in one run: CPU, allocations and bytes for each sample
+bench-scrape:
+    COST=1 go -C bench/scrape test -vet=off -count=1 -v -timeout 20m -run '^TestCost$' .
+
 # the query engine beside upstream's and that of Thanos, some minutes in one run: just bench-promql full for all sizes (an hour)
 bench-promql size="default":
     ./tools/benchpromql {{size}}
@@ -80,5 +88,5 @@ plugin name: build-host
     bin/narthex plugin new {{name}}
 
 # everything that CI runs, ending with a clean tree
-check: test lint compliance roundtrip e2e
+check: test lint compliance compliance-scrape roundtrip e2e
     test -z "$(git status --porcelain)" || (git status --short; echo 'the tree is not clean'; exit 1)

@@ -60,7 +60,7 @@ type appender struct {
 }
 
 // maxKeptBody bounds the body memory that an idle appender keeps.
-const maxKeptBody = 4 << 20
+const maxKeptBody = 16 << 20
 
 func newAppender() *appender {
 	return &appender{

@@ -74,10 +74,21 @@ type body struct {
 // pieceSize is a divisor of freeBody.
 const pieceSize = 1 << 20
 
-func (b *body) begin(memory *bodyMemory, limit int) {
+// begin starts a body. expected is its likely size: that of the target's last one.
+func (b *body) begin(memory *bodyMemory, limit, expected int) {
 	b.end()
 	b.bytes, b.size, b.memory, b.limit = b.bytes[:0], 0, memory, limit
+	expected += expected / bodySlack
+	if expected > cap(b.bytes) && (expected <= freeBody || limit == 0 && memory.grow(0, int64(expected))) {
+		if expected > freeBody {
+			b.held = int64(expected)
+		}
+		b.bytes = make([]byte, 0, expected)
+	}
 }
+
+// bodySlack is the part of a body by which the next one may be larger without another piece of memory.
+const bodySlack = 16
 
 // end gives back what was taken from the memory.
 func (b *body) end() {

@@ -17,7 +17,7 @@ func TestBodySizes(t *testing.T) {
 		for i := range want {
 			want[i] = byte(i * 7 / 3)
 		}
-		b.begin(&memory, 0)
+		b.begin(&memory, 0, size/2)
 		if err := b.readFrom(iotest.HalfReader(bytes.NewReader(want))); err != nil {
 			t.Fatal(err)
 		}
@@ -25,7 +25,7 @@ func TestBodySizes(t *testing.T) {
 			t.Errorf("%d bytes: what was read is not what there is", size)
 		}
 		b.release()
-		b.begin(&memory, 0)
+		b.begin(&memory, 0, 2*size)
 		if n, err := b.Write(want); err != nil || n != size {
 			t.Fatal(n, err)
 		}
@@ -47,7 +47,7 @@ func TestBodyShares(t *testing.T) {
 	before := minBodyMemory
 	for i := range bodies {
 		b := &bodies[i]
-		b.begin(&memory, 0)
+		b.begin(&memory, 0, 0)
 		if err := b.readFrom(endless{}); !errors.Is(err, errBodyMemory) {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestBodyShares(t *testing.T) {
 		before = b.size
 	}
 	b := &body{}
-	b.begin(&memory, 3*freeBody) // What is configured counts more.
+	b.begin(&memory, 3*freeBody, 0) // What is configured counts more.
 	if err := b.readFrom(endless{}); !errors.Is(err, errBodySizeLimit) || b.size < 3*freeBody {
 		t.Errorf("%d bytes, %v", b.size, err)
 	}

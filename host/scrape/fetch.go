@@ -16,7 +16,7 @@ import (
 
 // fetch gets the target's exposition into b and returns its content type.
 func (l *loop) fetch(ctx context.Context, s *settings, t *target, b *body) (contentType string, err error) {
-	b.begin(&l.env.bodies, int(s.cfg.BodySizeLimit))
+	b.begin(&l.env.bodies, int(s.cfg.BodySizeLimit), l.lastSize)
 	if t.exporter != nil {
 		contentType, err = l.collect(ctx, t, b)
 	} else {
@@ -24,6 +24,7 @@ func (l *loop) fetch(ctx context.Context, s *settings, t *target, b *body) (cont
 	}
 	if err == nil {
 		b.complete()
+		l.lastSize = b.size
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return "", fmt.Errorf("no complete answer within the scrape timeout of %s: %w", t.timeout, err)

@@ -35,6 +35,8 @@ type loop struct {
 	reqSettings *settings
 	reqTarget   *target
 	lastStart   time.Time
+	// lastSize is the size of the last body that was read to its end.
+	lastSize int
 	// fellBack is why the last body was taken for what the fallback protocol says.
 	fellBack error
 }

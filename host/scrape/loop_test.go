@@ -143,6 +143,24 @@ func TestStaleness(t *testing.T) {
 			w.expect("up", `up{instance="h:1", job="j"} 0=1`)
 		})
 	})
+	t.Run("restart", func(t *testing.T) {
+		// What vanished while the server was down is not ended: nobody saw it go. The rest goes on as if nothing had been.
+		inWorld(t, oneTarget, func(w *world) {
+			w.text("h:1", "a 1;b 1")
+			w.firstScrapes(2)
+			w.stop()
+			next := newWorld(w.T, w.store, nil)
+			next.text("h:1", "a 2;c 2")
+			next.configure(oneTarget)
+			next.run()
+			next.firstScrapes(2)
+			next.stop()
+			w.expect("a", `a{instance="h:1", job="j"} 0=1 10=1 20=2 30=2`)
+			w.expect("b", `b{instance="h:1", job="j"} 0=1 10=1`)
+			w.expect("c", `c{instance="h:1", job="j"} 20=2 30=2`)
+			w.expect("up", `up{instance="h:1", job="j"} 0=1 10=1 20=1 30=1`)
+		})
+	})
 	t.Run("timestamps of their own", func(t *testing.T) {
 		for config, want := range map[string]string{
 			"":                                   `a{instance="h:1", job="j"} 5=1`,

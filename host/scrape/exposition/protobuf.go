@@ -79,7 +79,7 @@ func (s *Scanner) nextProto(expect string) (Kind, error) {
 		case stepType:
 			p.step = stepMetric
 			s.metricType = protoTypes[p.kind]
-			s.text = []byte(s.metricType)
+			s.text = stringAsBytes(string(s.metricType))
 			return Type, nil
 		case stepMetric:
 			if err := s.protoMetric(); err != nil {
