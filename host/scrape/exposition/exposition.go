@@ -99,7 +99,7 @@ type Scanner struct {
 	// key is where composed keys are made; described what goes into them.
 	key        []byte
 	described  described
-	proto      proto
+	proto      protoReader
 	conversion conversion
 	created    created
 }
@@ -110,7 +110,7 @@ func (s *Scanner) Reset(body []byte, opts Options) {
 	p.metric.reset()
 	*s = Scanner{
 		body: body, opts: opts, key: s.key[:0],
-		proto: proto{metric: p.metric, classic: p.classic},
+		proto: protoReader{metric: p.metric, classic: p.classic},
 		conversion: conversion{
 			classicBuckets: c.classicBuckets, key: c.key[:0], next: c.next[:0], exemplars: c.exemplars[:0], pairs: c.pairs[:0],
 		},

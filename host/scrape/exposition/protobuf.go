@@ -43,8 +43,8 @@ const (
 	stepConverted
 )
 
-// proto is where a scanner is in a body of delimited protobuf messages.
-type proto struct {
+// protoReader is where a scanner is in a body of delimited protobuf messages.
+type protoReader struct {
 	step protoStep
 	// family counts the families, for errors.
 	family int
@@ -134,7 +134,7 @@ func (s *Scanner) protoFamily() (bool, error) {
 }
 
 // describe reads everything of a family but its metrics.
-func (p *proto) describe(family []byte) (hasMetrics bool, err error) {
+func (p *protoReader) describe(family []byte) (hasMetrics bool, err error) {
 	p.name, p.help, p.unit, p.kind = nil, nil, nil, protoCounter
 	m := message{rest: family}
 	var f field
@@ -155,7 +155,7 @@ func (p *proto) describe(family []byte) (hasMetrics bool, err error) {
 	return hasMetrics, m.err
 }
 
-func (p *proto) check() (problem string) {
+func (p *protoReader) check() (problem string) {
 	switch {
 	case len(p.name) == 0 || !utf8.Valid(p.name):
 		return fmt.Sprintf("has the invalid name %q", p.name)

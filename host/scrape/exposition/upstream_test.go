@@ -148,7 +148,7 @@ func readSeries(s *Scanner) (found, error) {
 func sortedPairs(ls []labels.Label) [][2]string {
 	out := make([][2]string, 0, len(ls))
 	for _, l := range ls {
-		out = append(out, [2]string{l.Name, l.Value})
+		out = append(out, [2]string{strings.Clone(l.Name), strings.Clone(l.Value)})
 	}
 	slices.SortStableFunc(out, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	return out
