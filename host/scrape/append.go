@@ -35,7 +35,8 @@ type counts struct {
 
 // appender takes the samples of one scrape to the storage. It is reused, for one goroutine at a time.
 type appender struct {
-	body    body
+	// body is what is read; it belongs to the loop.
+	body    *body
 	scanner exposition.Scanner
 	labeler labeler
 	batch   []storage.Entry
@@ -64,6 +65,7 @@ const maxKeptBody = 16 << 20
 
 func newAppender() *appender {
 	return &appender{
+		body:     &body{},
 		batch:    make([]storage.Entry, 0, batchSize),
 		which:    make([]int, 0, batchSize),
 		outcomes: make([]storage.Outcome, batchSize),
@@ -85,9 +87,10 @@ func (a *appender) release() {
 	a.counts = counts{}
 	clear(a.labeler.pairs[:cap(a.labeler.pairs)])
 	clear(a.exemplars[:cap(a.exemplars)])
-	if a.body.release(); a.body.bytes == nil {
+	if cap(a.body.bytes) > maxKeptBody {
 		a.scanner = exposition.Scanner{} // It points into the body.
 	}
+	a.body = nil
 }
 
 func (a *appender) clearBatch() {

@@ -164,34 +164,33 @@ func (l *loop) scrape(ctx context.Context, t *target, scheduled time.Time) {
 	l.lastStart = start
 	ts := alignedTime(scheduled, start, t.interval, l.env.TimestampTolerance)
 
-	a := l.env.appenders.Get().(*appender)
-	defer func() {
-		a.release()
-		l.env.appenders.Put(a)
-	}()
+	b := l.env.takeBody()
+	defer l.env.giveBody(b)
 	contentType, err := "", l.pool.forcedError()
 	if err == nil {
 		fetch, cancel := context.WithTimeout(ctx, t.timeout)
-		contentType, err = l.fetch(fetch, s, t, &a.body)
+		contentType, err = l.fetch(fetch, s, t, b)
 		cancel()
 	}
 	if ctx.Err() != nil {
 		return // The server stops: that is not the target's failure.
 	}
-	r := report{bodyBytes: l.bodyBytes(a, err), duration: time.Since(start)}
+	r := report{bodyBytes: l.bodyBytes(b, err), start: start}
 	select {
 	case l.env.decoding <- struct{}{}:
 		defer func() { <-l.env.decoding }()
 	case <-ctx.Done():
 		return
 	}
+	a := l.env.takeAppender(b)
+	defer l.env.giveAppender(a)
 	err = l.store(ctx, a, s, t, contentType, err, &r, millis(ts))
 	l.env.metrics.duration.Observe(time.Since(start).Seconds())
 	l.finish(t, err, start, r.duration)
 }
 
 // bodyBytes returns what is reported as the size of the body.
-func (l *loop) bodyBytes(a *appender, err error) int {
+func (l *loop) bodyBytes(b *body, err error) int {
 	switch {
 	case errors.Is(err, errBodySizeLimit):
 		l.env.metrics.exceededBodySizeLimit.Inc()
@@ -199,7 +198,7 @@ func (l *loop) bodyBytes(a *appender, err error) int {
 	case err != nil:
 		return 0
 	default:
-		return len(a.body.bytes)
+		return len(b.bytes)
 	}
 }
 
@@ -225,7 +224,7 @@ func (l *loop) store(ctx context.Context, a *appender, s *settings, t *target, c
 			return errors.Join(err, failed)
 		}
 	}
-	r.up = err == nil
+	r.up, r.duration = err == nil, time.Since(r.start)
 	l.report.of(t.labels)
 	values, n := r.values(s, t)
 	if failed := l.report.write(ctx, out, values, n, ts); failed != nil {

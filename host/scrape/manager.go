@@ -46,7 +46,6 @@ func New(opts Options) (*Manager, error) {
 	m := &Manager{env: &env{Options: opts}, pools: map[string]*pool{}}
 	m.env.bodies.init(opts.BodyMemory)
 	m.env.decoding = make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0)))
-	m.env.appenders.New = func() any { return newAppender() }
 	m.env.forget = m.forget
 	var err error
 	m.env.metrics, err = newMetrics(opts.Registerer, m)

@@ -76,7 +76,7 @@ func againstModel(t *testing.T, seed uint64) {
 		}
 		full := round > 0 && rnd.IntN(8) == 0 // Times count from the first report.
 		w.full.Store(full)
-		a.body.bytes = []byte(body)
+		a.body = bodyOf(body)
 		var r report
 		err := l.store(t.Context(), a, s, tg, "text/plain", fetchErr, &r, int64(round)*1000)
 		if failed := err != nil; failed != (present == nil || full) {
@@ -205,3 +205,5 @@ func TestCadence(t *testing.T) {
 		}
 	})
 }
+
+func bodyOf(text string) *body { return &body{bytes: []byte(text)} }

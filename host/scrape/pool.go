@@ -16,8 +16,10 @@ import (
 // env is what the manager and its pools and loops share.
 type env struct {
 	Options
-	metrics   *metrics
-	appenders sync.Pool
+	metrics *metrics
+	// free and appenders are for use again: bodies while they are fetched, appenders while their samples are stored, which
+	// only a few are at once.
+	free, appenders sync.Pool
 	// bodies is the memory for bodies; decoding bounds how many of them are read into the storage at once.
 	bodies   bodyMemory
 	decoding chan struct{}
@@ -29,6 +31,32 @@ type env struct {
 	forget func(*loop) bool
 	// spawn runs a loop in a goroutine of its own; nil while the manager is not running. Guarded by the manager's mutex.
 	spawn func(*loop)
+}
+
+func (e *env) takeBody() *body {
+	if b, ok := e.free.Get().(*body); ok {
+		return b
+	}
+	return &body{}
+}
+
+func (e *env) giveBody(b *body) {
+	b.release()
+	e.free.Put(b)
+}
+
+func (e *env) takeAppender(b *body) *appender {
+	a, ok := e.appenders.Get().(*appender)
+	if !ok {
+		a = newAppender()
+	}
+	a.body = b
+	return a
+}
+
+func (e *env) giveAppender(a *appender) {
+	a.release()
+	e.appenders.Put(a)
 }
 
 // pool holds the targets of one job. Its methods need the manager's mutex, except for those that say otherwise.

@@ -13,7 +13,9 @@ import (
 
 // report is what a scrape says about itself.
 type report struct {
-	up       bool
+	up bool
+	// start is when the scrape began, duration how long it took until its samples were handed over.
+	start    time.Time
 	duration time.Duration
 	counts
 	// bodyBytes is the size of the body: -1 if it was over the limit, 0 if there was none.

@@ -9,6 +9,8 @@ import (
 
 // protoNative is a Histogram message: classic buckets, a native histogram, or both. Its slices are used again.
 type protoNative struct {
+	// used says that there is anything to reset.
+	used             bool
 	sampleCount      uint64
 	sampleCountFloat float64
 	sum              float64
@@ -37,6 +39,9 @@ type protoSide struct {
 }
 
 func (h *protoNative) reset() {
+	if !h.used {
+		return
+	}
 	*h = protoNative{
 		buckets: h.buckets[:0], exemplars: h.exemplars[:0],
 		positive: protoSide{h.positive.spans[:0], h.positive.deltas[:0], h.positive.counts[:0]},
@@ -45,6 +50,7 @@ func (h *protoNative) reset() {
 }
 
 func (h *protoNative) read(b []byte) error {
+	h.used = true
 	w := message{rest: b}
 	var f field
 	for w.next(&f) {

@@ -25,9 +25,9 @@ type protoMetric struct {
 type quantile struct{ quantile, value float64 }
 
 func (m *protoMetric) reset() {
-	q, h := m.quantiles[:0], m.histogram
-	h.reset()
-	*m = protoMetric{quantiles: q, histogram: h}
+	m.values, m.exemplar, m.ts, m.created = [protoUntyped + 1]float64{}, nil, 0, 0
+	m.summaryCount, m.summarySum, m.quantiles = 0, 0, m.quantiles[:0]
+	m.histogram.reset()
 }
 
 // read reads all of the metric; its labels go to key.
