@@ -12,10 +12,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/narthex-io/narthex/host/scrape/exposition"
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/narthex-io/narthex/host/scrape/exposition"
 )
 
 // body is one case.

@@ -19,13 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/narthex-io/narthex/host/discovery"
-	"github.com/narthex-io/narthex/host/httpclient"
-	"github.com/narthex-io/narthex/host/scrape"
-	"github.com/narthex-io/narthex/host/scrape/exposition"
-	"github.com/narthex-io/narthex/model/labels"
-	"github.com/narthex-io/narthex/sdk"
-	"github.com/narthex-io/narthex/storage"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	httpconfig "github.com/prometheus/common/config"
@@ -37,6 +30,14 @@ import (
 	upstream "github.com/prometheus/prometheus/scrape"
 	upstreamstorage "github.com/prometheus/prometheus/storage"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/narthex-io/narthex/host/discovery"
+	"github.com/narthex-io/narthex/host/httpclient"
+	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/host/scrape/exposition"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/sdk"
+	"github.com/narthex-io/narthex/storage"
 )
 
 // cost is what a sample costs to be scraped: from the request to a storage that keeps nothing.
@@ -209,10 +210,12 @@ const address = "target:80"
 func ourCost(t *testing.T, target *network, interval time.Duration, n int64) cost {
 	t.Helper()
 	s := &ourStorage{newCounter()}
-	m, err := scrape.New(scrape.Options{Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: s,
+	m, err := scrape.New(scrape.Options{
+		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: s,
 		NewClient: func(job string, cfg httpconfig.HTTPClientConfig, _ string) (*http.Client, error) {
 			return httpclient.New(cfg, httpclient.Options{Name: job, Dial: target.dial})
-		}})
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,8 +248,10 @@ func ourCost(t *testing.T, target *network, interval time.Duration, n int64) cos
 func theirCost(t *testing.T, target *network, interval time.Duration, n int64) cost {
 	t.Helper()
 	s := &theirStorage{newCounter()}
-	m, err := upstream.NewManager(&upstream.Options{DiscoveryReloadInterval: model.Duration(10 * time.Millisecond), DiscoveryReloadOnStartup: true,
-		HTTPClientOptions: []httpconfig.HTTPClientOption{httpconfig.WithDialContextFunc(target.dial)}},
+	m, err := upstream.NewManager(&upstream.Options{
+		DiscoveryReloadInterval: model.Duration(10 * time.Millisecond), DiscoveryReloadOnStartup: true,
+		HTTPClientOptions: []httpconfig.HTTPClientOption{httpconfig.WithDialContextFunc(target.dial)},
+	},
 		slog.New(slog.DiscardHandler), nil, nil, s, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)

@@ -8,15 +8,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/narthex-io/narthex/host/scrape/exposition"
-	ourhistogram "github.com/narthex-io/narthex/model/histogram"
-	"github.com/narthex-io/narthex/model/labels"
-	"github.com/narthex-io/narthex/model/sample"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	upstreamlabels "github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
+
+	"github.com/narthex-io/narthex/host/scrape/exposition"
+	ourhistogram "github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
 )
 
 // reading is what somebody read out of a body, one line for each sample and each piece of metadata.

@@ -183,7 +183,7 @@ func (b *body) readFrom(r io.Reader) error {
 		if tooMany := b.took(n); tooMany != nil {
 			return tooMany
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

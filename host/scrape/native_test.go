@@ -43,13 +43,13 @@ func (w *world) families(host string, all ...*dto.MetricFamily) {
 // latency is a histogram with classic buckets and native ones: 3 observations in bucket 0, 1 in bucket 1 of schema 1.
 func latency() *dto.MetricFamily {
 	return &dto.MetricFamily{
-		Name: proto.String("latency"), Type: dto.MetricType_HISTOGRAM.Enum(),
+		Name: new("latency"), Type: dto.MetricType_HISTOGRAM.Enum(),
 		Metric: []*dto.Metric{{Histogram: &dto.Histogram{
 			SampleCount: proto.Uint64(4), SampleSum: proto.Float64(5), Schema: proto.Int32(1),
 			PositiveSpan: []*dto.BucketSpan{{Offset: proto.Int32(0), Length: proto.Uint32(2)}}, PositiveDelta: []int64{3, -2},
 			Bucket: []*dto.Bucket{
 				{UpperBound: proto.Float64(1), CumulativeCount: proto.Uint64(3)},
-				{UpperBound: proto.Float64(math.Inf(1)), CumulativeCount: proto.Uint64(4)},
+				{UpperBound: new(math.Inf(1)), CumulativeCount: proto.Uint64(4)},
 			},
 			CreatedTimestamp: timestamppb.New(time.UnixMilli(5)),
 		}}},

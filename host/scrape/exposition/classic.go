@@ -125,8 +125,11 @@ func (s *Scanner) collect(kind Kind) (taken bool, err error) {
 	if kind != Series || len(c.next) == 0 || c.base != string(s.typeName) {
 		return false, nil
 	}
-	bound, noBound := strconv.ParseFloat(c.le, 64)
-	if c.suffix == "" || c.suffix == "_bucket" && (noBound != nil || math.IsNaN(bound)) {
+	bound := math.NaN()
+	if f, err := strconv.ParseFloat(c.le, 64); err == nil {
+		bound = f
+	}
+	if c.suffix == "" || c.suffix == "_bucket" && math.IsNaN(bound) {
 		return false, nil
 	}
 	if err := s.begin(); err != nil {

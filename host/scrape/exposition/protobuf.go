@@ -312,7 +312,7 @@ func (s *Scanner) protoBucket() (Kind, error) {
 	switch {
 	case !math.IsInf(bound, 1):
 		p.step = stepBuckets
-	case s.opts.ConvertClassic && !(s.opts.NativeHistograms && p.metric.histogram.isNative()):
+	case s.opts.ConvertClassic && (!s.opts.NativeHistograms || !p.metric.histogram.isNative()):
 		p.step = stepConverted
 	}
 	return s.named(partBucket, bound)

@@ -3,6 +3,7 @@ package exposition
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -42,15 +43,13 @@ func TestProtobufAgainstExpfmt(t *testing.T) {
 		for {
 			var f dto.MetricFamily
 			err := decoder.Decode(&f)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, sample := range familySamples(f.GetName(), &f) {
-				want = append(want, sample)
-			}
+			want = append(want, familySamples(f.GetName(), &f)...)
 		}
 		got := ourSamples(t, body, Protobuf)
 		// The reference leaves out the last bucket where the target does; here there is always one.
@@ -68,22 +67,22 @@ func TestProtobufAgainstExpfmt(t *testing.T) {
 func everything(tb testing.TB) []byte {
 	tb.Helper()
 	start := timestamppb.New(time.UnixMilli(5))
-	example := &dto.Exemplar{Label: []*dto.LabelPair{{Name: proto.String("id"), Value: proto.String("x")}}, Value: proto.Float64(2), Timestamp: start}
+	example := &dto.Exemplar{Label: []*dto.LabelPair{{Name: new("id"), Value: new("x")}}, Value: proto.Float64(2), Timestamp: start}
 	return delimited(tb,
-		&dto.MetricFamily{Name: proto.String("c_total"), Help: proto.String("text"), Unit: proto.String("u"), Type: dto.MetricType_COUNTER.Enum(), Metric: []*dto.Metric{
+		&dto.MetricFamily{Name: new("c_total"), Help: new("text"), Unit: new("u"), Type: dto.MetricType_COUNTER.Enum(), Metric: []*dto.Metric{
 			{Counter: &dto.Counter{Value: proto.Float64(1), Exemplar: example, CreatedTimestamp: start}, TimestampMs: proto.Int64(7)},
 		}},
-		&dto.MetricFamily{Name: proto.String("s"), Type: dto.MetricType_SUMMARY.Enum(), Metric: []*dto.Metric{
-			{Summary: &dto.Summary{SampleCount: proto.Uint64(1), SampleSum: proto.Float64(2), Quantile: []*dto.Quantile{{Quantile: proto.Float64(0.5), Value: proto.Float64(3)}}}},
+		&dto.MetricFamily{Name: new("s"), Type: dto.MetricType_SUMMARY.Enum(), Metric: []*dto.Metric{
+			{Summary: &dto.Summary{SampleCount: proto.Uint64(1), SampleSum: proto.Float64(2), Quantile: []*dto.Quantile{{Quantile: new(0.5), Value: proto.Float64(3)}}}},
 		}},
-		&dto.MetricFamily{Name: proto.String("h"), Type: dto.MetricType_HISTOGRAM.Enum(), Metric: []*dto.Metric{
+		&dto.MetricFamily{Name: new("h"), Type: dto.MetricType_HISTOGRAM.Enum(), Metric: []*dto.Metric{
 			{Label: example.Label, Histogram: &dto.Histogram{
-				SampleCount: proto.Uint64(3), SampleSum: proto.Float64(2), Schema: proto.Int32(2), ZeroThreshold: proto.Float64(0.5), ZeroCount: proto.Uint64(1),
+				SampleCount: proto.Uint64(3), SampleSum: proto.Float64(2), Schema: proto.Int32(2), ZeroThreshold: new(0.5), ZeroCount: proto.Uint64(1),
 				PositiveSpan: []*dto.BucketSpan{{Offset: proto.Int32(-3), Length: proto.Uint32(1)}}, PositiveDelta: []int64{2},
 				Bucket: []*dto.Bucket{{UpperBound: proto.Float64(1), CumulativeCount: proto.Uint64(3), Exemplar: example}}, Exemplars: []*dto.Exemplar{example},
 			}},
 		}},
-		&dto.MetricFamily{Name: proto.String("none"), Type: dto.MetricType_GAUGE.Enum()})
+		&dto.MetricFamily{Name: new("none"), Type: dto.MetricType_GAUGE.Enum()})
 }
 
 func TestProtobuf(t *testing.T) {
@@ -139,14 +138,16 @@ func TestProtobuf(t *testing.T) {
 func BenchmarkProtobuf(b *testing.B) {
 	var families []*dto.MetricFamily
 	for i := range 100 {
-		f := &dto.MetricFamily{Name: proto.String(fmt.Sprintf("http_requests_%d_total", i)), Type: dto.MetricType_COUNTER.Enum()}
+		f := &dto.MetricFamily{Name: new(fmt.Sprintf("http_requests_%d_total", i)), Type: dto.MetricType_COUNTER.Enum()}
 		for j := range 100 {
 			f.Metric = append(f.Metric, &dto.Metric{
 				Label: []*dto.LabelPair{
-					{Name: proto.String("code"), Value: proto.String("200")}, {Name: proto.String("handler"), Value: proto.String("/api/v1/query")},
-					{Name: proto.String("method"), Value: proto.String("GET")}, {Name: proto.String("pod"), Value: proto.String(fmt.Sprintf("app-%08d", j))},
+					{Name: new("code"), Value: new("200")},
+					{Name: new("handler"), Value: new("/api/v1/query")},
+					{Name: new("method"), Value: new("GET")},
+					{Name: new("pod"), Value: new(fmt.Sprintf("app-%08d", j))},
 				},
-				Counter: &dto.Counter{Value: proto.Float64(float64(i * j))},
+				Counter: &dto.Counter{Value: new(float64(i * j))},
 			})
 		}
 		families = append(families, f)
