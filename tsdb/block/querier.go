@@ -103,6 +103,9 @@ func (s *seriesSet) Next() bool {
 		}
 		s.at, s.slab = &s.slab[0], s.slab[1:]
 		*s.at = series{q: s.q, id: id, mint: s.mint, maxt: s.maxt, project: s.project}
+		if len(s.chunks) == 1 {
+			s.at.single, s.at.only = true, s.chunks[0]
+		}
 		s.given++
 		return true
 	}
@@ -129,13 +132,16 @@ func (q *querier) chunks(id uint32, mint, maxt int64, dst []index.ChunkMeta) ([]
 	return dst, nil
 }
 
-// series is read from the index again when it is asked, which costs less than keeping it.
+// series is read from the index again when it is asked for several chunks, which costs less than keeping them.
 type series struct {
 	q          *querier
 	id         uint32
 	mint, maxt int64
 	// project chooses labels; nil chooses all.
 	project *index.Projection
+	// single says that there is one chunk alone, only: a short query need not go back to the index.
+	single bool
+	only   index.ChunkMeta
 }
 
 // Labels makes the labels. The entry was checked when the set came to it, so that it can't fail any more.
@@ -159,6 +165,10 @@ func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {
 	}
 	r.series, r.next = *s, 0
 	r.deleted = s.q.tombstones[s.id]
+	if s.single {
+		r.chunks, r.err = append(r.chunks[:0], s.only), nil
+		return r
+	}
 	r.chunks, r.err = s.q.chunks(s.id, s.mint, s.maxt, r.chunks[:0])
 	return r
 }
