@@ -128,9 +128,9 @@ func (a *upstreamArchive) read(ctx context.Context) (contents, error) {
 }
 
 // readUpstream reads all samples, and closes the querier.
-func readUpstream(ctx context.Context, q upstorage.Querier) (contents, error) {
-	defer q.Close()
-	c := newContents()
+func readUpstream(ctx context.Context, q upstorage.Querier) (c contents, err error) {
+	defer func() { err = errors.Join(err, q.Close()) }()
+	c = newContents()
 	set := q.Select(ctx, true, nil, uplabels.MustNewMatcher(uplabels.MatchRegexp, "__name__", ".+"))
 	for set.Next() {
 		name := fromUpstream(set.At().Labels()).String()

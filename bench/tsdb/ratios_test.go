@@ -171,7 +171,9 @@ func table(t *testing.T, upstream, ours map[string][]float64) string {
 			line(w, math.NaN(), math.NaN(), geometricMean(selects[where]), where+", geometric mean")
 		}
 	}
-	w.Flush()
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	return b.String()
 }
 

@@ -44,8 +44,12 @@ type task struct {
 
 func tasks() []task {
 	return []task{
-		{"append", measureAppend}, {"replay", measureReplay}, {"blocks", measureBlocks}, {"read", measureRead},
-		{"merge", measureMerge}, {"select", measureSelect},
+		{"append", measureAppend},
+		{"replay", measureReplay},
+		{"blocks", measureBlocks},
+		{"read", measureRead},
+		{"merge", measureMerge},
+		{"select", measureSelect},
 	}
 }
 

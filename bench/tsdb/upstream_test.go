@@ -140,8 +140,7 @@ func (r *upstreamReader) with(mint, maxt int64, f func(storage.Querier) error) e
 	if err != nil {
 		return err
 	}
-	defer q.Close()
-	return f(q)
+	return errors.Join(f(q), q.Close())
 }
 
 func (r *upstreamReader) count(ctx context.Context, ms ...matcher) (n int, err error) {

@@ -13,7 +13,7 @@ import (
 func FuzzReader(f *testing.F) {
 	f.Add(writeIndex(f, makeSeries(0)))
 	f.Add(writeIndex(f, makeSeries(40)))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		_, _ = readEverything(data)
 	})
 }

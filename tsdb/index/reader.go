@@ -293,14 +293,6 @@ func (r *Reader) Projected(id uint32, p *Projection, b *labels.ScratchBuilder) (
 	return b.Labels(), nil
 }
 
-// name returns the label name that a symbol stands for.
-func (r *Reader) name(ref uint64) (string, bool) {
-	if i, ok := r.nameIndex(ref); ok {
-		return r.nameRefs[i].name, true
-	}
-	return "", false
-}
-
 // nameIndex returns the place of a symbol among those of the label names.
 func (r *Reader) nameIndex(ref uint64) (int, bool) {
 	low, high := 0, len(r.nameRefs)
