@@ -177,6 +177,11 @@ func TestAlertmanager(t *testing.T) {
 	second.wantAlerts(40*time.Second, "c")
 
 	s.wantReload(strings.Replace(o.config, "timeout: 1s", "timeout: 2s", 1))
+	write(t, s.config, strings.Replace(o.config, "timeout: 1s", "tls_config: {ca_file: missing.pem}", 1))
+	if status, body := s.reload(); status != http.StatusInternalServerError || !strings.Contains(body, "narthex.yml:5: alerting.alertmanagers[0].tls_config: ") {
+		t.Errorf("reload answers %d %s", status, body)
+	}
+	write(t, s.config, o.config)
 	sw.set(true, "d")
 	first.wantAlerts(5*time.Second, "c", "d")
 	second.wantAlerts(5*time.Second, "c", "d")

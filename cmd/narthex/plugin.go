@@ -94,8 +94,11 @@ func pluginNewCommand(io streams) *cobra.Command {
 			fmt.Fprintf(io.out, "%s: plugin %s\n  %s\n\nNext:\n  go -C %[1]s test ./...\n  %[4]s plugin build %[1]s\n",
 				s.Dir, s.Plugin, strings.Join(s.Files, "\n  "), os.Args[0])
 			use := "name it below exporters of a job"
-			if s.Key != "" {
+			switch sdk.Kind(kind) {
+			case sdk.KindDiscovery:
 				use = "use " + s.Key + " in a job"
+			case sdk.KindNotify:
+				use = "use " + s.Key + " below alerting"
 			}
 			fmt.Fprintf(io.out, "Then put the file into a plugins directory, %s, and reload. %s shows how.\n", use, filepath.Join(s.Dir, "README.md"))
 			return nil
@@ -142,7 +145,7 @@ func pluginRunCommand(io streams) *cobra.Command {
 		Use:   "run FILE",
 		Short: "Run a plugin alone and watch what it finds",
 		Long: "Runs the plugin in a file alone and prints what it finds. --config has one entry of what stands below the\n" +
-			"plugin's key in a job, or below config of an exporter, such as: targets: [\"localhost:9100\"]",
+			"plugin's key in a job or in alerting, or below config of an exporter, such as: targets: [\"localhost:9100\"]",
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if configFile != "" {

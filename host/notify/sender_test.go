@@ -170,6 +170,7 @@ func TestSlowOneDelaysNobody(t *testing.T) {
 func TestRefusedAlert(t *testing.T) {
 	for _, code := range []int{400, 413, 422} {
 		inWorld(t, Options{BatchSize: 8}, one, func(t *testing.T, w *world) {
+			t.Helper()
 			arrived := map[string]bool{}
 			w.as(func(_ context.Context, _ string, alerts []postableAlert) (int, error) {
 				for _, a := range alerts {
@@ -202,6 +203,7 @@ func TestRefusedAlert(t *testing.T) {
 // TestAllRefused has an endpoint that refuses whatever comes: it is not flooded.
 func TestAllRefused(t *testing.T) {
 	inWorld(t, Options{}, one, func(t *testing.T, w *world) {
+		t.Helper()
 		w.status(400)
 		names := make([]string, 300)
 		for i := range names {
@@ -262,6 +264,7 @@ func TestDrain(t *testing.T) {
 		w.wantSent("a b c")
 	})
 	inWorld(t, Options{BatchSize: 1}, one, func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(hang)
 		w.send("a", "b", "c")
 		synctest.Wait()
@@ -275,6 +278,7 @@ func TestDrain(t *testing.T) {
 	})
 	// One that is down is asked once more, and not waited for.
 	inWorld(t, Options{Drain: true}, one, func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(down)
 		w.send("a", "b")
 		time.Sleep(time.Minute)
@@ -290,6 +294,7 @@ func TestDrain(t *testing.T) {
 	// One that hangs for good holds nothing up for longer than the limit.
 	const slow = `alertmanagers: [{timeout: 1h, static_configs: [{targets: [am]}]}]`
 	inWorld(t, Options{Drain: true}, slow, func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(func(ctx context.Context, _ string, _ []postableAlert) (int, error) {
 			<-ctx.Done()
 			return 0, ctx.Err()

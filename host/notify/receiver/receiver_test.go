@@ -187,6 +187,7 @@ var errDown = errors.New("connection refused")
 
 func TestGroupsAndIntervals(t *testing.T) {
 	inWorld(t, "", func(t *testing.T, w *world) {
+		t.Helper()
 		w.fire("a")
 		w.wantTold(5*time.Second, "")
 		w.fire("b")
@@ -220,6 +221,7 @@ func TestGroupBy(t *testing.T) {
 		}
 	})
 	inWorld(t, "...", func(t *testing.T, w *world) {
+		t.Helper()
 		w.fire("a/x", "b/x")
 		if got := w.after(10 * time.Second); got != "a | b" && got != "b | a" {
 			t.Errorf("told %q", got)
@@ -229,6 +231,7 @@ func TestGroupBy(t *testing.T) {
 
 func TestMessage(t *testing.T) {
 	inWorld(t, "job", func(t *testing.T, w *world) {
+		t.Helper()
 		start := time.Now().UTC()
 		for _, name := range []string{"b", "a"} {
 			w.Send([]Alert{{
@@ -257,6 +260,7 @@ func TestMessage(t *testing.T) {
 // TestRetry has a plugin fail: what is delivered in the end is what the alerts have come to, once.
 func TestRetry(t *testing.T) {
 	inWorld(t, "", func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(errDown)
 		w.fire("a", "b")
 		tries := strings.Count(w.after(30*time.Second), "a b")
@@ -281,6 +285,7 @@ func TestRetry(t *testing.T) {
 // TestSameBatchKeepsItsID has a batch sent again as it was, and then another.
 func TestSameBatchKeepsItsID(t *testing.T) {
 	inWorld(t, "", func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(errDown)
 		w.fire("a")
 		time.Sleep(12 * time.Second)
@@ -301,6 +306,7 @@ func TestSameBatchKeepsItsID(t *testing.T) {
 
 func TestRejected(t *testing.T) {
 	inWorld(t, "", func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(sdk.Rejected(errors.New("bad")))
 		w.fire("a")
 		w.wantTold(10*time.Second, "a")
@@ -318,6 +324,7 @@ func TestRejected(t *testing.T) {
 
 func TestRepeat(t *testing.T) {
 	inWorld(t, "", func(t *testing.T, w *world) {
+		t.Helper()
 		if got := w.firingFor(125, "a"); got != "a | a | a" {
 			t.Errorf("told %q in two hours", got)
 		}
@@ -367,6 +374,7 @@ func TestFiresAgain(t *testing.T) {
 // TestRelabel has alerts changed and chosen for the receiver.
 func TestRelabel(t *testing.T) {
 	inWorld(t, "...", func(t *testing.T, w *world) {
+		t.Helper()
 		cfg := *w.cfg
 		cfg.AlertRelabelConfigs = []*relabel.Config{
 			{SourceLabels: []string{"job"}, Regex: "x", Action: relabel.Drop},
@@ -389,6 +397,7 @@ func TestRelabel(t *testing.T) {
 // TestRestart has a batch undelivered at the end of one run delivered once in the next, and everything else not told again.
 func TestRestart(t *testing.T) {
 	inWorld(t, "job", func(t *testing.T, w *world) {
+		t.Helper()
 		w.fire("told/x")
 		w.wantTold(10*time.Second, "told")
 		w.as(errDown)
@@ -454,6 +463,7 @@ func TestStopLetsADeliveryEnd(t *testing.T) {
 
 func TestDamagedFiles(t *testing.T) {
 	inWorld(t, "job", func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(errDown)
 		w.fire("a/x", "b/y", "c/z")
 		w.after(15 * time.Second)
@@ -493,6 +503,7 @@ func TestDamagedFiles(t *testing.T) {
 // TestDiskFailure has alerts told that cannot be kept.
 func TestDiskFailure(t *testing.T) {
 	inWorld(t, "", func(t *testing.T, w *world) {
+		t.Helper()
 		if err := os.MkdirAll(filepath.Dir(w.dir), 0o750); err != nil {
 			t.Fatal(err)
 		}
@@ -511,6 +522,7 @@ func TestDiskFailure(t *testing.T) {
 
 func TestCapacity(t *testing.T) {
 	inWorld(t, "", func(t *testing.T, w *world) {
+		t.Helper()
 		w.fire("a", "b", "c", "d", "e", "f")
 		w.wantTold(10*time.Second, "a b c d e")
 		w.fire("a", "b", "c", "d", "e")
@@ -526,6 +538,7 @@ func TestCapacity(t *testing.T) {
 
 func TestExpiry(t *testing.T) {
 	inWorld(t, "", func(t *testing.T, w *world) {
+		t.Helper()
 		w.as(errDown)
 		w.fire("a")
 		w.after(time.Minute)
