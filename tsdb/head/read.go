@@ -185,15 +185,21 @@ type seriesSet struct {
 	mint, maxt int64
 	ids        []uint32
 	project    *[]string
-	at         *series
-	err        error
+	// slab holds the series that are handed out next, made some at a time.
+	slab []series
+	at   *series
+	err  error
 }
 
 func (s *seriesSet) Next() bool {
 	if s.err != nil || len(s.ids) == 0 {
 		return false
 	}
-	s.at = &series{q: s.q, id: s.ids[0], mint: s.mint, maxt: s.maxt, project: s.project}
+	if len(s.slab) == 0 {
+		s.slab = make([]series, min(64, len(s.ids)))
+	}
+	s.at, s.slab = &s.slab[0], s.slab[1:]
+	*s.at = series{q: s.q, id: s.ids[0], mint: s.mint, maxt: s.maxt, project: s.project}
 	s.ids = s.ids[1:]
 	return true
 }
