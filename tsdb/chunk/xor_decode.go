@@ -47,10 +47,19 @@ func (x *xorValue) float() float64 { return math.Float64frombits(x.bits) }
 
 // read reads what appendXOR wrote.
 func (x *xorValue) read(r *bitReader) {
-	if r.take(1) == 0 {
+	if r.n < 2 {
+		r.refill()
+	}
+	// Fast path: both control bits are looked at in one go.
+	control := r.buf >> 62
+	if control < 2 {
+		r.buf <<= 1
+		r.n--
 		return
 	}
-	if r.take(1) == 1 {
+	r.buf <<= 2
+	r.n -= 2
+	if control == 3 {
 		x.readWindow(r)
 	}
 	x.readDiff(r)
