@@ -150,7 +150,7 @@ alerting:
     group_wait: 5s
     basic_auth: {username: u, password: hidden-word}
   - name: other
-    url: http://y
+    url: http://y/hidden-word?x=y
     send_resolved: false
     alert_relabel_configs: [{source_labels: [severity], regex: page, action: keep}]
   mail_notify_configs: [{to: a@b.example}]

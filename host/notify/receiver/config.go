@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -147,9 +148,23 @@ func (c *Config) MarshalYAML() (any, error) {
 	if err := json.Unmarshal(c.JSON, &shown); err != nil {
 		return nil, err
 	}
-	if err := rest.Encode(discovery.HideSecrets(shown)); err != nil {
+	if err := rest.Encode(hideURLs(discovery.HideSecrets(shown))); err != nil {
 		return nil, err
 	}
 	node.Content = append(node.Content, rest.Content...)
 	return &node, nil
+}
+
+// hideURLs replaces all but the origin of the URLs in the fields of a section, since that of a webhook is a password.
+func hideURLs(section any) any {
+	fields, _ := section.(map[string]any)
+	for name, value := range fields {
+		text, _ := value.(string)
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || len(u.RequestURI()) < 2 && u.User == nil {
+			continue
+		}
+		fields[name] = u.Scheme + "://" + u.Host + "/<secret>"
+	}
+	return section
 }

@@ -79,6 +79,16 @@ type notifier struct {
 	http   sdk.HTTPClient
 }
 
+// hidden returns the error without the path and the query of the URL, which are a secret at many services and do not
+// belong into a log.
+func (n *notifier) hidden(err error) error {
+	u, parseErr := url.Parse(n.config.URL)
+	if parseErr != nil || len(u.RequestURI()) < 2 {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), u.RequestURI(), "/…"))
+}
+
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 512
 
@@ -99,7 +109,7 @@ func (n *notifier) Notify(ctx context.Context, b sdk.Batch) error {
 		Header: map[string][]string{"Content-Type": {"application/json"}, "Idempotency-Key": {message.ID}},
 	})
 	if err != nil {
-		return err
+		return n.hidden(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.Status/100 == 2 {
