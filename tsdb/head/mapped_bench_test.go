@@ -42,7 +42,6 @@ func BenchmarkLiveHeap(b *testing.B) {
 				if err := h.MapChunks(b.Context()); err != nil {
 					b.Fatal(err)
 				}
-				entries, outcomes = nil, nil
 				b.ReportMetric(float64(liveHeap()-before)/series, "heap-B/series")
 				if err := h.Close(); err != nil {
 					b.Fatal(err)
