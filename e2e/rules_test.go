@@ -254,3 +254,43 @@ tests:
 		t.Error(again)
 	}
 }
+
+// unitTests are test files over toolRules. Those that end in bad are to fail.
+var unitTests = map[string]string{
+	"series":     "- interval: 1s\n  input_series: [{series: a, values: '1+1x5 _x2 stale'}]\n  promql_expr_test: [{expr: a, eval_time: 3s, exp_samples: [{labels: a, value: 4}]}, {expr: a, eval_time: 8s}]\n",
+	"series-bad": "- interval: 1s\n  input_series: [{series: a, values: '1+1x5'}]\n  promql_expr_test: [{expr: a, eval_time: 3s, exp_samples: [{labels: a, value: 5}]}]\n",
+	"rule":       "- promql_expr_test: [{expr: e2e_wave, eval_time: 4s, exp_samples: [{labels: e2e_wave, value: 1}]}, {expr: count_over_time(e2e_wave[4s]), eval_time: 9s500ms, exp_samples: [{labels: '{}', value: 4}]}]\n",
+	"alert":      "- alert_rule_test: [{eval_time: 5s, alertname: E2EHigh}, {eval_time: 6s500ms, alertname: E2EHigh, exp_alerts: [{exp_labels: {severity: page}, exp_annotations: {summary: wave is 1}}]}]\n",
+	"alert-bad":  "- alert_rule_test: [{eval_time: 6s, alertname: E2EHigh, exp_alerts: [{exp_labels: {severity: ticket}, exp_annotations: {summary: wave is 1}}]}]\n",
+	"early-bad":  "- alert_rule_test: [{eval_time: 5s, alertname: E2EHigh, exp_alerts: [{exp_labels: {severity: page}, exp_annotations: {summary: wave is 1}}]}]\n",
+	"name-bad":   "- alert_rule_test: [{eval_time: 5s}]\n",
+	"unknown":    "- alert_rule_test: [{eval_time: 5s, alertname: None}]\n",
+	"field-bad":  "- alert_rule_tests: []\n",
+	"expr-bad":   "- promql_expr_test: [{expr: 'sum(', eval_time: 4s}]\n",
+	"values-bad": "- interval: 1s\n  input_series: [{series: a, values: '1+x5'}]\n  promql_expr_test: [{expr: a, eval_time: 3s}]\n",
+	"conflict":   "- interval: 1s\n  input_series: [{series: e2e_wave, values: '7x10'}]\n  promql_expr_test: [{expr: e2e_wave, eval_time: 4s, exp_samples: [{labels: e2e_wave, value: 7}]}]\n",
+	"alerts":     "- promql_expr_test: [{expr: ALERTS, eval_time: 6s, exp_samples: [{labels: 'ALERTS{alertname=\"E2EHigh\",alertstate=\"firing\",severity=\"page\"}', value: 1}]}]\n",
+	"interval":   "- interval: 2s\n  input_series: [{series: a, values: '1+1x5'}]\n  promql_expr_test: [{expr: a, eval_time: 3s, exp_samples: [{labels: a, value: 2}]}]\n",
+	"scalar":     "- promql_expr_test: [{expr: '1 + 1', exp_samples: [{labels: '{}', value: 2}]}]\n",
+	"nan-bad":    "- promql_expr_test: [{expr: vector(NaN), exp_samples: [{labels: '{}', value: .nan}]}]\n",
+	"infinite":   "- promql_expr_test: [{expr: vector(+Inf), exp_samples: [{labels: '{}', value: .inf}]}]\n",
+	"external":   "- external_labels: {dc: x}\n  promql_expr_test: [{expr: e2e_wave, eval_time: 4s, exp_samples: [{labels: e2e_wave, value: 1}]}]\n",
+	"two":        "- name: one\n  promql_expr_test: [{expr: e2e_wave, eval_time: 4s, exp_samples: [{labels: e2e_wave, value: 1}]}]\n- name: two\n  promql_expr_test: [{expr: e2e_wave, eval_time: 1s, exp_samples: [{labels: e2e_wave, value: 0}]}]\n",
+}
+
+// TestUnitTestVerdicts has promtool and us run the same unit tests.
+func TestUnitTestVerdicts(t *testing.T) {
+	t.Parallel()
+	promtool := component(t, "promtool", "prometheus")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "rules.yml"), toolRules)
+	for name, text := range unitTests {
+		file := name + ".yml"
+		write(t, filepath.Join(dir, file), "rule_files: [rules.yml]\nevaluation_interval: 1s\ntests:\n"+text)
+		theirs, theirErr, want := command(t, dir, "", promtool, "test", "rules", file)
+		ours, ourErr, got := command(t, dir, "", narthex, "test", "rules", file)
+		if got != want {
+			t.Errorf("%s: our exit code is %d, theirs %d\n%s%s%s%s", name, got, want, ours, ourErr, theirs, theirErr)
+		}
+	}
+}
