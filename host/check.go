@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	httpconfig "github.com/prometheus/common/config"
@@ -40,6 +41,8 @@ type Checked struct {
 	// Jobs is the number of scrape configs.
 	Jobs      int
 	RuleFiles []*rules.File
+	// Intervals are the scrape intervals of the jobs by their names.
+	Intervals map[string]time.Duration
 }
 
 // CheckConfig loads a configuration and its rule files as a server would, starts the plugins that it uses to have them
@@ -73,7 +76,11 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 	if err := errors.Join(checkJobs(cfg), checkAlerting(ctx, cfg), checkCredentials(cfg), err); err != nil {
 		return checked, err
 	}
-	return Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files}, nil
+	checked = Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files, Intervals: map[string]time.Duration{}}
+	for _, job := range cfg.ScrapeConfigs {
+		checked.Intervals[job.JobName] = time.Duration(job.ScrapeInterval)
+	}
+	return checked, nil
 }
 
 // checkRules loads the rule files. A server starts without one that is named and not there, since it may come later, but

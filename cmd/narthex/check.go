@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -58,6 +62,7 @@ func checkConfigCommand(io streams) *cobra.Command {
 					fmt.Fprintf(io.out, ", %d rule files", n)
 				}
 				fmt.Fprintln(io.out)
+				checks.intervals(io.out, file, checked.Intervals)
 				for _, f := range checked.RuleFiles {
 					checks.valid(io.out, f)
 				}
@@ -120,12 +125,15 @@ type ruleChecks struct {
 	fatal, ignoreUnknown bool
 	features             []string
 
-	duplicates bool
-	found      error
+	duplicates, longIntervals bool
+	// lookback is how far back a selector looks.
+	lookback string
+	found    error
 }
 
 func (c *ruleChecks) addFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&c.lint, "lint", "duplicate-rules", "what to look for besides mistakes, separated by commas: all, duplicate-rules, none")
+	fs.StringVar(&c.lint, "lint", "duplicate-rules", "what to look for besides mistakes, separated by commas: all, duplicate-rules, too-long-scrape-interval, none")
+	fs.StringVar(&c.lookback, "query.lookback-delta", "5m", "--query.lookback-delta of the server, which scrape intervals must be below")
 	fs.BoolVar(&c.fatal, "lint-fatal", false, "exit with 3 if something of that is found")
 	fs.BoolVar(&c.ignoreUnknown, "ignore-unknown-fields", false, "accept fields of rule files that mean nothing, such as those of other programs")
 	addFeatureFlag(fs, &c.features)
@@ -140,15 +148,36 @@ func addFeatureFlag(fs *pflag.FlagSet, features *[]string) {
 func (c *ruleChecks) prepare() (promql.Options, error) {
 	for name := range strings.SplitSeq(c.lint, ",") {
 		switch strings.TrimSpace(name) {
-		case "all", "duplicate-rules":
+		case "all":
+			c.duplicates, c.longIntervals = true, true
+		case "duplicate-rules":
 			c.duplicates = true
+		case "too-long-scrape-interval":
+			c.longIntervals = true
 		case "none":
-			c.duplicates = false
+			c.duplicates, c.longIntervals = false, false
 		default:
-			return promql.Options{}, &usageError{fmt.Errorf("--lint: %q is none of all, duplicate-rules and none", name)}
+			return promql.Options{}, &usageError{fmt.Errorf("--lint: %q is none of all, duplicate-rules, too-long-scrape-interval and none", name)}
 		}
 	}
+	if _, err := model.ParseDuration(c.lookback); err != nil {
+		return promql.Options{}, &usageError{fmt.Errorf("--query.lookback-delta: %w", err)}
+	}
 	return enabledFeatures(c.features)
+}
+
+// intervals warns of jobs whose samples are too far apart for a selector to see the last one at each time.
+func (c *ruleChecks) intervals(out io.Writer, file string, jobs map[string]time.Duration) {
+	lookback, err := model.ParseDuration(c.lookback)
+	if err != nil || !c.longIntervals {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(jobs)) {
+		if jobs[name] >= time.Duration(lookback) {
+			fmt.Fprintf(out, "%s: warning: job %q has the scrape interval %v, and selectors look back %v: its series have gaps\n", file, name, model.Duration(jobs[name]), lookback)
+			c.found = errors.New("too long scrape intervals; shorten them, or check with --lint=none")
+		}
+	}
 }
 
 // enabledFeatures returns the engine's options with features enabled.
