@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -134,19 +136,22 @@ func checkAlerting(ctx context.Context, cfg *config.Config) error {
 // asks for a check wants to know.
 func checkCredentials(cfg *config.Config) error {
 	var missing config.Errors
-	look := func(client *httpconfig.HTTPClientConfig, origin config.Origin) {
+	look := func(client *httpconfig.HTTPClientConfig, origin config.Origin, path string) {
 		if client.Authorization == nil || client.Authorization.CredentialsFile == "" {
 			return
 		}
 		if _, err := os.Stat(client.Authorization.CredentialsFile); err != nil {
-			missing = append(missing, fmt.Errorf("%s: file with credentials: %w", origin.Position("authorization"), err))
+			missing = append(missing, fmt.Errorf("%s: file with credentials: %w", origin.Position(strictyaml.Join(path, "authorization")), err))
 		}
 	}
 	for i, job := range cfg.ScrapeConfigs {
-		look(&job.HTTPClient, cfg.Origins[i])
+		look(&job.HTTPClient, cfg.Origins[i], "")
+		for _, name := range slices.Sorted(maps.Keys(job.Credentials)) {
+			look(&job.Credentials[name].HTTPClient, cfg.Origins[i], strictyaml.Join("credentials", name))
+		}
 	}
 	for i, am := range cfg.Alerting.Alertmanagers {
-		look(&am.HTTPClient, cfg.Origin(strictyaml.Index("alerting.alertmanagers", i)))
+		look(&am.HTTPClient, cfg.Origin(strictyaml.Index("alerting.alertmanagers", i)), "")
 	}
 	if len(missing) > 0 {
 		return missing

@@ -233,6 +233,12 @@ func TestWindow(t *testing.T) {
 	}
 	check(nil, floatEntry(1, 5*hour-1), floatEntry(1, 3*hour), floatEntry(3, 3*hour), floatEntry(3, 4*hour), floatEntry(3, 3*hour+1), intEntry(2, 4*hour, nativeAt(0, 1)))
 	check(storage.ErrTooOld, floatEntry(1, 3*hour-1), intEntry(2, 3*hour-1, nativeAt(0, 1)))
+	inOrder := func(e storage.Entry) storage.Entry {
+		e.InOrder = true
+		return e
+	}
+	check(storage.ErrOutOfOrder, inOrder(floatEntry(1, 5*hour-2)), inOrder(intEntry(2, 5*hour-2, nativeAt(0, 1))))
+	check(storage.ErrOutOfBounds, inOrder(floatEntry(1, 3*hour)))
 	broken := nativeAt(0, 1)
 	broken.Count = 5
 	if out := appendAll(t, h, intEntry(2, 4*hour, broken))[0]; out.Err == nil {

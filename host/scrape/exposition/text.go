@@ -54,6 +54,9 @@ func (s *Scanner) textComment(i int) (Kind, error) {
 	// A quoted name may hold a line break, so that the end is looked for again.
 	end = s.lineEnd(at)
 	s.name, s.text = name, s.body[min(at+1, end):end]
+	if skipBlanks(s.text, 0) == len(s.text) {
+		s.text = s.text[:0] // Blanks alone are no text.
+	}
 	s.pos = min(end+1, len(s.body))
 	return s.finishMeta(kind)
 }
