@@ -48,7 +48,7 @@ func TestLint(t *testing.T) {
 	check(ruleChecks{lint: "too-long-scrape-interval", fatal: true}, valid+slow, true)
 	check(ruleChecks{lint: "all"}, valid+twice+slow, false)
 	check(ruleChecks{lint: "all", lookback: "10m"}, valid+twice, false)
-	for _, bad := range []ruleChecks{{lint: "some"}, {lint: "all", lookback: "x"}, {lint: "all", features: []string{"st-storage"}}} {
+	for _, bad := range []ruleChecks{{lint: "some"}, {lint: "all", lookback: "x"}, {lint: "all", features: []string{"auto-reload-config"}}} {
 		if _, err := linted(t, bad); err == nil || !strings.Contains(err.Error(), "--") {
 			t.Errorf("%+v: %v", bad, err)
 		}
