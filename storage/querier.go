@@ -59,7 +59,8 @@ type SelectHints struct {
 	// Grouping are the labels of the consuming aggregation, sorted; By says how to read them.
 	Grouping []string
 	By       bool
-	// ProjectionLabels are, if Projection is set, all labels that will be read; series may come without the others.
+	// ProjectionLabels are, if Projection is set, all labels that will be read, sorted; series may come without the
+	// others.
 	Projection       bool
 	ProjectionLabels []string
 	// SeriesOnly says that no samples will be read.

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 )
 
-// Series is one series; labels are name, value, name, value, …
+// Series is one series; labels are name, value, name, value, and so on.
 type Series struct {
 	Labels []string
 	// T are timestamps in milliseconds.
@@ -86,7 +86,7 @@ func Data(size Size, f func(Series) error) error {
 		}
 	}
 	for i := range size.Series / 10 {
-		if err := buckets(r, size, i, times, f); err != nil {
+		if err := buckets(r, i, times, f); err != nil {
 			return err
 		}
 		if err := f(native(r, size, i, times)); err != nil {
@@ -123,7 +123,7 @@ func identity(i int) []string {
 	}
 }
 
-func buckets(r *rand.Rand, size Size, i int, times []int64, f func(Series) error) error {
+func buckets(r *rand.Rand, i int, times []int64, f func(Series) error) error {
 	bounds := []string{"0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "+Inf"}
 	values := make([][]float64, len(bounds))
 	counts := make([]float64, len(bounds))

@@ -103,8 +103,7 @@ func (s *selectedSeries) Labels() labels.Labels {
 	if !s.projected {
 		return s.ls
 	}
-	b := labels.NewBuilder(s.ls)
-	return b.Keep(s.wanted...).Labels()
+	return s.ls.KeepSorted(s.wanted)
 }
 
 func (s *selectedSeries) Samples(reuse storage.ColumnReader) storage.ColumnReader {
