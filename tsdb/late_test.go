@@ -121,6 +121,26 @@ func TestPromtoolReadsOurOutOfOrderLog(t *testing.T) {
 }
 
 // TestSnapshotHoldsOutOfOrderSamples in blocks of their own.
+// TestLateSampleOfADeletedTimeIsRefused: a deletion in memory would hide it, which must not be acknowledged.
+func TestLateSampleOfADeletedTimeIsRefused(t *testing.T) {
+	db := openDB(t, t.TempDir(), func(o *Options) { o.OutOfOrderWindow = time.Hour })
+	fill(t, db, 0, 9*minute, 2)
+	if err := db.Delete(t.Context(), 2*minute, 4*minute, withI("1")); err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[int64]error{2*minute + 1: storage.ErrOutOfOrder, 2*minute - 1: nil, 4*minute + 1: nil} {
+		if err := put(t, db, storage.Entry{Labels: series(1), T: at, V: 7}); !errors.Is(err, want) {
+			t.Errorf("at %d: %v", at, err)
+		}
+	}
+	if err := put(t, db, storage.Entry{Labels: series(0), T: 2*minute + 1, V: 7}); err != nil {
+		t.Error(err) // Of another series.
+	}
+	if got := all(t, db); strings.Count(got, ":7 ") != 3 {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestSnapshotHoldsOutOfOrderSamples(t *testing.T) {
 	db := openDB(t, t.TempDir(), func(o *Options) { o.OutOfOrderWindow = time.Hour })
 	appendLate(t, db, lateEntry(0, 9*minute), lateEntry(0, 8*minute), lateEntry(1, 25*minute), lateEntry(1, 2*minute))

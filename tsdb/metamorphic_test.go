@@ -72,14 +72,7 @@ type world struct {
 	want map[string]map[int64]string
 	// exemplars are those that were taken, by series and time.
 	exemplars map[string]map[int64]float64
-	// deleted are ranges in which nothing is appended any more: a deletion holds for late samples, too.
-	deleted []deletedRange
-	done    []string
-}
-
-type deletedRange struct {
-	series     string
-	mint, maxt int64
+	done      []string
 }
 
 const metaSeries = 7
@@ -231,7 +224,7 @@ func (w *world) appendLate() {
 		at := w.now - w.r.Int64N(25*minute)
 		name := metaLabels(i).String()
 		_, there := w.want[name][at]
-		if there || at < 0 || slices.ContainsFunc(w.deleted, func(d deletedRange) bool { return d.series == name && d.mint <= at && at <= d.maxt }) {
+		if there || at < 0 {
 			continue
 		}
 		e, text := w.entry(i, at)
@@ -256,7 +249,6 @@ func (w *world) delete() {
 	name := metaLabels(i).String()
 	w.check(w.db.Delete(w.t.Context(), mint, maxt, withI(fmt.Sprint(i))))
 	maps.DeleteFunc(w.want[name], func(at int64, _ string) bool { return mint <= at && at <= maxt })
-	w.deleted = append(w.deleted, deletedRange{name, mint, maxt})
 }
 
 func (w *world) snapshot() {

@@ -163,6 +163,14 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 		return nil
 	}
 	late := err == errLate //nolint:errorlint // as above
+	if late && a.h.isDeleted(id, e.T) {
+		// A deletion in memory holds for all samples of its time: to take this one would be to lose it.
+		p.mu.Lock()
+		p.slots[i].pending--
+		p.mu.Unlock()
+		a.h.metrics.of(native).outOfOrder.Inc()
+		return fmt.Errorf("samples of the series at this time were deleted a short while ago: %w", storage.ErrOutOfOrder)
+	}
 	if err != nil && a.newest > math.MinInt64 && (late || errors.Is(err, storage.ErrTooOld) || errors.Is(err, storage.ErrOutOfOrder) || errors.Is(err, storage.ErrOutOfBounds)) {
 		a.h.metrics.lateDelta.Observe(float64(a.newest-e.T) / 1000)
 	}

@@ -42,6 +42,13 @@ func (h *Head) Delete(ctx context.Context, mint, maxt int64, ms ...*labels.Match
 	return nil
 }
 
+// isDeleted reports whether a time of a series is deleted in memory.
+func (h *Head) isDeleted(id uint32, t int64) bool {
+	h.extra.mu.RLock()
+	defer h.extra.mu.RUnlock()
+	return inAny(h.extra.deleted[id], t)
+}
+
 // stones returns what is deleted of each series, no further than its samples reach, by id and as the log has it.
 func (h *Head) stones(ids []uint32, mint, maxt int64) (map[uint32]interval, []wal.Tombstone) {
 	deleted := map[uint32]interval{}
