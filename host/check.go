@@ -62,6 +62,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 		Directories: opts.PluginDirectories,
 		CacheDir:    opts.PluginCache,
 		Worker:      opts.PluginWorker,
+		OnlyUsed:    true,
 		Logger:      slog.New(slog.DiscardHandler),
 		Registerer:  prometheus.NewRegistry(),
 	})

@@ -192,6 +192,7 @@ func (h *Host) makePlugins() (err error) {
 		Directories: h.opts.PluginDirectories,
 		CacheDir:    h.opts.PluginCache,
 		Worker:      h.opts.PluginWorker,
+		OnlyUsed:    true,
 		Logger:      h.log.With("component", "plugins"),
 		Registerer:  h.registry,
 	})

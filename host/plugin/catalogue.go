@@ -39,6 +39,10 @@ type Options struct {
 	// CacheDir keeps compiled modules and manifests between starts. [narthex in the user's cache folder; without one,
 	// nothing is kept]
 	CacheDir string
+	// OnlyUsed leaves plugins that no use needs unread: they are listed by their files alone, until their manifests are kept. A
+	// plugin for NAME_sd_configs is then looked for under the name sd-NAME first, and one for NAME_notify_configs under
+	// notify-NAME. [all are read]
+	OnlyUsed bool
 	// Worker is the binary of a host, which runs a wasm plugin in a process of its own when it is started as package worker
 	// says. [none: all wasm plugins run inline]
 	Worker string

@@ -29,6 +29,7 @@ type file struct {
 	digest    string
 	manifest  sdk.Manifest
 	err       error // why it cannot be loaded
+	unread    bool  // nothing needs its manifest, which is not known
 }
 
 // nativePrefixes start the names of executables that are taken for plugins. Another executable is never run to find
@@ -70,7 +71,7 @@ func (c *Catalogue) find(ctx context.Context, config Config, uses []Use) (*found
 			return nil, fmt.Errorf("search for plugins: %w: correct plugins.directory or --plugins.directory", err)
 		}
 	}
-	c.describe(ctx, s.files, config)
+	c.describe(ctx, s, config, uses)
 	return s, ctx.Err()
 }
 
@@ -138,8 +139,48 @@ func (s *found) byName(name string) *file {
 	return nil
 }
 
-// describe fills in digests and manifests, several files at a time.
-func (c *Catalogue) describe(ctx context.Context, files []*file, config Config) {
+// describe fills in digests and manifests: of all files, or of those that the uses need and those whose manifest is kept.
+func (c *Catalogue) describe(ctx context.Context, s *found, config Config, uses []Use) {
+	if !c.options.OnlyUsed {
+		c.read(ctx, s.files, config)
+		return
+	}
+	likely := map[string]bool{}
+	for i := range uses {
+		likely[uses[i].likelyName()] = true
+	}
+	var now, later []*file
+	for _, f := range s.files {
+		if likely[f.name] || c.isKept(f) {
+			now = append(now, f)
+		} else {
+			f.unread = true
+			later = append(later, f)
+		}
+	}
+	c.read(ctx, now, config)
+	claimed := func(u Use) bool { return u.Key == "" || len(s.claims(u.Key, u.kind())) > 0 }
+	if !slices.ContainsFunc(uses, func(u Use) bool { return !claimed(u) }) {
+		return
+	}
+	for _, f := range later {
+		f.unread = false
+	}
+	c.read(ctx, later, config)
+}
+
+// isKept reports whether the manifest of a file can be had without starting the plugin.
+func (c *Catalogue) isKept(f *file) bool {
+	digest, err := digestOf(f.path)
+	if err != nil || c.options.CacheDir == "" {
+		return false
+	}
+	_, err = os.Stat(c.keptManifest(digest))
+	return err == nil
+}
+
+// read fills in digests and manifests, several files at a time.
+func (c *Catalogue) read(ctx context.Context, files []*file, config Config) {
 	slots := make(chan struct{}, max(runtime.GOMAXPROCS(0), 1))
 	var wait sync.WaitGroup
 	for _, f := range files {

@@ -14,7 +14,7 @@ import (
 func (c *Catalogue) manifest(ctx context.Context, f *file, s Settings) (sdk.Manifest, error) {
 	kept := ""
 	if c.options.CacheDir != "" {
-		kept = filepath.Join(c.options.CacheDir, "manifests-v1", f.digest+".json")
+		kept = c.keptManifest(f.digest)
 		if m, err := readManifest(kept); err == nil {
 			return m, nil
 		}
@@ -27,6 +27,11 @@ func (c *Catalogue) manifest(ctx context.Context, f *file, s Settings) (sdk.Mani
 		c.log.Warn("keeping a plugin's manifest failed", "plugin", f.name, "err", err)
 	}
 	return m, nil
+}
+
+// keptManifest is where the manifest of a file with a digest is kept.
+func (c *Catalogue) keptManifest(digest string) string {
+	return filepath.Join(c.options.CacheDir, "manifests-v1", digest+".json")
 }
 
 func readManifest(path string) (sdk.Manifest, error) {

@@ -207,3 +207,24 @@ func TestClosedCatalogueRefuses(t *testing.T) {
 		t.Errorf("Collect: %v", err)
 	}
 }
+
+// TestOnlyUsed: files under other names than the convention's are read only when a key is claimed by nobody else.
+func TestOnlyUsed(t *testing.T) {
+	b := newBench(t)
+	b.options.OnlyUsed = true
+	b.apply(on("a_sd_configs", `1`))
+	if b.probes != 1 {
+		t.Errorf("%d files were read, want one", b.probes)
+	}
+	if i := b.info("sd-b"); i.State != StateUnused || len(i.Keys) != 0 {
+		t.Errorf("%+v", i)
+	}
+	_, err := b.Prepare(t.Context(), Config{}, []Use{on("nobody_sd_configs", `{}`)})
+	if err == nil || !strings.Contains(err.Error(), "found a_sd_configs, b_sd_configs") {
+		t.Errorf("all are read to say which keys there are: %v", err)
+	}
+	b.apply(on("a_sd_configs", `1`))
+	if i := b.info("sd-b"); len(i.Keys) != 1 {
+		t.Errorf("a manifest that is known is shown: %+v", i)
+	}
+}

@@ -49,6 +49,16 @@ func (u *Use) kind() sdk.Kind {
 	}
 }
 
+// likelyName is the name that the use's plugin has by convention.
+func (u *Use) likelyName() string {
+	for suffix, prefix := range map[string]string{"_sd_configs": "sd-", "_notify_configs": "notify-"} {
+		if name, ok := strings.CutSuffix(u.Key, suffix); ok {
+			return prefix + strings.ReplaceAll(name, "_", "-")
+		}
+	}
+	return u.Plugin
+}
+
 // name is what the use is about, for errors.
 func (u *Use) name() string {
 	if u.Key != "" {
