@@ -30,7 +30,7 @@ var badConfigs = []badConfig{
 	{"exporter that is not there", "  - job_name: b\n    exporters: [{plugin: exporter-nowhere}]\n", "scrape_configs[1].exporters[0]", "exporter-nowhere"},
 	{"section that a discovery refuses", "  - job_name: b\n    file_sd_configs: [{files: ['a/*/b.yml']}]\n", "scrape_configs[1].file_sd_configs[0]", "files"},
 	{"section that an exporter refuses", "  - job_name: b\n    exporters: [{plugin: exporter-node, config: {collectors: [horoscope]}}]\n", "scrape_configs[1].exporters[0]", "horoscope"},
-	{"part that is not there yet", "rule_files: [rules.yml]\n", "rule_files", "not supported by this version"},
+	{"pattern that cannot be", "rule_files: [rules*/a.yml]\n", "rule_files[0]", "invalid rule file path"},
 	{"YAML that is none", "  - {job_name: b\n", "", ""},
 }
 

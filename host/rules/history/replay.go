@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -96,7 +97,7 @@ func (r *replay) prepare() error {
 		return err
 	}
 	if len(all) == 0 {
-		return fmt.Errorf("no rules to replay")
+		return errors.New("no rules to replay")
 	}
 	early := rules.Ahead(all)
 	if !r.Source.Overlays() {

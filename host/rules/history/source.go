@@ -2,7 +2,7 @@ package history
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/narthex-io/narthex/model/labels"
@@ -59,7 +59,7 @@ func (l *Local) Range(ctx context.Context, overlay storage.Queryable, query stri
 	return m, nil
 }
 
-var errNoVector = fmt.Errorf("rule result is not a vector or scalar")
+var errNoVector = errors.New("rule result is not a vector or scalar")
 
 // both are two storages as one; the second may be nil.
 type both struct{ base, overlay storage.Queryable }
