@@ -87,7 +87,7 @@ func (a *appender) release() {
 	a.counts = counts{}
 	clear(a.labeler.pairs[:cap(a.labeler.pairs)])
 	clear(a.exemplars[:cap(a.exemplars)])
-	if cap(a.body.bytes) > maxKeptBody {
+	if a.body != nil && cap(a.body.bytes) > maxKeptBody {
 		a.scanner = exposition.Scanner{} // It points into the body.
 	}
 	a.body = nil

@@ -14,17 +14,16 @@ import (
 	"github.com/narthex-io/narthex/host/scrape/exposition"
 )
 
-// fetch gets the target's exposition into b and returns its content type.
-func (l *loop) fetch(ctx context.Context, s *settings, t *target, b *body) (contentType string, err error) {
-	b.begin(&l.env.bodies, int(s.cfg.BodySizeLimit), l.lastSize)
+// fetch gets the target's exposition into l.body and returns its content type.
+func (l *loop) fetch(ctx context.Context, s *settings, t *target) (contentType string, err error) {
 	if t.exporter != nil {
-		contentType, err = l.collect(ctx, t, b)
+		contentType, err = l.collect(ctx, s, t)
 	} else {
-		contentType, err = l.get(ctx, s, t, b)
+		contentType, err = l.get(ctx, s, t)
 	}
 	if err == nil {
-		b.complete()
-		l.lastSize = b.size
+		l.body.complete()
+		l.lastSize = l.body.size
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return "", fmt.Errorf("no complete answer within the scrape timeout of %s: %w", t.timeout, err)
@@ -32,8 +31,23 @@ func (l *loop) fetch(ctx context.Context, s *settings, t *target, b *body) (cont
 	return contentType, err
 }
 
+// beginBody takes memory for a body, which is not earlier than there is an answer: targets that are waited for take none.
+func (l *loop) beginBody(s *settings) *body {
+	l.body = l.env.takeBody()
+	l.body.begin(&l.env.bodies, int(s.cfg.BodySizeLimit), l.lastSize)
+	return l.body
+}
+
+// endBody gives the memory back.
+func (l *loop) endBody() {
+	if l.body != nil {
+		l.env.giveBody(l.body)
+		l.body = nil
+	}
+}
+
 // collect asks an exporter plugin.
-func (l *loop) collect(ctx context.Context, t *target, b *body) (contentType string, err error) {
+func (l *loop) collect(ctx context.Context, s *settings, t *target) (contentType string, err error) {
 	if l.env.Exporters == nil {
 		return "", errors.New("this server runs no exporter plugins")
 	}
@@ -41,7 +55,7 @@ func (l *loop) collect(ctx context.Context, t *target, b *body) (contentType str
 	if err != nil {
 		return "", err
 	}
-	if err := e.Collect(ctx, b); err != nil {
+	if err := e.Collect(ctx, l.beginBody(s)); err != nil {
 		for _, tooLarge := range []error{errBodySizeLimit, errBodyMemory} {
 			if errors.Is(err, tooLarge) {
 				return "", tooLarge
@@ -74,7 +88,7 @@ func (l *loop) request(ctx context.Context, s *settings, t *target) (*http.Reque
 const maxDrained = 64 << 10
 
 // get fetches over HTTP.
-func (l *loop) get(ctx context.Context, s *settings, t *target, b *body) (contentType string, err error) {
+func (l *loop) get(ctx context.Context, s *settings, t *target) (contentType string, err error) {
 	req, err := l.request(ctx, s, t)
 	if err != nil {
 		return "", err
@@ -94,6 +108,7 @@ func (l *loop) get(ctx context.Context, s *settings, t *target, b *body) (conten
 	if resp.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("server returned HTTP status %s", resp.Status)
 	}
+	b := l.beginBody(s)
 	var content io.Reader = resp.Body
 	switch encoding := resp.Header.Get("Content-Encoding"); encoding {
 	case "", "identity":

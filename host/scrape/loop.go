@@ -35,6 +35,8 @@ type loop struct {
 	reqSettings *settings
 	reqTarget   *target
 	lastStart   time.Time
+	// body is what is being read; nil between scrapes, and until there is an answer.
+	body *body
 	// lastSize is the size of the last body that was read to its end.
 	lastSize int
 	// fellBack is why the last body was taken for what the fallback protocol says.
@@ -164,25 +166,24 @@ func (l *loop) scrape(ctx context.Context, t *target, scheduled time.Time) {
 	l.lastStart = start
 	ts := alignedTime(scheduled, start, t.interval, l.env.TimestampTolerance)
 
-	b := l.env.takeBody()
-	defer l.env.giveBody(b)
+	defer l.endBody()
 	contentType, err := "", l.pool.forcedError()
 	if err == nil {
 		fetch, cancel := context.WithTimeout(ctx, t.timeout)
-		contentType, err = l.fetch(fetch, s, t, b)
+		contentType, err = l.fetch(fetch, s, t)
 		cancel()
 	}
 	if ctx.Err() != nil {
 		return // The server stops: that is not the target's failure.
 	}
-	r := report{bodyBytes: l.bodyBytes(b, err), start: start}
+	r := report{bodyBytes: l.bodyBytes(err), start: start}
 	select {
 	case l.env.decoding <- struct{}{}:
 		defer func() { <-l.env.decoding }()
 	case <-ctx.Done():
 		return
 	}
-	a := l.env.takeAppender(b)
+	a := l.env.takeAppender(l.body)
 	defer l.env.giveAppender(a)
 	err = l.store(ctx, a, s, t, contentType, err, &r, millis(ts))
 	l.env.metrics.duration.Observe(time.Since(start).Seconds())
@@ -190,7 +191,7 @@ func (l *loop) scrape(ctx context.Context, t *target, scheduled time.Time) {
 }
 
 // bodyBytes returns what is reported as the size of the body.
-func (l *loop) bodyBytes(b *body, err error) int {
+func (l *loop) bodyBytes(err error) int {
 	switch {
 	case errors.Is(err, errBodySizeLimit):
 		l.env.metrics.exceededBodySizeLimit.Inc()
@@ -198,7 +199,7 @@ func (l *loop) bodyBytes(b *body, err error) int {
 	case err != nil:
 		return 0
 	default:
-		return len(b.bytes)
+		return len(l.body.bytes)
 	}
 }
 
