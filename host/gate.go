@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,7 +13,7 @@ import (
 	"github.com/narthex-io/narthex/tsdb"
 )
 
-// errNotOpen is what reading and writing fail with before the storage is open and after it was closed.
+// errNotOpen is what reading fails with before the storage is open, and reading and writing after it was closed.
 var errNotOpen = errors.New("the storage is not open")
 
 // gate is the storage as the other parts see it: it can be there or not. Queries that are under way hold the gate, so
@@ -23,6 +24,8 @@ type gate struct {
 	mu      sync.RWMutex
 	db      *tsdb.DB
 	readers sync.WaitGroup
+	early   early // until the storage is open
+	closed  bool
 	failing atomic.Bool
 }
 
@@ -33,16 +36,39 @@ var (
 	_ storage.ExemplarQueryable = (*gate)(nil)
 )
 
-func (g *gate) open(db *tsdb.DB) {
+// open lets everybody in, after it stored the batches that came early.
+func (g *gate) open(ctx context.Context, db *tsdb.DB) {
+	log := cmp.Or(g.log, slog.New(slog.DiscardHandler))
+	g.mu.Lock()
+	waiting := g.early.take()
+	g.mu.Unlock()
+	stored, rejected := storeEarly(ctx, db, waiting, log) // most of them, while more may come
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	more, no := storeEarly(ctx, db, g.early.take(), log)
 	g.db = db
+	if stored += more; stored > 0 {
+		log.Info("samples that were scraped while the storage was opening are stored", "samples", stored, "rejected", rejected+no)
+	}
+}
+
+// await makes a batch wait for the storage, unless that is open by now: then it is returned.
+func (g *gate) await(batch []earlySample) (*tsdb.DB, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.db != nil:
+		return g.db, nil
+	case g.closed:
+		return nil, errNotOpen
+	}
+	return nil, g.early.add(batch)
 }
 
 // shut lets nobody in any more and waits for the queries under way.
 func (g *gate) shut() {
 	g.mu.Lock()
-	g.db = nil
+	g.db, g.closed = nil, true
 	g.mu.Unlock()
 	g.readers.Wait()
 }
@@ -54,12 +80,12 @@ func (g *gate) get() *tsdb.DB {
 	return g.db
 }
 
-// Appender starts a batch, which fails while the storage is not open.
+// Appender starts a batch. Before the storage is open it waits for that; afterwards it fails.
 func (g *gate) Appender() storage.Appender {
 	if db := g.get(); db != nil {
 		return &watchedAppender{Appender: db.Appender(), gate: g}
 	}
-	return noAppender{}
+	return &watchedAppender{Appender: &earlyAppender{gate: g}, gate: g}
 }
 
 // watchedAppender tells the gate how committing went.
@@ -115,11 +141,3 @@ func (q *gatedQuerier) Close() error {
 	defer q.done()
 	return q.Querier.Close()
 }
-
-type noAppender struct{}
-
-func (noAppender) Append(context.Context, []storage.Entry, []storage.Outcome) error {
-	return errNotOpen
-}
-func (noAppender) Commit(context.Context) error { return errNotOpen }
-func (noAppender) Rollback() error              { return nil }

@@ -33,12 +33,12 @@ type server struct {
 }
 
 // start runs a host with a configuration until the test ends. It is ready when start returns.
-func start(t *testing.T, text string) *server {
+func start(t *testing.T, text string, change ...func(*Options)) *server {
 	t.Helper()
 	s := &server{t: t, config: filepath.Join(t.TempDir(), "prometheus.yml")}
 	s.write(text)
 	ready := make(chan *url.URL, 1)
-	h, err := New(t.Context(), Options{
+	opts := Options{
 		ConfigFile:              s.config,
 		ListenAddresses:         []string{"127.0.0.1:0"},
 		EnableLifecycle:         true,
@@ -48,7 +48,11 @@ func start(t *testing.T, text string) *server {
 		PluginCache:             t.TempDir(),
 		OnReady:                 func(u *url.URL) { ready <- u },
 		Logger:                  slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, f := range change {
+		f(&opts)
+	}
+	h, err := New(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}

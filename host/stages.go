@@ -29,7 +29,7 @@ const stopGrace = 30 * time.Second
 // The stages below are in the order in which they stop, which follows the data: no requests and no reloads, then no
 // rules, the delivery of alerts, no new targets, no scrapes, then the storage; the plugins are closed last, as a cleanup.
 // They start side by side; what needs another part waits for it: the configuration is applied first, which starts the
-// plugins; scraping and rules begin and the server is ready when the storage is open too.
+// plugins, and scraping begins; rules begin and the server is ready when the storage is open too.
 func (h *Host) Run(ctx context.Context) error {
 	configured, opened := make(chan struct{}), make(chan struct{})
 	var g run.Group
@@ -41,7 +41,7 @@ func (h *Host) Run(ctx context.Context) error {
 		{"notify", after(h.runNotify, configured, opened)},
 		{"alertmanagers", after(h.alertmanagers.Run, configured)},
 		{"discovery", after(h.discovery.Run, configured)},
-		{"scrape", after(h.runScrape, configured, opened)},
+		{"scrape", after(h.runScrape, configured)},
 		{"storage", func(ctx context.Context) error { return h.runStorage(ctx, opened) }},
 	} {
 		h.addStage(ctx, &g, s)
@@ -132,7 +132,7 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 	}
 	closeLog := h.openActiveLog() // The directory is locked by now: no other server writes to its log.
 	defer closeLog()
-	h.storage.open(db)
+	h.storage.open(ctx, db)
 	h.applyStorage(db, h.config.Load()) // A reload may have come in between.
 	h.log.Info("storage is open", "dir", opts.Dir, "took", time.Since(begin).Round(time.Millisecond))
 	close(opened)
