@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,17 +18,45 @@ import (
 // grouped by collector. A nil pointer is a field that the operator did not write.
 type config struct {
 	Collectors   []string `json:"collectors"`
+	Enable       []string `json:"enable"`
+	Disable      []string `json:"disable"`
 	PathProcfs   string   `json:"path_procfs"`
 	PathSysfs    string   `json:"path_sysfs"`
 	PathRootfs   string   `json:"path_rootfs"`
 	PathUdevData string   `json:"path_udev_data"`
 
+	Arp        arpConfig        `json:"-"`
 	CPU        cpuConfig        `json:"-"`
 	Diskstats  diskstatsConfig  `json:"-"`
 	Filesystem filesystemConfig `json:"-"`
+	Hwmon      hwmonConfig      `json:"-"`
+	Netclass   netclassConfig   `json:"-"`
 	Netdev     netdevConfig     `json:"-"`
+	Netstat    netstatConfig    `json:"-"`
 	Stat       statConfig       `json:"-"`
 	Vmstat     vmstatConfig     `json:"-"`
+}
+
+// groups are the sections of the config, by the collector they belong to.
+func (c *config) groups() map[string]any {
+	return map[string]any{
+		"arp":        &c.Arp,
+		"cpu":        &c.CPU,
+		"diskstats":  &c.Diskstats,
+		"filesystem": &c.Filesystem,
+		"hwmon":      &c.Hwmon,
+		"netclass":   &c.Netclass,
+		"netdev":     &c.Netdev,
+		"netstat":    &c.Netstat,
+		"stat":       &c.Stat,
+		"vmstat":     &c.Vmstat,
+	}
+}
+
+type arpConfig struct {
+	DeviceInclude *string `json:"device_include"`
+	DeviceExclude *string `json:"device_exclude"`
+	Netlink       bool    `json:"netlink"`
 }
 
 type cpuConfig struct {
@@ -50,6 +79,22 @@ type filesystemConfig struct {
 	MountTimeout       duration `json:"mount_timeout"`
 }
 
+type hwmonConfig struct {
+	ChipInclude   *string `json:"chip_include"`
+	ChipExclude   *string `json:"chip_exclude"`
+	SensorInclude *string `json:"sensor_include"`
+	SensorExclude *string `json:"sensor_exclude"`
+}
+
+type netclassConfig struct {
+	IgnoredDevices     string `json:"ignored_devices"`
+	IgnoreInvalidSpeed bool   `json:"ignore_invalid_speed"`
+}
+
+type netstatConfig struct {
+	Fields string `json:"fields"`
+}
+
 type netdevConfig struct {
 	DeviceInclude         *string `json:"device_include"`
 	DeviceExclude         *string `json:"device_exclude"`
@@ -66,24 +111,18 @@ type vmstatConfig struct {
 	Fields string `json:"fields"`
 }
 
-// collectorNames lists the collectors in the order in which they run: filesystem, which may have to wait for a slow
-// mount, comes last, so that what the others measure belongs to the start of the scrape.
-func collectorNames() []string {
-	return []string{
-		"time", "cpu", "stat", "loadavg", "meminfo", "vmstat", "netdev", "diskstats", "uname", "filesystem",
-	}
-}
-
 func defaultConfig() config {
 	return config{
-		Collectors:   collectorNames(),
 		PathProcfs:   "/proc",
 		PathSysfs:    "/sys",
 		PathRootfs:   "/",
 		PathUdevData: "/run/udev/data",
+		Arp:          arpConfig{Netlink: true},
 		CPU:          cpuConfig{Guest: true},
 		Filesystem:   filesystemConfig{MountTimeout: duration(5 * time.Second)},
+		Netclass:     netclassConfig{IgnoredDevices: "^$"},
 		Netdev:       netdevConfig{Netlink: true},
+		Netstat:      netstatConfig{Fields: defaultNetstatFields},
 		Vmstat:       vmstatConfig{Fields: "^(oom_kill|pgpg|pswp|pg.*fault).*"},
 	}
 }
@@ -93,66 +132,87 @@ func defaultConfig() config {
 func parseConfig(raw []byte) (config, error) {
 	cfg := defaultConfig()
 	if len(bytes.TrimSpace(raw)) == 0 {
-		return cfg, nil
+		return cfg, cfg.validate()
 	}
 	// The groups are decoded one by one: the decoder names an unknown field, but not where it is.
-	top := struct {
-		*config
-		CPU        json.RawMessage `json:"cpu"`
-		Diskstats  json.RawMessage `json:"diskstats"`
-		Filesystem json.RawMessage `json:"filesystem"`
-		Netdev     json.RawMessage `json:"netdev"`
-		Stat       json.RawMessage `json:"stat"`
-		Vmstat     json.RawMessage `json:"vmstat"`
-	}{config: &cfg}
-	if err := decodeStrict(raw, &top); err != nil {
+	var fields map[string]json.RawMessage
+	if err := decodeStrict(raw, &fields); err != nil {
 		return config{}, err
 	}
-	for _, group := range []struct {
-		name string
-		raw  json.RawMessage
-		into any
-	}{
-		{"cpu", top.CPU, &cfg.CPU},
-		{"diskstats", top.Diskstats, &cfg.Diskstats},
-		{"filesystem", top.Filesystem, &cfg.Filesystem},
-		{"netdev", top.Netdev, &cfg.Netdev},
-		{"stat", top.Stat, &cfg.Stat},
-		{"vmstat", top.Vmstat, &cfg.Vmstat},
-	} {
-		if group.raw == nil {
+	groups := cfg.groups()
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		group, ok := fields[name]
+		if !ok {
 			continue
 		}
-		if err := decodeStrict(group.raw, group.into); err != nil {
-			return config{}, fmt.Errorf("%s: %w", group.name, err)
+		delete(fields, name)
+		if err := decodeStrict(group, groups[name]); err != nil {
+			return config{}, fmt.Errorf("%s: %w", name, err)
 		}
+	}
+	rest, err := json.Marshal(fields)
+	if err != nil {
+		return config{}, err
+	}
+	if err := decodeStrict(rest, &cfg); err != nil {
+		return config{}, err
 	}
 	return cfg, cfg.validate()
 }
 
 func (c *config) validate() error {
-	known := collectorNames()
-	if c.Collectors == nil {
-		c.Collectors = known
-	}
-	if len(c.Collectors) == 0 {
-		return errors.New("collectors: the list is empty; leave it out to run all")
-	}
-	seen := make(map[string]bool, len(c.Collectors))
-	for _, name := range c.Collectors {
-		if !slices.Contains(known, name) {
-			return fmt.Errorf("collectors: %q is not one of %s", name, strings.Join(known, ", "))
-		}
-		if seen[name] {
-			return fmt.Errorf("collectors: %q is listed twice", name)
-		}
-		seen[name] = true
+	if err := c.chooseCollectors(); err != nil {
+		return err
 	}
 	if c.Filesystem.MountTimeout <= 0 {
 		return errors.New("filesystem.mount_timeout: must be longer than zero")
 	}
 	if c.Netdev.EnableDetailedMetrics && !c.Netdev.Netlink {
 		return errors.New("netdev.enable_detailed_metrics: needs netdev.netlink")
+	}
+	return nil
+}
+
+// chooseCollectors makes Collectors the list of those that run: the ones that the operator lists, or those that are on
+// by default, more those under enable and less those under disable.
+func (c *config) chooseCollectors() error {
+	for field, names := range map[string][]string{
+		"collectors": c.Collectors, "enable": c.Enable, "disable": c.Disable,
+	} {
+		if err := checkNames(names); err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+	}
+	switch {
+	case c.Collectors == nil:
+		c.Collectors = defaultCollectors()
+	case len(c.Collectors) == 0:
+		return errors.New("collectors: the list is empty; leave it out to run the default ones")
+	case len(c.Enable)+len(c.Disable) > 0:
+		return errors.New("collectors: the list is complete; enable and disable change the default one")
+	}
+	for _, name := range c.Enable {
+		if slices.Contains(c.Disable, name) {
+			return fmt.Errorf("enable: %q is under disable too", name)
+		}
+		if !slices.Contains(c.Collectors, name) {
+			c.Collectors = append(c.Collectors, name)
+		}
+	}
+	c.Collectors = slices.DeleteFunc(c.Collectors, func(name string) bool { return slices.Contains(c.Disable, name) })
+	return nil
+}
+
+func checkNames(names []string) error {
+	known, seen := collectorNames(), make(map[string]bool, len(names))
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("%q is not one of %s", name, strings.Join(known, ", "))
+		}
+		if seen[name] {
+			return fmt.Errorf("%q is listed twice", name)
+		}
+		seen[name] = true
 	}
 	return nil
 }

@@ -3,6 +3,7 @@
 package node
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,6 +39,15 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 	check(`{"filesystem": {"mount_timeout": "0s"}}`, `filesystem.mount_timeout: must be longer`)
 	check(`{"path_procfs": "/nowhere"}`, `path_procfs: `)
 	check(`{"path_sysfs": "/nowhere"}`, `path_sysfs: `)
+	check(`{"enable": ["gpu"]}`, `enable: "gpu" is not one of time, cpu,`)
+	check(`{"disable": ["cpu", "cpu"]}`, `disable: "cpu" is listed twice`)
+	check(`{"enable": ["cpu"], "disable": ["cpu"]}`, `enable: "cpu" is under disable too`)
+	check(`{"collectors": ["cpu"], "disable": ["stat"]}`, `collectors: the list is complete`)
+	check(`{"arp": {"device_include": "("}}`, `arp.device_include: error parsing regexp`)
+	check(`{"hwmon": {"chip_exclude": "("}}`, `hwmon.chip_exclude: error parsing regexp`)
+	check(`{"hwmon": {"sensor_include": "a", "sensor_exclude": "b"}}`, `hwmon.sensor_include and hwmon.sensor_exclude`)
+	check(`{"netclass": {"ignored_devices": "("}}`, `netclass.ignored_devices: error parsing regexp`)
+	check(`{"netstat": {"fields": "("}}`, `netstat.fields: error parsing regexp`)
 	check(`{} {}`, `more than one JSON value`)
 	check(`{`, `unexpected EOF`)
 	// A collector that is switched off is checked too: its mistake would surface when it is switched on.
@@ -51,7 +61,7 @@ func TestConfigDefaults(t *testing.T) {
 			t.Errorf("%q: %v", raw, err)
 			continue
 		}
-		if len(cfg.Collectors) != 10 || cfg.PathRootfs != "/" || !cfg.CPU.Guest || !cfg.Netdev.Netlink {
+		if !slices.Equal(cfg.Collectors, defaultCollectors()) || cfg.PathRootfs != "/" || !cfg.CPU.Guest || !cfg.Netdev.Netlink {
 			t.Errorf("%q: got %+v", raw, cfg)
 		}
 	}

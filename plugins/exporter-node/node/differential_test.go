@@ -40,6 +40,15 @@ func since15() []difference {
 		{regexp.MustCompile(`^node_filesystem_(mount_info|purgeable_bytes)$`), "exists since 1.9"},
 		{regexp.MustCompile(`^node_disk_info$`), "has the label rotational since 1.9"},
 		{regexp.MustCompile(`^node_cpu_online$`), "exists since 1.9"},
+		{regexp.MustCompile(`^node_netstat_TcpExt_TCP(OFOQueue|RcvQDrop)$`), "fields that are reported since 1.7"},
+		{regexp.MustCompile(`^node_pressure_irq_`), "exists since 1.9"},
+		{regexp.MustCompile(`^node_edac_channel_`), "exists since 1.10"},
+		{regexp.MustCompile(`^node_hwmon_(fan_rpm|freq_freq_mhz|sensor_label)$`), "filters sensors and reports freq since 1.8"},
+		{regexp.MustCompile(`^node_network_info$`), "has the label adminstate since 1.6"},
+		{
+			regexp.MustCompile(`^node_softnet_(backlog_len|(cpu_collision|flow_limit_count|received_rps)_total)$`),
+			"exists since 1.6",
+		},
 		{regexp.MustCompile(`^node_exporter_build_info$`), "newer versions have the label tags"},
 		{
 			regexp.MustCompile(`^node_memory_(Balloon|FileHugePages|FilePmdMapped|Hugetlb|KReclaimable|SecPageTables|` +
@@ -75,7 +84,7 @@ func TestSameFamiliesAsNodeExporter(t *testing.T) {
 	ours := schema(parse(t, collectLive(t, config)))
 	for _, path := range nodeExporters(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			families := parse(t, scrapeNodeExporter(t, path, options))
+			families := parse(t, scrapeNodeExporter(t, path, defaultCollectors(), options))
 			theirs := schema(families)
 			compareSchemas(t, ours, theirs, intended(families))
 		})
@@ -88,37 +97,89 @@ func TestDetailedNetworkStatistics(t *testing.T) {
 	options := []string{"--collector.netdev.enable-detailed-metrics", "--collector.netdev.address-info"}
 	for _, path := range nodeExporters(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			families := parse(t, scrapeNodeExporter(t, path, options))
+			families := parse(t, scrapeNodeExporter(t, path, defaultCollectors(), options))
 			compareSchemas(t, ours, schema(families), intended(families))
 		})
 	}
 }
 
-// TestSameSamplesAsNodeExporter gives both exporters the files of a made-up machine and compares the samples too.
+// TestSameSamplesAsNodeExporter gives both exporters the files of made-up machines and compares the samples too.
 func TestSameSamplesAsNodeExporter(t *testing.T) {
-	m := newMachine(t, "modern")
-	m.config["netdev"] = map[string]any{"netlink": false}
-	// What system calls tell is not in the files.
-	m.config["collectors"] = []string{"cpu", "diskstats", "loadavg", "meminfo", "netdev", "stat", "vmstat"}
-	options := []string{
-		"--no-collector.filesystem", "--no-collector.time", "--no-collector.uname",
-		"--no-collector.netdev.netlink", "--collector.stat.softirq",
-		"--collector.diskstats.device-exclude=^loop", "--collector.vmstat.fields=^(oom_kill|pgfault|nr_free_pages)$",
-		"--path.procfs=" + filepath.Join(m.dir, "proc"), "--path.sysfs=" + filepath.Join(m.dir, "sys"),
-		"--path.udev.data=" + filepath.Join(m.dir, "udev"),
+	check := func(machine string, change map[string]any, options ...string) {
+		m := newMachine(t, machine)
+		maps.Copy(m.config, change)
+		ours := m.exporter(t, slog.New(slog.DiscardHandler))
+		// What system calls tell is not in the files.
+		ours.collectors = slices.DeleteFunc(ours.collectors, func(c namedCollector) bool {
+			return slices.Contains(outsideOfFiles(), c.name)
+		})
+		options = append(options,
+			"--path.procfs="+filepath.Join(m.dir, "proc"), "--path.sysfs="+filepath.Join(m.dir, "sys"),
+			"--path.udev.data="+filepath.Join(m.dir, "udev"), "--path.rootfs="+filepath.Join(m.dir, "root"),
+			"--no-collector.netdev.netlink", "--no-collector.arp.netlink")
+		var names []string
+		for _, c := range ours.collectors {
+			names = append(names, c.name)
+		}
+		got := samples(parse(t, collect(t, ours)))
+		for _, path := range nodeExporters(t) {
+			t.Run(machine+"/"+filepath.Base(path), func(t *testing.T) {
+				families := parse(t, scrapeNodeExporter(t, path, names, options))
+				compare(t, got, samples(families), intended(families), nearlyEqual)
+			})
+		}
 	}
-	ours := samples(parse(t, collect(t, m.exporter(t, slog.New(slog.DiscardHandler)))))
+	check("modern", map[string]any{"netdev": map[string]any{"netlink": false}}, "--collector.stat.softirq",
+		"--collector.diskstats.device-exclude=^loop", "--collector.vmstat.fields=^(oom_kill|pgfault|nr_free_pages)$")
+	check("network", map[string]any{"arp": map[string]any{"netlink": false}},
+		"--collector.netclass.ignored-devices=^veth", "--collector.netclass.ignore-invalid-speed")
+	check("kernel", nil)
+	check("hardware", nil, "--collector.hwmon.sensor-exclude=^nct;fan3$")
+	check("bare", nil)
+}
+
+// TestSameSamplesFromFixtures compares the samples that both exporters make of a recorded machine: a folder with proc, sys
+// and udev, such as node_exporter's own collector/fixtures (with sys.ttar and udev.ttar unpacked).
+func TestSameSamplesFromFixtures(t *testing.T) {
+	root := os.Getenv("NODE_FIXTURES")
+	if root == "" {
+		t.Skip("NODE_FIXTURES names no folder with a recorded machine")
+	}
+	raw, err := json.Marshal(map[string]any{
+		"disable":     outsideOfFiles(),
+		"path_procfs": filepath.Join(root, "proc"), "path_sysfs": filepath.Join(root, "sys"),
+		"path_udev_data": filepath.Join(root, "udev"), "path_rootfs": root,
+		"arp": map[string]any{"netlink": false}, "netdev": map[string]any{"netlink": false},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := []string{
+		"--path.procfs=" + filepath.Join(root, "proc"), "--path.sysfs=" + filepath.Join(root, "sys"),
+		"--path.udev.data=" + filepath.Join(root, "udev"), "--path.rootfs=" + root,
+		"--no-collector.arp.netlink", "--no-collector.netdev.netlink",
+	}
+	names := slices.DeleteFunc(defaultCollectors(), func(name string) bool {
+		return slices.Contains(outsideOfFiles(), name)
+	})
+	ours := samples(parse(t, collectLive(t, string(raw))))
 	for _, path := range nodeExporters(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			families := parse(t, scrapeNodeExporter(t, path, options))
-			compare(t, ours, samples(families), intended(families), func(a, b string) bool {
-				var x, y float64
-				_, errX := fmt.Sscan(a, &x)
-				_, errY := fmt.Sscan(b, &y)
-				return errX == nil && errY == nil && (x == y || (x-y)/(x+y) < 1e-12 && (y-x)/(x+y) < 1e-12)
-			})
+			families := parse(t, scrapeNodeExporter(t, path, names, options))
+			compare(t, ours, samples(families), intended(families), nearlyEqual)
 		})
 	}
+}
+
+// outsideOfFiles lists the collectors that measure what is not in the files of a machine.
+func outsideOfFiles() []string { return []string{"filesystem", "time", "timex", "uname"} }
+
+// nearlyEqual allows for a different order of operations.
+func nearlyEqual(a, b string) bool {
+	var x, y float64
+	_, errX := fmt.Sscan(a, &x)
+	_, errY := fmt.Sscan(b, &y)
+	return errX == nil && errY == nil && (x == y || (x-y)/(x+y) < 1e-12 && (y-x)/(x+y) < 1e-12)
 }
 
 // intended returns the differences to the version that the families come from.
@@ -226,7 +287,7 @@ func collectLive(t *testing.T, config string) string {
 
 // scrapeNodeExporter runs the node_exporter at path for one scrape. The options come after those that undo what
 // distributions change in the defaults.
-func scrapeNodeExporter(t *testing.T, path string, options []string) string {
+func scrapeNodeExporter(t *testing.T, path string, collectors, options []string) string {
 	t.Helper()
 	args := []string{
 		"--web.listen-address=127.0.0.1:0", "--collector.disable-defaults",
@@ -237,12 +298,22 @@ func scrapeNodeExporter(t *testing.T, path string, options []string) string {
 	if !slices.ContainsFunc(options, func(o string) bool { return strings.Contains(o, "diskstats.device-exclude") }) {
 		args = append(args, "--collector.diskstats.device-exclude="+defaultDiskExclude)
 	}
-	for _, name := range collectorNames() {
-		if !slices.Contains(options, "--no-collector."+name) {
+	known, err := exec.CommandContext(t.Context(), path, "--help").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, known)
+	}
+	for _, name := range collectors {
+		if strings.Contains(string(known), "collector."+name+" ") { // Old versions do not know all.
 			args = append(args, "--collector."+name)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), path, append(args, options...)...)
+	for _, o := range options {
+		flag, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(o, "--"), "no-"), "=")
+		if strings.Contains(string(known), flag) {
+			args = append(args, o)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), path, args...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -309,21 +380,22 @@ func TestSameFamiliesAsTheRecordedNodeExporter(t *testing.T) {
 	}
 }
 
-// TestPromtoolAcceptsTheOutput allows the lint findings that node_exporter's names have by themselves.
+// TestPromtoolAcceptsTheOutput allows the lint findings that node_exporter's names and types have by themselves.
 func TestPromtoolAcceptsTheOutput(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
 		t.Skip("promtool is not installed")
 	}
 	bodies := map[string]string{"this machine": collectLive(t, `{"cpu": {"info": true}}`)}
-	for _, name := range []string{"modern", "old", "broken"} {
+	for _, name := range []string{"modern", "old", "broken", "network", "kernel", "hardware"} {
 		golden, err := os.ReadFile(filepath.Join("testdata", name+".prom"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		bodies[name] = string(golden)
 	}
-	known := regexp.MustCompile(`^node_memory_\w+ metric names should be written in 'snake_case'`)
+	inherited := regexp.MustCompile(`^node_\w+ (metric names should|use base unit|counter metrics should|non-counter metrics should|` +
+		`non-histogram|metric name should|abbreviated unit)`)
 	for name, body := range bodies {
 		cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
 		cmd.Stdin = strings.NewReader(body)
@@ -332,7 +404,7 @@ func TestPromtoolAcceptsTheOutput(t *testing.T) {
 			continue
 		}
 		for line := range strings.Lines(string(out)) {
-			if !known.MatchString(line) {
+			if !inherited.MatchString(line) {
 				t.Errorf("%s: promtool says %q (%v)", name, line, err)
 			}
 		}

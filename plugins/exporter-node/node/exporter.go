@@ -4,8 +4,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -20,6 +22,17 @@ import (
 // goroutines at once, and when it has to wait, it waits for ctx too.
 type collector interface {
 	collect(ctx context.Context, in readings, out *exposition) error
+}
+
+// errNoData is the error of a collector whose subject this machine or its kernel does not have.
+var errNoData = errors.New("no data on this machine")
+
+// absent turns err into errNoData when it says that a file does not exist or may not be read.
+func absent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: %w", errNoData, err)
+	}
+	return err
 }
 
 // readings are what several collectors of one scrape share.
@@ -55,43 +68,17 @@ func newExporter(cfg config, log *slog.Logger, sys system) (*exporter, error) {
 		return nil, fmt.Errorf("path_sysfs: %w", err)
 	}
 	e := &exporter{proc: proc, sys: sys, log: log, build: currentBuild(), failing: make(map[string]string)}
-	for _, name := range collectorNames() {
-		c, err := newCollector(name, cfg, proc, sysFS, sys)
+	src := sources{cfg: cfg, proc: proc, sysfs: sysFS, system: sys}
+	for _, k := range catalogue() {
+		c, err := k.make(src)
 		if err != nil {
 			return nil, err
 		}
-		if slices.Contains(cfg.Collectors, name) {
-			e.collectors = append(e.collectors, namedCollector{name, c})
+		if slices.Contains(cfg.Collectors, k.name) {
+			e.collectors = append(e.collectors, namedCollector{k.name, c})
 		}
 	}
 	return e, nil
-}
-
-func newCollector(name string, cfg config, proc procfs.FS, sysFS sysfs.FS, sys system) (collector, error) {
-	switch name {
-	case "cpu":
-		return newCPU(cfg, proc, sysFS)
-	case "diskstats":
-		return newDiskstats(cfg)
-	case "filesystem":
-		return newFilesystem(cfg, proc, sys.statfs)
-	case "loadavg":
-		return loadavg{proc}, nil
-	case "meminfo":
-		return meminfo{proc}, nil
-	case "netdev":
-		return newNetdev(cfg, proc, sys.links)
-	case "stat":
-		return stat{cfg.Stat}, nil
-	case "time":
-		return clock{sysFS, sys.now}, nil
-	case "uname":
-		return uname{sys.uname}, nil
-	case "vmstat":
-		return newVmstat(cfg)
-	default:
-		return nil, fmt.Errorf("collectors: %q has no implementation", name)
-	}
 }
 
 // Collect implements sdk.Exporter. Nothing is written when ctx ends before all collectors are through.
@@ -132,7 +119,7 @@ func run(ctx context.Context, c collector, in readings, out *exposition) (err er
 }
 
 // logChange logs a collector's failure when it begins or its reason changes, and its recovery, so that a lasting
-// failure does not fill the log at the pace of the scrapes.
+// failure does not fill the log at the pace of the scrapes. That a machine lacks what a collector measures is no news.
 func (e *exporter) logChange(name string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -140,7 +127,11 @@ func (e *exporter) logChange(name string, err error) {
 	switch {
 	case err != nil && before != err.Error():
 		e.failing[name] = err.Error()
-		e.log.Warn("collector failed", "collector", name, "err", err)
+		level, message := slog.LevelWarn, "collector failed"
+		if errors.Is(err, errNoData) {
+			level, message = slog.LevelDebug, "collector has no data"
+		}
+		e.log.Log(context.Background(), level, message, "collector", name, "err", err)
 	case err == nil && failed:
 		delete(e.failing, name)
 		e.log.Info("collector recovered", "collector", name)

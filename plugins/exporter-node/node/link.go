@@ -6,6 +6,7 @@ package node
 type link struct {
 	name  string
 	stats linkStats
+	index int32
 }
 
 // linkStats has the layout of the kernel's struct rtnl_link_stats64 as of 4.6; older kernels lack the last field,

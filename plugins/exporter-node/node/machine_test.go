@@ -31,6 +31,11 @@ func newMachine(t *testing.T, name string) *machine {
 		t.Fatal(err)
 	}
 	m := &machine{dir: t.TempDir(), system: fakeSystem()}
+	for _, mount := range []string{"proc", "sys"} {
+		if err := os.Mkdir(filepath.Join(m.dir, mount), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, f := range archive.Files {
 		if f.Name == "config.json" {
 			if err := json.Unmarshal(f.Data, &m.config); err != nil {
@@ -91,7 +96,14 @@ func fakeSystem() system {
 			return nil
 		},
 		links: func() ([]link, error) {
-			return []link{{"lo", linkStats{RxBytes: 10, TxBytes: 10}}, {"eth0", countedStats()}}, nil
+			return []link{{"lo", linkStats{RxBytes: 10, TxBytes: 10}, 1}, {"eth0", countedStats(), 2}}, nil
+		},
+		neighbours: func() ([]neighbour, error) {
+			return []neighbour{{2, unix.NUD_REACHABLE}, {2, unix.NUD_STALE}, {1, unix.NUD_NOARP}, {9, unix.NUD_STALE}}, nil
+		},
+		adjtimex: func(t *unix.Timex) (int, error) {
+			*t = unix.Timex{Offset: 250000, Freq: 65536, Maxerror: 3000, Esterror: 2000, Status: 0x2001, Constant: 7, Tick: 10000, Tai: 37}
+			return 0, nil
 		},
 	}
 }

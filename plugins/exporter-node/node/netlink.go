@@ -13,20 +13,29 @@ import (
 )
 
 // dumpLinks asks the kernel, over netlink, for all network devices of this process's network namespace.
-func dumpLinks() ([]link, error) {
+func dumpLinks() (links []link, err error) {
+	err = netlinkDump(linkDumpRequest(), func(data []byte) (bool, error) {
+		more, done, err := parseLinkDump(data)
+		links = append(links, more...)
+		return done, err
+	})
+	return links, err
+}
+
+// netlinkDump sends the request and hands the datagrams of the answer to take, until that is done or fails.
+func netlinkDump(request []byte, take func(data []byte) (done bool, err error)) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
+		return os.NewSyscallError("socket", err)
 	}
 	defer func() { _ = unix.Close(fd) }()
 	// The kernel answers at once or never.
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}); err != nil {
-		return nil, os.NewSyscallError("setsockopt", err)
+		return os.NewSyscallError("setsockopt", err)
 	}
-	if err := unix.Sendto(fd, linkDumpRequest(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return nil, os.NewSyscallError("sendto", err)
+	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return os.NewSyscallError("sendto", err)
 	}
-	var links []link
 	buf := make([]byte, 32<<10) // The kernel's largest dump message.
 	for {
 		n, _, err := unix.Recvfrom(fd, buf, 0)
@@ -34,15 +43,10 @@ func dumpLinks() ([]link, error) {
 			continue
 		}
 		if err != nil {
-			return nil, os.NewSyscallError("recvfrom", err)
+			return os.NewSyscallError("recvfrom", err)
 		}
-		more, done, err := parseLinkDump(buf[:n])
-		if err != nil {
-			return nil, err
-		}
-		links = append(links, more...)
-		if done {
-			return links, nil
+		if done, err := take(buf[:n]); done || err != nil {
+			return err
 		}
 	}
 }
@@ -98,6 +102,7 @@ func parseLink(m *syscall.NetlinkMessage) (l link, ok bool, err error) {
 	if err != nil {
 		return link{}, false, fmt.Errorf("parse netlink attributes: %w", err)
 	}
+	l.index = int32(binary.NativeEndian.Uint32(m.Data[4:]))
 	for _, a := range attributes {
 		switch a.Attr.Type {
 		case unix.IFLA_IFNAME:

@@ -54,7 +54,7 @@ func TestParseLinkDump(t *testing.T) {
 		linkMessage("old0", counters(23)), // those that an old kernel lacks are 0,
 		linkMessage("nostats", nil),       // and a device without any is left out.
 	))
-	want := []link{{"eth0", countedStats()}, {"new0", countedStats()}, {"old0", old}}
+	want := []link{{name: "eth0", stats: countedStats()}, {name: "new0", stats: countedStats()}, {name: "old0", stats: old}}
 	if err != nil || done || !slices.Equal(links, want) {
 		t.Errorf("got %+v, %v, %v", links, done, err)
 	}

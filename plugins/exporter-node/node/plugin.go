@@ -50,6 +50,9 @@ func New(raw sdk.Config, host sdk.Host) (sdk.Exporter, error) {
 		statfs: unix.Statfs,
 		uname:  unix.Uname,
 		links:  dumpLinks,
+
+		neighbours: dumpNeighbours,
+		adjtimex:   unix.Adjtimex,
 	})
 	if err != nil {
 		return nil, err
@@ -63,6 +66,9 @@ type system struct {
 	statfs func(path string, buf *unix.Statfs_t) error
 	uname  func(buf *unix.Utsname) error
 	links  func() ([]link, error)
+
+	neighbours func() ([]neighbour, error)
+	adjtimex   func(buf *unix.Timex) (state int, err error)
 }
 
 // build says which build of the plugin this is.
