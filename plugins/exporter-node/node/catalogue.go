@@ -3,6 +3,8 @@
 package node
 
 import (
+	"path/filepath"
+
 	"github.com/prometheus/procfs"
 	"github.com/prometheus/procfs/sysfs"
 )
@@ -53,6 +55,33 @@ func catalogue() []kind {
 		{name: "hwmon", make: fallible(newHwmon)},
 		{name: "thermal_zone", make: plain(func(s sources) collector { return thermalZone{s.sysfs} })},
 		{name: "edac", make: plain(func(s sources) collector { return edac{s.cfg.PathSysfs} })},
+		{name: "cpufreq", make: plain(func(s sources) collector { return cpufreq{s.sysfs} })},
+		{name: "kernel_hung", make: plain(func(s sources) collector { return kernelHung{s.proc} })},
+		{name: "os", make: plain(newOSRelease)},
+		{name: "dmi", make: plain(newDMI)},
+		{name: "selinux", make: plain(func(s sources) collector {
+			return selinux{procfs: s.cfg.PathProcfs, sysfs: s.cfg.PathSysfs, rootfs: s.cfg.PathRootfs}
+		})},
+		{name: "powersupplyclass", make: fallible(newPowerSupply)},
+		{name: "rapl", make: plain(func(s sources) collector { return rapl{s.sysfs, s.cfg.Rapl.EnableZoneLabel} })},
+		{name: "watchdog", make: plain(func(s sources) collector { return watchdog{s.sysfs} })},
+		{name: "mdadm", make: plain(func(s sources) collector { return mdadm{s.proc, s.sysfs} })},
+		{name: "nvme", make: plain(func(s sources) collector { return nvme{s.sysfs} })},
+		{name: "dmmultipath", make: fallible(newDMMultipath)},
+		{name: "tapestats", make: fallible(newTapestats)},
+		{name: "fibrechannel", make: plain(func(s sources) collector { return fibrechannel{s.sysfs} })},
+		{name: "infiniband", make: fallible(newInfiniband)},
+		{name: "ipvs", make: fallible(newIPVS)},
+		{name: "nfs", make: fallible(newNFSClient)},
+		{name: "nfsd", make: fallible(newNFSServer)},
+		{name: "xfs", make: fallible(newXFS)},
+		{name: "zfs", make: plain(func(s sources) collector { return zfs{filepath.Join(s.cfg.PathProcfs, "spl/kstat/zfs")} })},
+		{name: "bcache", make: fallible(newBcache)},
+		{name: "bcachefs", make: fallible(newBcachefs)},
+		{name: "btrfs", make: fallible(newBtrfs)},
+		{name: "processes", optional: true, make: plain(func(s sources) collector {
+			return processes{s.proc, s.cfg.PathProcfs}
+		})},
 		{name: "filesystem", make: fallible(func(s sources) (*filesystem, error) {
 			return newFilesystem(s.cfg, s.proc, s.system.statfs)
 		})},

@@ -25,31 +25,43 @@ type config struct {
 	PathRootfs   string   `json:"path_rootfs"`
 	PathUdevData string   `json:"path_udev_data"`
 
-	Arp        arpConfig        `json:"-"`
-	CPU        cpuConfig        `json:"-"`
-	Diskstats  diskstatsConfig  `json:"-"`
-	Filesystem filesystemConfig `json:"-"`
-	Hwmon      hwmonConfig      `json:"-"`
-	Netclass   netclassConfig   `json:"-"`
-	Netdev     netdevConfig     `json:"-"`
-	Netstat    netstatConfig    `json:"-"`
-	Stat       statConfig       `json:"-"`
-	Vmstat     vmstatConfig     `json:"-"`
+	Arp         arpConfig         `json:"-"`
+	Bcache      bcacheConfig      `json:"-"`
+	CPU         cpuConfig         `json:"-"`
+	Diskstats   diskstatsConfig   `json:"-"`
+	Filesystem  filesystemConfig  `json:"-"`
+	Hwmon       hwmonConfig       `json:"-"`
+	Infiniband  infinibandConfig  `json:"-"`
+	IPVS        ipvsConfig        `json:"-"`
+	Netclass    netclassConfig    `json:"-"`
+	Netdev      netdevConfig      `json:"-"`
+	Netstat     netstatConfig     `json:"-"`
+	PowerSupply powerSupplyConfig `json:"-"`
+	Rapl        raplConfig        `json:"-"`
+	Stat        statConfig        `json:"-"`
+	Tapestats   tapestatsConfig   `json:"-"`
+	Vmstat      vmstatConfig      `json:"-"`
 }
 
 // groups are the sections of the config, by the collector they belong to.
 func (c *config) groups() map[string]any {
 	return map[string]any{
-		"arp":        &c.Arp,
-		"cpu":        &c.CPU,
-		"diskstats":  &c.Diskstats,
-		"filesystem": &c.Filesystem,
-		"hwmon":      &c.Hwmon,
-		"netclass":   &c.Netclass,
-		"netdev":     &c.Netdev,
-		"netstat":    &c.Netstat,
-		"stat":       &c.Stat,
-		"vmstat":     &c.Vmstat,
+		"arp":         &c.Arp,
+		"cpu":         &c.CPU,
+		"diskstats":   &c.Diskstats,
+		"filesystem":  &c.Filesystem,
+		"hwmon":       &c.Hwmon,
+		"netclass":    &c.Netclass,
+		"netdev":      &c.Netdev,
+		"netstat":     &c.Netstat,
+		"stat":        &c.Stat,
+		"vmstat":      &c.Vmstat,
+		"bcache":      &c.Bcache,
+		"infiniband":  &c.Infiniband,
+		"ipvs":        &c.IPVS,
+		"powersupply": &c.PowerSupply,
+		"rapl":        &c.Rapl,
+		"tapestats":   &c.Tapestats,
 	}
 }
 
@@ -84,6 +96,31 @@ type hwmonConfig struct {
 	ChipExclude   *string `json:"chip_exclude"`
 	SensorInclude *string `json:"sensor_include"`
 	SensorExclude *string `json:"sensor_exclude"`
+}
+
+type bcacheConfig struct {
+	PriorityStats bool `json:"priority_stats"`
+}
+
+type infinibandConfig struct {
+	DeviceInclude *string `json:"device_include"`
+	DeviceExclude *string `json:"device_exclude"`
+}
+
+type ipvsConfig struct {
+	BackendLabels string `json:"backend_labels"`
+}
+
+type powerSupplyConfig struct {
+	IgnoredSupplies string `json:"ignored_supplies"`
+}
+
+type raplConfig struct {
+	EnableZoneLabel bool `json:"enable_zone_label"`
+}
+
+type tapestatsConfig struct {
+	IgnoredDevices string `json:"ignored_devices"`
 }
 
 type netclassConfig struct {
@@ -123,6 +160,9 @@ func defaultConfig() config {
 		Netclass:     netclassConfig{IgnoredDevices: "^$"},
 		Netdev:       netdevConfig{Netlink: true},
 		Netstat:      netstatConfig{Fields: defaultNetstatFields},
+		IPVS:         ipvsConfig{BackendLabels: defaultIPVSLabels},
+		PowerSupply:  powerSupplyConfig{IgnoredSupplies: "^$"},
+		Tapestats:    tapestatsConfig{IgnoredDevices: "^$"},
 		Vmstat:       vmstatConfig{Fields: "^(oom_kill|pgpg|pswp|pg.*fault).*"},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/procfs"
@@ -16,6 +17,7 @@ import (
 // are online, isolated or throttled.
 type cpu struct {
 	cfg         cpuConfig
+	frequency   bool // Whether the collector cpufreq, whose metric comes from cpuinfo too, is on.
 	proc        procfs.FS
 	sys         sysfs.FS
 	flags, bugs *regexp.Regexp
@@ -23,7 +25,7 @@ type cpu struct {
 }
 
 func newCPU(cfg config, proc procfs.FS, sys sysfs.FS) (*cpu, error) {
-	c := &cpu{cfg: cfg.CPU, proc: proc, sys: sys}
+	c := &cpu{cfg: cfg.CPU, proc: proc, sys: sys, frequency: slices.Contains(cfg.Collectors, "cpufreq")}
 	var err error
 	if expr := cfg.CPU.InfoFlagsInclude; expr != "" {
 		if c.flags, err = compile("cpu.info_flags_include", expr); err != nil {
@@ -86,6 +88,13 @@ func (c *cpu) addInfo(out *exposition) error {
 			label{"stepping", info.Stepping},
 			label{"vendor", info.VendorID},
 		)
+		if c.frequency {
+			out.gauge(cpuFrequency, cpuFrequencyHelp, info.CPUMHz*1e6,
+				label{"core", info.CoreID},
+				label{"cpu", strconv.FormatUint(uint64(info.Processor), 10)},
+				label{"package", info.PhysicalID},
+			)
+		}
 	}
 	if len(infos) == 0 {
 		return nil

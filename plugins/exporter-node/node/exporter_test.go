@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestGolden scrapes made-up machines; testdata says what each is about.
 func TestGolden(t *testing.T) {
-	for _, name := range []string{"modern", "old", "broken", "x86", "network", "kernel", "hardware", "bare"} {
+	for _, name := range []string{"modern", "old", "broken", "x86", "network", "kernel", "hardware", "devices", "disks", "bare"} {
 		t.Run(name, func(t *testing.T) {
 			if name == "x86" && runtime.GOARCH != "amd64" && runtime.GOARCH != "386" {
 				t.Skip("the parser of /proc/cpuinfo is that of " + runtime.GOARCH)

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +56,11 @@ func newMachine(t *testing.T, name string) *machine {
 	m.config["path_procfs"] = filepath.Join(m.dir, "proc")
 	m.config["path_sysfs"] = filepath.Join(m.dir, "sys")
 	m.config["path_udev_data"] = filepath.Join(m.dir, "udev")
+	if root := filepath.Join(m.dir, "root"); slices.ContainsFunc(archive.Files, func(f txtar.File) bool {
+		return strings.HasPrefix(f.Name, "root/")
+	}) || name == "bare" {
+		m.config["path_rootfs"] = root
+	}
 	return m
 }
 
@@ -105,6 +112,7 @@ func fakeSystem() system {
 			*t = unix.Timex{Offset: 250000, Freq: 65536, Maxerror: 3000, Esterror: 2000, Status: 0x2001, Constant: 7, Tick: 10000, Tai: 37}
 			return 0, nil
 		},
+		btrfsDevices: func(string) (string, []btrfsDevice, error) { return "", nil, unix.ENOTTY },
 	}
 }
 

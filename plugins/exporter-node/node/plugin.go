@@ -53,6 +53,8 @@ func New(raw sdk.Config, host sdk.Host) (sdk.Exporter, error) {
 
 		neighbours: dumpNeighbours,
 		adjtimex:   unix.Adjtimex,
+
+		btrfsDevices: dumpBtrfsDevices,
 	})
 	if err != nil {
 		return nil, err
@@ -69,6 +71,8 @@ type system struct {
 
 	neighbours func() ([]neighbour, error)
 	adjtimex   func(buf *unix.Timex) (state int, err error)
+
+	btrfsDevices func(mountPoint string) (fsid string, devices []btrfsDevice, err error)
 }
 
 // build says which build of the plugin this is.
