@@ -3,6 +3,7 @@
 package node
 
 import (
+	"log/slog"
 	"path/filepath"
 
 	"github.com/prometheus/procfs"
@@ -15,6 +16,7 @@ type sources struct {
 	proc   procfs.FS
 	sysfs  sysfs.FS
 	system system
+	log    *slog.Logger
 }
 
 // kind is a collector that the exporter has.
@@ -79,6 +81,7 @@ func catalogue() []kind {
 		{name: "bcache", make: fallible(newBcache)},
 		{name: "bcachefs", make: fallible(newBcachefs)},
 		{name: "btrfs", make: fallible(newBtrfs)},
+		{name: "textfile", make: plain(newTextfile)},
 		{name: "processes", optional: true, make: plain(func(s sources) collector {
 			return processes{s.proc, s.cfg.PathProcfs}
 		})},

@@ -40,6 +40,7 @@ type config struct {
 	Rapl        raplConfig        `json:"-"`
 	Stat        statConfig        `json:"-"`
 	Tapestats   tapestatsConfig   `json:"-"`
+	Textfile    textfileConfig    `json:"-"`
 	Vmstat      vmstatConfig      `json:"-"`
 }
 
@@ -55,6 +56,7 @@ func (c *config) groups() map[string]any {
 		"netdev":      &c.Netdev,
 		"netstat":     &c.Netstat,
 		"stat":        &c.Stat,
+		"textfile":    &c.Textfile,
 		"vmstat":      &c.Vmstat,
 		"bcache":      &c.Bcache,
 		"infiniband":  &c.Infiniband,
@@ -142,6 +144,10 @@ type netdevConfig struct {
 
 type statConfig struct {
 	Softirq bool `json:"softirq"`
+}
+
+type textfileConfig struct {
+	Directories []string `json:"directories"`
 }
 
 type vmstatConfig struct {

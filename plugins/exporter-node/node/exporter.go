@@ -68,7 +68,7 @@ func newExporter(cfg config, log *slog.Logger, sys system) (*exporter, error) {
 		return nil, fmt.Errorf("path_sysfs: %w", err)
 	}
 	e := &exporter{proc: proc, sys: sys, log: log, build: currentBuild(), failing: make(map[string]string)}
-	src := sources{cfg: cfg, proc: proc, sysfs: sysFS, system: sys}
+	src := sources{cfg: cfg, proc: proc, sysfs: sysFS, system: sys, log: log}
 	for _, k := range catalogue() {
 		c, err := k.make(src)
 		if err != nil {

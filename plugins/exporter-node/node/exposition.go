@@ -60,6 +60,13 @@ func (x *exposition) add(name, help, kind string, value float64, labels []label)
 	x.samples = append(x.samples, sample{name, help, kind, start, len(x.text)})
 }
 
+// raw adds a line that is a sample of the family, under its name or, for a histogram or summary, one derived from it.
+func (x *exposition) raw(family, help, kind, line string) {
+	start := len(x.text)
+	x.text = append(x.text, line...)
+	x.samples = append(x.samples, sample{family, help, kind, start, len(x.text)})
+}
+
 func separator(i int) byte {
 	if i == 0 {
 		return '{'
