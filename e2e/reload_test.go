@@ -49,7 +49,7 @@ func TestCheckConfig(t *testing.T) {
 	dir := t.TempDir()
 	good := "scrape_configs:\n" + staticJob("steady", "400ms", "localhost:1")
 	write(t, filepath.Join(dir, "narthex.yml"), good)
-	if out := wantCommand(t, dir, narthex, "check", "config", "narthex.yml"); out != "narthex.yml: valid, 1 scrape configs\n" {
+	if out := wantCommand(t, dir, narthex, "check", "config", "narthex.yml"); out != "narthex.yml: valid, 1 scrape config\n" {
 		t.Errorf("it prints %s", out)
 	}
 	for _, bad := range badConfigs {

@@ -57,9 +57,9 @@ func checkConfigCommand(io streams) *cobra.Command {
 					errs = append(errs, err)
 					continue
 				}
-				fmt.Fprintf(io.out, "%s: valid, %d scrape configs", file, checked.Jobs)
+				fmt.Fprintf(io.out, "%s: valid, %s", file, counted(checked.Jobs, "scrape config"))
 				if n := len(checked.RuleFiles); n > 0 {
-					fmt.Fprintf(io.out, ", %d rule files", n)
+					fmt.Fprintf(io.out, ", %s", counted(n, "rule file"))
 				}
 				fmt.Fprintln(io.out)
 				checks.intervals(io.out, file, checked.Intervals)
@@ -201,7 +201,7 @@ func queryParser(o promql.Options) *parser.Parser {
 
 // valid reports on a file without mistakes.
 func (c *ruleChecks) valid(out io.Writer, f *rules.File) {
-	fmt.Fprintf(out, "%s: valid, %d rules\n", f.Path, f.Rules())
+	fmt.Fprintf(out, "%s: valid, %s\n", f.Path, counted(f.Rules(), "rule"))
 	if !c.duplicates {
 		return
 	}
@@ -212,6 +212,14 @@ func (c *ruleChecks) valid(out io.Writer, f *rules.File) {
 	if len(found) > 0 {
 		c.found = errors.New("duplicate rules; merge or rename them, or check with --lint=none")
 	}
+}
+
+// counted returns a number with its noun in singular or plural.
+func counted[N int | uint64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // verdict returns what is to be made of the warnings.

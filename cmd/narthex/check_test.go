@@ -31,6 +31,14 @@ func linted(t *testing.T, c ruleChecks) (string, error) {
 	return out.String(), c.verdict()
 }
 
+func TestCounted(t *testing.T) {
+	for n, want := range map[int]string{0: "0 rules", 1: "1 rule", 2: "2 rules"} {
+		if got := counted(n, "rule"); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func TestLint(t *testing.T) {
 	const valid = "r.yml: valid, 3 rules\n"
 	const twice = "r.yml: warning: 2 rules make a with the labels {}\n"

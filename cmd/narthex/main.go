@@ -120,7 +120,7 @@ func group(use, short string) *cobra.Command {
 // oneArg asks for what the command's Use line names.
 func oneArg(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
-		return &usageError{fmt.Errorf("%d arguments where one is needed: %s", len(args), cmd.UseLine())}
+		return &usageError{fmt.Errorf("%s where one is needed: %s", counted(len(args), "argument"), cmd.UseLine())}
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func oneArg(cmd *cobra.Command, args []string) error {
 // noArgs refuses arguments that are no subcommand.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return &usageError{fmt.Errorf("unexpected argument %q; see %s --help", args[0], cmd.CommandPath())}
+		return &usageError{fmt.Errorf("unexpected argument %q%s; see %s --help", args[0], suggestCommand(cmd, args[0]), cmd.CommandPath())}
 	}
 	return nil
 }

@@ -28,7 +28,11 @@ func queryCommand(out streams) *cobra.Command {
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return &usageError{fmt.Errorf("%d arguments where %d are needed: %s", len(args), n, cmd.UseLine())}
+			needed := "one is"
+			if n > 1 {
+				needed = fmt.Sprintf("%d are", n)
+			}
+			return &usageError{fmt.Errorf("%s where %s needed: %s", counted(len(args), "argument"), needed, cmd.UseLine())}
 		}
 		return nil
 	}

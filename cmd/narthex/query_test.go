@@ -61,7 +61,7 @@ func TestQueryCommands(t *testing.T) {
 		"explain", "--analyze", "--start=1", "--end=2", "--step=15s", server.URL, "up")
 	run(`"operator": "selector"`, "POST /p/api/v1/query explain=plan&query=up&time=5", "explain", "--json", "--start=5", server.URL+"/p/", "up")
 	run("--end is for range queries", "", "explain", "--end=5", server.URL, "up")
-	run("1 arguments where 2 are needed", "", "explain", server.URL)
+	run("1 argument where 2 are needed", "", "explain", server.URL)
 	run(`"up" is no URL of a server`, "", "explain", "up", "up")
 	run("not as an API of this kind", "POST /other", "explain", server.URL+"/other", "up")
 	run("7   waiting  1.2      0             0             0           r.yml;g  sum( up)\n", "GET /api/v1/status/queries", "list", server.URL)

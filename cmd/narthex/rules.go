@@ -68,7 +68,11 @@ func (p *past) times(ago time.Duration) (start, end time.Time, err error) {
 		}
 	}
 	if end.Before(start) {
-		return start, end, &usageError{fmt.Errorf("the end, %s, is before the start", end.UTC().Format(time.RFC3339))}
+		given := "--end"
+		if p.end == "" {
+			given = "unless --end is given, the end"
+		}
+		return start, end, &usageError{fmt.Errorf("%s is %s, before the start", given, end.UTC().Format(time.RFC3339))}
 	}
 	return start, end, nil
 }
@@ -228,7 +232,7 @@ func (w *eventWriter) summary() error {
 		w.total += w.end.Sub(since)
 	}
 	if !w.asJSON {
-		fmt.Fprintf(w.out, "fired %d times, for %s in total; %d still firing at the end\n", w.fired, w.total.Round(time.Second), len(w.firing))
+		fmt.Fprintf(w.out, "fired %s, for %s in total; %d still firing at the end\n", counted(w.fired, "time"), w.total.Round(time.Second), len(w.firing))
 	}
 	if w.failures > 0 {
 		return &findings{exitFailure, errors.New("some rules could not be evaluated")}
@@ -274,7 +278,7 @@ func rulesBackfillCommand(io streams) *cobra.Command {
 					case w.Samples == 0:
 						fmt.Fprintf(io.out, "%s no samples\n", at)
 					default:
-						fmt.Fprintf(io.out, "%s block %s with %d samples\n", at, w.Block, w.Samples)
+						fmt.Fprintf(io.out, "%s block %s with %s\n", at, w.Block, counted(w.Samples, "sample"))
 					}
 				},
 			})

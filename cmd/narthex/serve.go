@@ -69,10 +69,10 @@ func serve(ctx context.Context, io streams, fs *pflag.FlagSet, defaults map[stri
 func newLogger(io streams, v *values) (*slog.Logger, error) {
 	level, format := promslog.NewLevel(), promslog.NewFormat()
 	if err := level.Set(v.text("log.level")); err != nil {
-		return nil, fmt.Errorf("--log.level: %w", err)
+		return nil, fmt.Errorf("--log.level: %q is none of debug, info, warn and error", v.text("log.level"))
 	}
 	if err := format.Set(v.text("log.format")); err != nil {
-		return nil, fmt.Errorf("--log.format: %w", err)
+		return nil, fmt.Errorf("--log.format: %q is neither logfmt nor json", v.text("log.format"))
 	}
 	return promslog.New(&promslog.Config{Level: level, Format: format, Writer: io.err}), nil
 }

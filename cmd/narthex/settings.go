@@ -96,7 +96,9 @@ func (s setting) check(text string) error {
 	case kindDuration:
 		_, err = model.ParseDuration(text)
 	case kindBytes:
-		_, err = units.ParseBase2Bytes(text)
+		if _, err = units.ParseBase2Bytes(text); err != nil {
+			err = errors.New("a number with a unit is needed, such as 512MB or 10GB")
+		}
 	case kindString, kindList:
 	}
 	if err != nil {

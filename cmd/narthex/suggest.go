@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/narthex-io/narthex/internal/suggest"
@@ -19,6 +20,14 @@ func suggestFlag(fs *pflag.FlagSet, unknown *pflag.NotExistError) string {
 			return "; did you mean --" + name + "?"
 		}
 	}
+	switch name { // Flags that Prometheus had once.
+	case "alertmanager.timeout":
+		return "; set timeout below alerting.alertmanagers in the configuration instead"
+	case "storage.tsdb.allow-overlapping-blocks":
+		return "; remove it, since blocks may always overlap"
+	case "storage.tsdb.retention":
+		return "; did you mean --storage.tsdb.retention.time?"
+	}
 	var names []string
 	fs.VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden {
@@ -27,6 +36,21 @@ func suggestFlag(fs *pflag.FlagSet, unknown *pflag.NotExistError) string {
 	})
 	if best := suggest.Nearest(name, names); best != "" {
 		return "; did you mean --" + best + "?"
+	}
+	return ""
+}
+
+// suggestCommand asks for the subcommand that was probably meant.
+func suggestCommand(cmd *cobra.Command, name string) string {
+	if name == "serve" || name == "server" {
+		return "; without a subcommand, " + cmd.CommandPath() + " serves"
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	if best := suggest.Nearest(name, names); best != "" {
+		return "; did you mean " + cmd.CommandPath() + " " + best + "?"
 	}
 	return ""
 }

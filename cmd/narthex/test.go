@@ -77,7 +77,7 @@ func report(io streams, r *ruletest.Result) {
 	case r.Err != nil:
 		fmt.Fprintf(io.out, "%s: FAILED\n  %s\n", r.File, strings.ReplaceAll(r.Err.Error(), "\n", "\n  "))
 	case r.OK():
-		fmt.Fprintf(io.out, "%s: ok, %d tests\n", r.File, len(r.Cases))
+		fmt.Fprintf(io.out, "%s: ok, %s\n", r.File, counted(len(r.Cases), "test"))
 	default:
 		fmt.Fprintf(io.out, "%s: FAILED\n", r.File)
 	}

@@ -86,6 +86,9 @@ func (c *Configs) Take(node *yaml.Node) (rest *yaml.Node, err error) {
 	for i := 0; i < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
 		name := key.Value
+		if name == "static_config" || strings.HasSuffix(name+"s", KeySuffix) {
+			return nil, &strictyaml.Error{Line: key.Line, Path: name, Err: fmt.Errorf("unknown field; did you mean %ss?", name)}
+		}
 		if name != "static_configs" && !strings.HasSuffix(name, KeySuffix) {
 			out.Content = append(out.Content, key, value)
 			continue

@@ -104,8 +104,12 @@ func (s *Server) listen(ctx context.Context) error {
 		var lc net.ListenConfig
 		l, err := lc.Listen(ctx, "tcp", address)
 		if err != nil {
-			if errors.Is(err, syscall.EADDRINUSE) {
+			var bad *net.AddrError
+			switch {
+			case errors.Is(err, syscall.EADDRINUSE):
 				err = fmt.Errorf("%w: stop what listens there, or give another address with --web.listen-address", err)
+			case errors.As(err, &bad):
+				err = fmt.Errorf("%w: give --web.listen-address as host:port or :port, without a scheme", err)
 			}
 			return fmt.Errorf("listen on %s: %w", address, err)
 		}

@@ -161,3 +161,15 @@ func TestPortInUse(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestListenAddressThatIsNone(t *testing.T) {
+	for _, address := range []string{"localhost", "http://localhost:9090", ":99999"} {
+		registry := prometheus.NewRegistry()
+		_, err := New(t.Context(), Options{
+			ListenAddresses: []string{address}, Registerer: registry, Gatherer: registry, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err == nil || !strings.Contains(err.Error(), "give --web.listen-address as host:port or :port, without a scheme") {
+			t.Errorf("%s: got %v", address, err)
+		}
+	}
+}

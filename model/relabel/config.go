@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/narthex-io/narthex/internal/strictyaml"
+	"github.com/narthex-io/narthex/internal/suggest"
 	"github.com/narthex-io/narthex/model/labels"
 )
 
@@ -136,9 +137,20 @@ func (c *Config) checkFields() error {
 			return fmt.Errorf("action %s takes regex only", c.Action)
 		}
 	default:
-		return strictyaml.At("action", fmt.Errorf("unknown action %q", string(c.Action)))
+		return strictyaml.At("action", unknownAction(c.Action))
 	}
 	return nil
+}
+
+func unknownAction(a Action) error {
+	known := []string{
+		string(Replace), string(Keep), string(Drop), string(KeepEqual), string(DropEqual), string(HashMod),
+		string(LabelMap), string(LabelDrop), string(LabelKeep), string(Lowercase), string(Uppercase),
+	}
+	if best := suggest.Nearest(string(a), known); best != "" {
+		return fmt.Errorf("unknown action %q; did you mean %s?", string(a), best)
+	}
+	return fmt.Errorf("unknown action %q; there are %s", string(a), strings.Join(known, ", "))
 }
 
 // templateName matches what may stand for a label name in which groups of the regex are filled in.

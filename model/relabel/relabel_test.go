@@ -97,7 +97,8 @@ func TestValidation(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", text, err, want)
 		}
 	}
-	fails("{action: bogus}", `action: unknown action "bogus"`)
+	fails("{action: bogus}", `action: unknown action "bogus"; there are replace, keep, drop, keepequal, dropequal, hashmod, labelmap, `)
+	fails("{action: Repalce}", `action: unknown action "repalce"; did you mean replace?`)
 	fails("{regexp: x}", "regexp: unknown field")
 	fails("{source_labels: [a]}", "target_label: action replace needs a target_label")
 	fails("{regex: '(', target_label: a}", "regex: ")
