@@ -88,6 +88,7 @@ func catalogue() []kind {
 		{name: "filesystem", make: fallible(func(s sources) (*filesystem, error) {
 			return newFilesystem(s.cfg, s.proc, s.system.statfs)
 		})},
+		{name: "systemd", optional: true, make: fallible(newSystemd)},
 	}
 }
 

@@ -40,6 +40,7 @@ type config struct {
 	Rapl        raplConfig        `json:"-"`
 	Stat        statConfig        `json:"-"`
 	Tapestats   tapestatsConfig   `json:"-"`
+	Systemd     systemdConfig     `json:"-"`
 	Textfile    textfileConfig    `json:"-"`
 	Vmstat      vmstatConfig      `json:"-"`
 }
@@ -56,6 +57,7 @@ func (c *config) groups() map[string]any {
 		"netdev":      &c.Netdev,
 		"netstat":     &c.Netstat,
 		"stat":        &c.Stat,
+		"systemd":     &c.Systemd,
 		"textfile":    &c.Textfile,
 		"vmstat":      &c.Vmstat,
 		"bcache":      &c.Bcache,
@@ -146,6 +148,14 @@ type statConfig struct {
 	Softirq bool `json:"softirq"`
 }
 
+type systemdConfig struct {
+	UnitInclude            string `json:"unit_include"`
+	UnitExclude            string `json:"unit_exclude"`
+	EnableRestartsMetrics  bool   `json:"enable_restarts_metrics"`
+	EnableStartTimeMetrics bool   `json:"enable_start_time_metrics"`
+	EnableTaskMetrics      bool   `json:"enable_task_metrics"`
+}
+
 type textfileConfig struct {
 	Directories []string `json:"directories"`
 }
@@ -168,6 +178,7 @@ func defaultConfig() config {
 		Netstat:      netstatConfig{Fields: defaultNetstatFields},
 		IPVS:         ipvsConfig{BackendLabels: defaultIPVSLabels},
 		PowerSupply:  powerSupplyConfig{IgnoredSupplies: "^$"},
+		Systemd:      systemdConfig{UnitInclude: defaultUnitInclude, UnitExclude: defaultUnitExclude},
 		Tapestats:    tapestatsConfig{IgnoredDevices: "^$"},
 		Vmstat:       vmstatConfig{Fields: "^(oom_kill|pgpg|pswp|pg.*fault).*"},
 	}

@@ -51,6 +51,7 @@ func since15() []difference {
 		{regexp.MustCompile(`^node_cpu_online$`), "exists since 1.9"},
 		{regexp.MustCompile(`^node_netstat_TcpExt_TCP(OFOQueue|RcvQDrop)$`), "fields that are reported since 1.7"},
 		{regexp.MustCompile(`^node_(kernel_hung|bcachefs|dmmultipath)_`), "exists since 1.9 or later"},
+		{regexp.MustCompile(`^node_systemd_virtualization_info$`), "exists since 1.9"},
 		{regexp.MustCompile(`^node_os_info$`), "newer versions have more labels"},
 		{regexp.MustCompile(`^node_zfs_zpool_(state|dataset_.*)$`), "newer versions know more of ZFS"},
 		{regexp.MustCompile(`^node_btrfs_(commit|last_commit|max_commit)`), "exists since 1.6"},

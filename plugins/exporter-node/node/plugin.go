@@ -10,6 +10,7 @@
 package node
 
 import (
+	"context"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
@@ -55,6 +56,7 @@ func New(raw sdk.Config, host sdk.Host) (sdk.Exporter, error) {
 		adjtimex:   unix.Adjtimex,
 
 		btrfsDevices: dumpBtrfsDevices,
+		systemd:      dialSystemd,
 	})
 	if err != nil {
 		return nil, err
@@ -72,6 +74,7 @@ type system struct {
 	neighbours func() ([]neighbour, error)
 	adjtimex   func(buf *unix.Timex) (state int, err error)
 
+	systemd      func(context.Context) (systemdBus, error)
 	btrfsDevices func(mountPoint string) (fsid string, devices []btrfsDevice, err error)
 }
 
