@@ -27,12 +27,15 @@ func (b Bucket) Boundaries() int {
 }
 
 // Buckets returns all buckets, the zero bucket included, in ascending order. Negative buckets include their lower
-// bound, positive ones their upper.
+// bound, positive ones their upper; the first custom bucket includes both.
 func (h *FloatHistogram) Buckets() []Bucket {
 	var all []Bucket
 	if h.UsesCustomBuckets() {
 		each(h.PositiveSpans, h.PositiveBuckets, func(i int32, count float64) {
-			all = append(all, Bucket{Lower: customBound(h.CustomValues, i-1), Upper: customBound(h.CustomValues, i), UpperInclusive: true, Count: count})
+			all = append(all, Bucket{
+				Lower: customBound(h.CustomValues, i-1), Upper: customBound(h.CustomValues, i),
+				LowerInclusive: i == 0, UpperInclusive: true, Count: count,
+			})
 		})
 		return all
 	}
@@ -78,9 +81,18 @@ func customBound(bounds []float64, index int32) float64 {
 	}
 }
 
+// roots are 2^(1/2), 2^(1/4) and so on, up to 2^(1/256).
+//
+//nolint:gochecknoglobals // constant table
+var roots = [ExponentialSchemaMax]float64{
+	1.414213562373095, 1.189207115002721, 1.0905077326652577, 1.0442737824274138,
+	1.0218971486541166, 1.0108892860517005, 1.0054299011128027, 1.0027112750502025,
+}
+
 // Bound returns the upper bound of the positive bucket with an index in an exponential schema: 2^(index·2^-schema),
-// rounded such that the bounds of a coarser schema are among those of a finer one. The bucket beyond the largest
-// float ends at the largest float, and the one after it at +Inf.
+// as the product of roots of two with the largest first. That rounds as upstream's figures do, to the last digit, and
+// the bounds of a coarser schema are among those of a finer one. The bucket beyond the largest float ends at the largest
+// float, and the one after it at +Inf.
 func Bound(schema, index int32) float64 {
 	if schema < 0 {
 		exponent := int(index) << -schema
@@ -94,5 +106,13 @@ func Bound(schema, index int32) float64 {
 	if rest == 0 && octave == 1024 {
 		return math.MaxFloat64
 	}
-	return math.Ldexp(math.Exp2(float64(rest)/float64(perOctave)), int(octave))
+	fraction := 1.0
+	for i := int32(0); rest != 0; i++ {
+		perOctave >>= 1
+		if rest&perOctave != 0 {
+			fraction *= roots[i]
+			rest &^= perOctave
+		}
+	}
+	return math.Ldexp(fraction, int(octave))
 }
