@@ -98,7 +98,8 @@ func (r *exemplarRing) refuse(id uint32, e *sample.Exemplar) error {
 		return nil
 	}
 	switch newest := &r.all[s.newest].Exemplar; {
-	case newest.T == e.T && math.Float64bits(newest.Value) == math.Float64bits(e.Value) && labels.Equal(newest.Labels, e.Labels):
+	// A target that gives no times shows the same exemplar at each scrape.
+	case (newest.T == e.T || !newest.HasT && !e.HasT) && math.Float64bits(newest.Value) == math.Float64bits(e.Value) && labels.Equal(newest.Labels, e.Labels):
 		return errDuplicateExemplar
 	case e.T < newest.T && e.T <= newest.T-r.window, e.T == newest.T && e.Value < newest.Value,
 		e.T == newest.T && e.Value == newest.Value && labels.Compare(e.Labels, newest.Labels) < 0:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -229,9 +230,37 @@ prometheus_tsdb_exemplar_max_exemplars 10
 	}
 }
 
+// TestTimelessExemplars stores what a target shows at each scrape, without a time of its own, once.
+func TestTimelessExemplars(t *testing.T) {
+	h := openHead(t, t.TempDir(), withExemplars(9))
+	show := func(at, value int64) {
+		t.Helper()
+		e := floatEntry(1, at)
+		e.Exemplars = []sample.Exemplar{{Labels: labels.FromStrings("trace", "8f2a"), Value: float64(value), T: at}}
+		if out := appendAll(t, h, e)[0]; out.Err != nil || out.ExemplarErr != nil {
+			t.Errorf("at %d: %+v", at, out)
+		}
+	}
+	show(10, 1)
+	show(20, 1)
+	show(30, 2)
+	show(40, 2)
+	all, err := h.Exemplars(t.Context(), 0, 100, []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "__name__", "m")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var times []int64
+	for _, e := range all[0].Exemplars {
+		times = append(times, e.T)
+	}
+	if !slices.Equal(times, []int64{10, 30}) {
+		t.Errorf("exemplars at %d", times)
+	}
+}
+
 func BenchmarkExemplars(b *testing.B) {
 	h := openHead(b, b.TempDir(), withExemplars(100_000))
-	e := sample.Exemplar{Labels: labels.FromStrings("trace_id", "8f2a"), Value: 1}
+	e := sample.Exemplar{Labels: labels.FromStrings("trace_id", "8f2a"), Value: 1, HasT: true}
 	b.ReportAllocs()
 	for b.Loop() {
 		e.T++
