@@ -138,11 +138,15 @@ func TestAnswers(t *testing.T) {
 	check("/targets/metadata?limit=1", "", `[{"target":{"job":"node"},"metric":"a_total","type":"counter","help":"h","unit":""}]`)
 	check("/targets/metadata?metric=none", "", `[]`)
 	check("/label/job/values?start=5&end=1", "", `[]`)
+	check("/labels?start=5&end=1", "", `[]`)
+	check("/series?match[]=up&start=5&end=1", "", `[]`)
 	check("/query?query=1&time=1&stats=some", "", `{"resultType":"scalar","result":[1,"1"],"stats":…`)
 	check("/targets?state=active", "", `{"activeTargets":[{"discoveredLabels":{"__address__":"localhost:9100"},"labels":{"job":"node"},`+
 		`"scrapePool":"node","scrapeUrl":"http://localhost:9100/metrics","globalUrl":"http://mon.example:9100/metrics","lastError":"refused",`+
 		`"lastScrape":"0001-01-01T00:00:00Z","lastScrapeDuration":1.5,"health":"down","scrapeInterval":"15s","scrapeTimeout":"10s"}],`+
-		`"droppedTargets":[],"droppedTargetCounts":{}}`)
+		`"droppedTargets":[],"droppedTargetCounts":null}`)
+	check("/targets?state=ACTIVE", "", `{"activeTargets":[{"discoveredLabels"…`)
+	check("/targets?state=none", "", `{"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":null}`)
 	check("/targets?state=dropped", "", `{"activeTargets":[],"droppedTargets":[{"discoveredLabels":{"__address__":"x"},"scrapePool":"node"}],"droppedTargetCounts":{"node":3}}`)
 	check("/scrape_pools", "", `{"scrapePools":["node"]}`)
 	check("/plugins", "", `{"plugins":[]}`)
@@ -175,8 +179,7 @@ func TestErrors(t *testing.T) {
 	check("/query_range?query=up&start=0&end=1", 400, typeBadData, `invalid parameter "step": cannot parse "" to a valid duration`)
 	check("/series", 400, typeBadData, "no match[] parameter provided")
 	check("/series?match[]=%7B%7D", 400, typeBadData, `invalid parameter "match[]"`)
-	check("/series?match[]=up&start=5&end=1", 400, typeBadData, "end timestamp must not be before start time")
-	check("/series?match[]=up&start=x", 400, typeBadData, "invalid time value for 'start'")
+	check("/series?match[]=up&start=x", 400, typeBadData, `invalid parameter "start": invalid time value for 'start'`)
 	check("/labels?start=x", 400, typeBadData, `invalid parameter "start": invalid time value for 'start'`)
 	check("/labels?match[]=%7B%7D", 400, typeBadData, "match[] must contain at least one non-empty matcher")
 	check("/query_range?query=1&start="+minTime.Format(time.RFC3339)+"&end=1&step=1e9", 400, typeBadData, "exceeded maximum resolution")

@@ -24,7 +24,7 @@ func (a *api) queryExemplars(r *http.Request) (*answer, error) {
 	}
 	sets := selectors(expr)
 	if len(sets) == 0 {
-		return &answer{}, nil
+		return &answer{empty: true}, nil
 	}
 	found, err := a.Exemplars.Exemplars(r.Context(), start.UnixMilli(), end.UnixMilli(), sets...)
 	if err != nil {

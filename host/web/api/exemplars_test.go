@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/narthex-io/narthex/model/labels"
@@ -51,10 +52,19 @@ func TestQueryExemplars(t *testing.T) {
 	check("/query_exemplars?query=rate(a[5m])/b{x='1'}&start=1&end=9999999999", "", http.StatusOK, answer,
 		`1000 9999999999000 [[__name__="a"] [x="1" __name__="b"]]`)
 	check("/query_exemplars", "query=a&start=1&end=2", http.StatusOK, `{"status":"success","data":[]}`, `1000 2000 [[__name__="a"]]`)
-	check("/query_exemplars?query=1", "", http.StatusOK, `{"status":"success"}`, "")
 	check("/query_exemplars?query=a&start=2&end=1", "", http.StatusBadRequest,
 		`{"status":"error","errorType":"bad_data","error":"end timestamp must not be before start timestamp"}`, "")
 	f.err = errors.New("broken")
 	check("/query_exemplars?query=a&start=1&end=2", "", http.StatusUnprocessableEntity,
 		`{"status":"error","errorType":"execution","error":"broken"}`, `1000 2000 [[__name__="a"]]`)
+}
+
+// TestNoSelectors answers an expression without series with no content.
+func TestNoSelectors(t *testing.T) {
+	h := New(Options{Parser: parser.New(parser.Options{}), Ready: func() bool { return true }})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/query_exemplars?query=1", nil))
+	if w.Code != http.StatusNoContent || w.Body.Len() > 0 {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
 }

@@ -39,8 +39,6 @@ func (a *api) ask(r *http.Request, times, matchers blame) (q question, err error
 // backwards reports whether the range ends before it starts.
 func (q *question) backwards() bool { return q.end.Before(q.start) }
 
-func errBackwards() error { return badData("end timestamp must not be before start time") }
-
 // withQuerier answers a question from a snapshot.
 func (a *api) withQuerier(q question, answered func(storage.Querier) (*answer, error)) (ans *answer, err error) {
 	querier, err := a.Storage.Querier(q.start.UnixMilli(), q.end.UnixMilli())
@@ -61,7 +59,7 @@ func (a *api) labelNames(r *http.Request) (*answer, error) {
 		return nil, err
 	}
 	if q.backwards() {
-		return nil, errBackwards()
+		return &answer{data: []string{}}, nil
 	}
 	return a.withQuerier(q, func(querier storage.Querier) (*answer, error) {
 		return q.union(func(ms []*labels.Matcher) ([]string, storage.Warnings, error) {
@@ -140,12 +138,12 @@ func (a *api) series(r *http.Request) (*answer, error) {
 	if len(r.Form["match[]"]) == 0 {
 		return nil, badData("no match[] parameter provided")
 	}
-	q, err := a.ask(r, byText, invalid)
+	q, err := a.ask(r, invalid, invalid)
 	if err != nil {
 		return nil, err
 	}
 	if q.backwards() {
-		return nil, errBackwards()
+		return &answer{data: []string{}}, nil
 	}
 	sets, limit := q.sets, q.limit
 	return a.withQuerier(q, func(querier storage.Querier) (*answer, error) {

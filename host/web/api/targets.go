@@ -35,14 +35,15 @@ type droppedTarget struct {
 }
 
 type targetsAnswer struct {
-	ActiveTargets       []activeTarget  `json:"activeTargets"`
-	DroppedTargets      []droppedTarget `json:"droppedTargets"`
-	DroppedTargetCounts map[string]int  `json:"droppedTargetCounts"`
+	ActiveTargets  []activeTarget  `json:"activeTargets"`
+	DroppedTargets []droppedTarget `json:"droppedTargets"`
+	// DroppedTargetCounts is nil, and null in JSON, when dropped targets were not asked for.
+	DroppedTargetCounts map[string]int `json:"droppedTargetCounts"`
 }
 
 func (a *api) targets(r *http.Request) (*answer, error) {
-	state, pool := r.FormValue("state"), r.FormValue("scrapePool")
-	data := targetsAnswer{ActiveTargets: []activeTarget{}, DroppedTargets: []droppedTarget{}, DroppedTargetCounts: map[string]int{}}
+	state, pool := strings.ToLower(r.FormValue("state")), r.FormValue("scrapePool")
+	data := targetsAnswer{ActiveTargets: []activeTarget{}, DroppedTargets: []droppedTarget{}}
 	if state == "" || state == "any" || state == "active" {
 		for _, t := range a.Scrape.Targets() {
 			if pool == "" || pool == t.Pool {
@@ -51,6 +52,7 @@ func (a *api) targets(r *http.Request) (*answer, error) {
 		}
 	}
 	if state == "" || state == "any" || state == "dropped" {
+		data.DroppedTargetCounts = map[string]int{}
 		for name, dropped := range a.Scrape.Dropped() {
 			data.DroppedTargetCounts[name] = dropped.Count
 			if pool != "" && pool != name {
