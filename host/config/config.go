@@ -197,12 +197,17 @@ func (c *Config) complete(expand func(string) string) error {
 		strictyaml.At("plugins", c.Plugins.Validate()))...)
 }
 
-// completeRuleFiles joins the patterns of rule files with the file's folder and checks them: a star is for the last step
-// of a path alone.
+// validPattern reports whether a pattern of files has one star at most, in the last step of the path.
+func validPattern(pattern string) bool {
+	_, rest, _ := strings.Cut(pattern, "*")
+	return !strings.ContainsAny(rest, "*/")
+}
+
+// completeRuleFiles joins the patterns of rule files with the file's folder and checks them.
 func (c *Config) completeRuleFiles() error {
 	var errs []error
 	for i, pattern := range c.RuleFiles {
-		if at := strings.IndexByte(pattern, '*'); at >= 0 && strings.ContainsAny(pattern[at+1:], "*/") {
+		if !validPattern(pattern) {
 			errs = append(errs, strictyaml.At(strictyaml.Index("rule_files", i), fmt.Errorf("invalid rule file path %q: one * in the last step of the path is allowed", pattern)))
 		}
 		if pattern != "" && !filepath.IsAbs(pattern) {
@@ -217,8 +222,12 @@ func (g *Global) complete(expand func(string) string) error {
 	if g.EvaluationInterval == 0 {
 		g.EvaluationInterval = model.Duration(time.Minute)
 	}
+	scheme := model.UTF8Validation
+	if g.MetricNameValidationScheme == scrape.LegacyNames {
+		scheme = model.LegacyValidation
+	}
 	for name, value := range g.ExternalLabels {
-		if !model.UTF8Validation.IsValidLabelName(name) || name == labels.MetricName {
+		if !scheme.IsValidLabelName(name) || name == labels.MetricName {
 			errs = append(errs, strictyaml.At("external_labels."+name, fmt.Errorf("%q is not a valid label name", name)))
 		}
 		g.ExternalLabels[name] = expand(value)

@@ -90,6 +90,14 @@ func decodeWhole(doc *strictyaml.Document, c *Config) error {
 func (c *Config) loadScrapeConfigFiles(path string, doc *strictyaml.Document) (Errors, error) {
 	var problems Errors
 	for i, pattern := range c.ScrapeConfigFiles {
+		if pattern == "" {
+			continue
+		}
+		if !validPattern(pattern) {
+			at := strictyaml.At(strictyaml.Index("scrape_config_files", i), fmt.Errorf("invalid scrape config file path %q: one * in the last step of the path is allowed", pattern))
+			problems = append(problems, located(path, doc, at)...)
+			continue
+		}
 		if !filepath.IsAbs(pattern) {
 			pattern = filepath.Join(c.Dir, pattern)
 		}

@@ -158,7 +158,7 @@ var templateName = regexp.MustCompile(`^(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+
 
 func (c *Config) checkNames(legacyNames bool) error {
 	for i, name := range c.SourceLabels {
-		if !validName(name, legacyNames) {
+		if !validName(name, false) { // A target may bring any name, whatever may be written.
 			return strictyaml.At(strictyaml.Index("source_labels", i), fmt.Errorf("%q is not a valid label name", name))
 		}
 	}
