@@ -1,10 +1,11 @@
 //go:build linux
 
-// Package node measures the machine it runs on: the collectors cpu, diskstats, filesystem, loadavg, meminfo, netdev,
-// stat, time, uname and vmstat, with node_exporter's metric names, labels and types.
+// Package node measures the machine it runs on: the collectors that node_exporter runs on Linux by default, and textfile,
+// systemd and processes, with node_exporter's metric names, labels and types.
 //
-// Start with [Plugin]; [New] makes the exporter from its config, and one file per collector says which metrics come
-// from where. A collector that fails is reported in node_scrape_collector_success and leaves the others alone.
+// Start with [Plugin]; [New] makes the exporter from its config, catalogue.go lists the collectors, and one file for each
+// says which metrics come from where. A collector that fails, or whose subject the machine lacks, is reported in
+// node_scrape_collector_success and leaves the others alone.
 //
 // The package serves nothing over HTTP and exports nothing about its own process: both are the host's business.
 package node
