@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	httpconfig "github.com/prometheus/common/config"
 
 	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/rules"
@@ -133,16 +135,20 @@ func checkAlerting(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// checkCredentials looks for the files with tokens. A server starts without them, since they may come later, but whoever
-// asks for a check wants to know.
+// checkCredentials looks for the files with passwords and tokens. A server starts without them, since they may come later,
+// but whoever asks for a check wants to know.
 func checkCredentials(cfg *config.Config) error {
 	var missing config.Errors
 	look := func(client *httpconfig.HTTPClientConfig, origin config.Origin, path string) {
-		if client.Authorization == nil || client.Authorization.CredentialsFile == "" {
-			return
+		for _, f := range credentialFiles(client) {
+			if _, err := os.Stat(f.name); err != nil {
+				missing = append(missing, fmt.Errorf("%s: file with credentials: %w", origin.Position(strictyaml.Join(path, f.field)), err))
+			}
 		}
-		if _, err := os.Stat(client.Authorization.CredentialsFile); err != nil {
-			missing = append(missing, fmt.Errorf("%s: file with credentials: %w", origin.Position(strictyaml.Join(path, "authorization")), err))
+	}
+	entry := func(text json.RawMessage, origin config.Origin, path string) {
+		if client, err := clientOf(text, origin.Dir); err == nil { // Mistakes in it have been found before.
+			look(&client, origin, path)
 		}
 	}
 	for i, job := range cfg.ScrapeConfigs {
@@ -150,14 +156,62 @@ func checkCredentials(cfg *config.Config) error {
 		for _, name := range slices.Sorted(maps.Keys(job.Credentials)) {
 			look(&job.Credentials[name].HTTPClient, cfg.Origins[i], strictyaml.Join("credentials", name))
 		}
+		for _, d := range job.Discovery.Plugins {
+			entry(d.JSON, cfg.Origins[i], d.Name())
+		}
 	}
 	for i, am := range cfg.Alerting.Alertmanagers {
-		look(&am.HTTPClient, cfg.Origin(strictyaml.Index("alerting.alertmanagers", i)), "")
+		origin := cfg.Origin(strictyaml.Index("alerting.alertmanagers", i))
+		look(&am.HTTPClient, origin, "")
+		for _, d := range am.Discovery.Plugins {
+			entry(d.JSON, origin, d.Name())
+		}
+	}
+	for _, r := range cfg.Alerting.Receivers {
+		entry(r.JSON, cfg.Origin("alerting"), strictyaml.Index(r.Key, r.Index))
 	}
 	if len(missing) > 0 {
 		return missing
 	}
 	return nil
+}
+
+// credentialFile is a file with a credential, and the field of the HTTP client that names it.
+type credentialFile struct{ field, name string }
+
+func credentialFiles(client *httpconfig.HTTPClientConfig) []credentialFile {
+	var files []credentialFile
+	add := func(field, name string) {
+		if name != "" {
+			files = append(files, credentialFile{field, name})
+		}
+	}
+	if a := client.Authorization; a != nil {
+		add("authorization", a.CredentialsFile)
+	}
+	if b := client.BasicAuth; b != nil {
+		add("basic_auth", b.UsernameFile)
+		add("basic_auth", b.PasswordFile)
+	}
+	if o := client.OAuth2; o != nil {
+		add("oauth2", o.ClientSecretFile)
+	}
+	return files
+}
+
+// clientOf returns the HTTP client's part of a plugin's section; files in it start at dir.
+func clientOf(text json.RawMessage, dir string) (httpconfig.HTTPClientConfig, error) {
+	var section map[string]json.RawMessage
+	if err := json.Unmarshal(text, &section); err != nil {
+		return httpconfig.HTTPClientConfig{}, err
+	}
+	settings, err := json.Marshal(takeClient(section))
+	if err != nil {
+		return httpconfig.HTTPClientConfig{}, err
+	}
+	client, err := httpclient.Parse(settings)
+	client.SetDirectory(dir)
+	return client, err
 }
 
 // noLog is a log that a check of the configuration does not write.

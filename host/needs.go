@@ -72,13 +72,7 @@ func pluginUse(owner, key, place string, text json.RawMessage, origin config.Ori
 	if err := json.Unmarshal(text, &section); err != nil {
 		return use, fmt.Errorf("%s: a mapping is needed here: %w", use.Position, err)
 	}
-	taken := map[string]json.RawMessage{}
-	for _, field := range httpclient.Fields() {
-		if value, ok := section[field]; ok {
-			taken[field] = value
-			delete(section, field)
-		}
-	}
+	taken := takeClient(section)
 	if len(taken) == 0 {
 		return use, nil
 	}
@@ -101,6 +95,18 @@ func pluginUse(owner, key, place string, text json.RawMessage, origin config.Ori
 		return use, fmt.Errorf("%s: %w", use.Position, err)
 	}
 	return use, nil
+}
+
+// takeClient takes the fields of the HTTP client out of a section.
+func takeClient(section map[string]json.RawMessage) map[string]json.RawMessage {
+	taken := map[string]json.RawMessage{}
+	for _, field := range httpclient.Fields() {
+		if value, ok := section[field]; ok {
+			taken[field] = value
+			delete(section, field)
+		}
+	}
+	return taken
 }
 
 func pluginClient(job, key string, settings []byte, dir, userAgent string) (*http.Client, error) {

@@ -42,6 +42,8 @@ func (c *Config) UnmarshalYAML(node *yaml.Node) error {
 		for i := 0; i < len(node.Content); i += 2 {
 			key, value := node.Content[i], node.Content[i+1]
 			switch {
+			case strings.HasSuffix(key.Value+"s", receiver.KeySuffix):
+				return &strictyaml.Error{Line: key.Line, Path: key.Value, Err: fmt.Errorf("unknown field; did you mean %ss?", key.Value)}
 			case !strings.HasSuffix(key.Value, receiver.KeySuffix):
 				rest.Content = append(rest.Content, key, value)
 				continue

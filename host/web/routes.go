@@ -39,7 +39,10 @@ func (s *Server) routes() (http.Handler, error) {
 		}
 		mux.Handle(strings.TrimSpace(method+" "+s.prefix+path), m.instrument(path, h))
 	}
-	handle("GET /{$}", page(indexPage, "text/html; charset=utf-8"))
+	for _, path := range []string{"/{$}", "/graph", "/query"} { // Alerts link to /graph?g0.expr=….
+		handle("GET "+path, page(indexPage, "text/html; charset=utf-8"))
+	}
+	handle("/federate", missing("federation"))
 	handle("GET /-/healthy", page([]byte("Prometheus Server is Healthy.\n"), "text/plain; charset=utf-8"))
 	handle("GET /-/ready", http.HandlerFunc(s.serveReady))
 	for _, method := range []string{http.MethodPost, http.MethodPut} {
@@ -62,6 +65,13 @@ func (s *Server) routes() (http.Handler, error) {
 		mux.Handle("GET /{$}", http.RedirectHandler(s.prefix+"/", http.StatusFound))
 	}
 	return mux, nil
+}
+
+// missing answers for an endpoint of a part that Prometheus has and this version lacks.
+func missing(part string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, part+" is not in this version", http.StatusNotFound)
+	})
 }
 
 func page(content []byte, contentType string) http.Handler {

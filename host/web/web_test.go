@@ -109,6 +109,18 @@ func TestReloadSaysWhyItFailed(t *testing.T) {
 	}
 }
 
+func TestLinksOfAlertsLeadToAPage(t *testing.T) {
+	_, url := start(t, func(o *Options) { o.RoutePrefix = "/nx" })
+	for _, path := range []string{"/nx/", "/nx/graph?g0.expr=up&g0.tab=1", "/nx/query?g0.expr=up"} {
+		if status, body := request(t, http.MethodGet, url+path); status != 200 || !strings.Contains(body, "g0.expr") {
+			t.Errorf("%s answers %d: %s", path, status, body)
+		}
+	}
+	if status, body := request(t, http.MethodGet, url+"/nx/federate?match[]=up"); status != 404 || body != "federation is not in this version\n" {
+		t.Errorf("federation answers %d: %s", status, body)
+	}
+}
+
 func TestRoutePrefix(t *testing.T) {
 	_, url := start(t, func(o *Options) { o.RoutePrefix = "prom/" })
 	for path, want := range map[string]string{"/prom/api/v1/labels": "api /labels", "/prom/-/healthy": "Healthy", "/": "<title>Narthex"} {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,7 +122,9 @@ func (l *Log) record(now time.Time, line string) {
 	level, msg, attrs := parseLine(line)
 	ctx := context.Background()
 	if h := l.logger.Handler(); h.Enabled(ctx, level) {
-		r := slog.NewRecord(now, level, msg, 0)
+		var here [1]uintptr // A record without a place would be shown with a broken one.
+		runtime.Callers(1, here[:])
+		r := slog.NewRecord(now, level, msg, here[0])
 		r.AddAttrs(attrs...)
 		_ = h.Handle(ctx, r) // like slog itself: there is no better place to tell
 	}

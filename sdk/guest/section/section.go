@@ -66,7 +66,7 @@ func Interval(field string, text *string, otherwise time.Duration) (time.Duratio
 		return 0, fmt.Errorf("%s: %w", field, err)
 	}
 	if d <= 0 {
-		return 0, fmt.Errorf("%s: %s is not longer than 0s", field, *text)
+		return 0, fmt.Errorf("%s: %s is no time above zero", field, *text)
 	}
 	return d, nil
 }

@@ -55,8 +55,8 @@ func TestInterval(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                      `every: "" is not a duration such as 30s or 1h30m`,
 		"5":                     `every: "5" is not a duration`,
-		"0":                     "every: 0 is not longer than 0s",
-		"0s":                    "every: 0s is not longer than 0s",
+		"0":                     "every: 0 is no time above zero",
+		"0s":                    "every: 0s is no time above zero",
 		"1s1h":                  "is not a duration",
 		"999y":                  "is too long",
 		"1.5h":                  "is not a duration",
