@@ -92,7 +92,7 @@ func (e *exporter) Collect(ctx context.Context, w io.Writer) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		e.logChange(c.name, err)
+		e.logChange(ctx, c.name, err)
 		success := 1.0
 		if err != nil {
 			success = 0
@@ -120,21 +120,21 @@ func run(ctx context.Context, c collector, in readings, out *exposition) (err er
 
 // logChange logs a collector's failure when it begins or its reason changes, and its recovery, so that a lasting
 // failure does not fill the log at the pace of the scrapes. That a machine lacks what a collector measures is no news.
-func (e *exporter) logChange(name string, err error) {
+func (e *exporter) logChange(ctx context.Context, name string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before, failed := e.failing[name]
 	switch {
 	case err != nil && before != err.Error():
 		e.failing[name] = err.Error()
-		level, message := slog.LevelWarn, "collector failed"
 		if errors.Is(err, errNoData) {
-			level, message = slog.LevelDebug, "collector has no data"
+			e.log.DebugContext(ctx, "collector has no data", "collector", name, "err", err)
+		} else {
+			e.log.WarnContext(ctx, "collector failed", "collector", name, "err", err)
 		}
-		e.log.Log(context.Background(), level, message, "collector", name, "err", err)
 	case err == nil && failed:
 		delete(e.failing, name)
-		e.log.Info("collector recovered", "collector", name)
+		e.log.InfoContext(ctx, "collector recovered", "collector", name)
 	}
 }
 

@@ -4,7 +4,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 
 	"github.com/prometheus/procfs/sysfs"
@@ -32,6 +34,9 @@ func (c netclass) collect(_ context.Context, _ readings, out *exposition) error 
 			continue
 		}
 		d, err := c.fs.NetClassByIface(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // It is gone since the list was made, as a container's device can be.
+		}
 		if err != nil {
 			return fmt.Errorf("read network device %s: %w", name, absent(err))
 		}

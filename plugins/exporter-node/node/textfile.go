@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -68,20 +68,18 @@ func (c *textfile) expand() []string {
 
 // addTextfile adds a file's metrics to seen and to out.
 func addTextfile(path string, seen map[string]*textFamily, out *exposition) error {
-	f, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }()
+	if !info.Mode().IsRegular() { // To open a pipe would take until somebody writes into it.
+		return errors.New("it is not a regular file")
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
 	families, err := parseTextfile(string(text))
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
@@ -95,8 +93,8 @@ func addTextfile(path string, seen map[string]*textFamily, out *exposition) erro
 		if !family.hasHelp {
 			help = "Read from " + path + "."
 		}
-		for _, s := range family.samples {
-			out.raw(family.name, help, family.kind, s.line)
+		for _, line := range family.lines {
+			out.raw(family.name, help, family.kind, line)
 		}
 	}
 	out.gauge("node_textfile_mtime_seconds", "When the file was changed, in seconds since 1970.",
@@ -117,12 +115,12 @@ func (f *textFamily) mergeInto(seen map[string]*textFamily) error {
 	if f.hasHelp && before.hasHelp && before.help != f.help {
 		return fmt.Errorf("%s has another HELP than in a file before", f.name)
 	}
-	for _, s := range f.samples {
-		if slices.ContainsFunc(before.samples, func(b textSample) bool { return b.series == s.series }) {
-			return fmt.Errorf("%s is in a file before, too", s.series)
+	for series := range f.series {
+		if before.series[series] {
+			return fmt.Errorf("%s is in a file before, too", series)
 		}
 	}
-	before.samples = append(before.samples, f.samples...)
+	maps.Copy(before.series, f.series)
 	return nil
 }
 

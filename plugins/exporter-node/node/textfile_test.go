@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"golang.org/x/sys/unix"
 )
 
 // scrapeTextfiles collects files, given by name, and returns the samples without the exporter's own, and the log.
@@ -130,8 +131,8 @@ func FuzzParseTextfile(f *testing.F) {
 		}
 		var again strings.Builder
 		for _, family := range families {
-			for _, s := range family.samples {
-				again.WriteString(s.line)
+			for _, line := range family.lines {
+				again.WriteString(line)
 			}
 		}
 		parser := expfmt.NewTextParser(model.UTF8Validation)
@@ -139,4 +140,42 @@ func FuzzParseTextfile(f *testing.F) {
 			t.Errorf("%q became %q: %v", text, again.String(), err)
 		}
 	})
+}
+
+func TestParseTextfileNamesTheLine(t *testing.T) {
+	check := func(text, want string) {
+		t.Helper()
+		if _, err := parseTextfile(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+	check("x 1\nx 2\n", "line 2: a second x")
+	check("x{b=\"1\",a=\"2\"} 1\nx{a=\"2\",b=\"1\"} 2\n", `line 2: a second x{a="2",b="1"}`)
+	check("x one\n", "line 1: x: ")
+	check("x\n", "is not a metric's name and a value")
+	check("x 1 2 3\n", "is not a value")
+	check("9x 1\n", "is not a metric's name")
+	check("x{a=\"1\",a=\"2\"} 1\n", "x has the label a twice")
+	check("x{__name__=\"y\"} 1\n", "is not a label")
+	check("x{a=1} 1\n", "label a: its value has no quotes")
+	check("x{a=\"1} 1\n", "label a: its value does not end")
+	check("x{a=\"\\t\"} 1\n", `label a: \t is no escape`)
+	check("x{a=\"1\" b=\"2\"} 1\n", "neither a comma nor a brace")
+	check("# TYPE x gauge\n# TYPE x gauge\n", "line 2: a second TYPE of x")
+	check("# HELP x a\n# HELP x a\n", "line 2: a second HELP of x")
+	check("# TYPE x meter\n", `x is of the unknown type "meter"`)
+	check("x 1\n# TYPE x gauge\n", "TYPE of x after its samples")
+	check("# TYPE h histogram\nh 1\n", "h is a histogram")
+	check("# TYPE h histogram\nh_bucket{le=\"a\"} 1\n", "h_bucket: label le")
+}
+
+// TestTextfileThatIsNoFile: opening a pipe would wait for somebody who writes into it.
+func TestTextfileThatIsNoFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe.prom")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := addTextfile(path, nil, &exposition{}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("got %v", err)
+	}
 }

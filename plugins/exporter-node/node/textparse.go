@@ -14,12 +14,9 @@ import (
 type textFamily struct {
 	name, help, kind string
 	hasHelp, typed   bool
-	samples          []textSample
+	lines            []string        // The samples, written again in one way: with sorted labels.
+	series           map[string]bool // The names and labels of the lines.
 }
-
-// textSample is a sample that is written again in one way: series is its name and labels, sorted, and line has its
-// value too.
-type textSample struct{ series, line string }
 
 // parseTextfile parses the text format 0.0.4 as strictly as node_exporter does. Samples with a time are refused: they
 // would be stale by the time they are scraped.
@@ -85,7 +82,7 @@ func (p *textParser) typed(name, kind string) error {
 	switch {
 	case f.typed:
 		return fmt.Errorf("a second TYPE of %s", name)
-	case len(f.samples) > 0:
+	case len(f.lines) > 0:
 		return fmt.Errorf("TYPE of %s after its samples", name)
 	case !slices.Contains([]string{"counter", "gauge", "histogram", "summary", "untyped"}, kind):
 		return fmt.Errorf("%s is of the unknown type %q", name, kind)
@@ -97,7 +94,7 @@ func (p *textParser) typed(name, kind string) error {
 func (p *textParser) family(name string) *textFamily {
 	f, ok := p.byName[name]
 	if !ok {
-		f = &textFamily{name: name, kind: "untyped"}
+		f = &textFamily{name: name, kind: "untyped", series: make(map[string]bool)}
 		p.byName[name] = f
 		p.families = append(p.families, f)
 	}
@@ -148,10 +145,11 @@ func (p *textParser) sample(line string) error {
 	x.untyped(name, "", value, labels...)
 	text := string(x.text)
 	series := text[:strings.LastIndexByte(text, ' ')]
-	if slices.ContainsFunc(f.samples, func(s textSample) bool { return s.series == series }) {
+	if f.series[series] {
 		return fmt.Errorf("a second %s", series)
 	}
-	f.samples = append(f.samples, textSample{series: series, line: text})
+	f.series[series] = true
+	f.lines = append(f.lines, text)
 	return nil
 }
 
