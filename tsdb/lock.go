@@ -48,7 +48,7 @@ func inUse(dir, path string, err error) error {
 	if rerr != nil || len(pid) == 0 {
 		pid = []byte("unknown")
 	}
-	return fmt.Errorf("data directory %s is in use by another process (pid %s)", dir, strings.TrimSpace(string(pid)))
+	return fmt.Errorf("data directory %s is in use by another process (pid %s): stop it, or take another directory", dir, strings.TrimSpace(string(pid)))
 }
 
 // current reports whether the locked file is still the one that the path names.

@@ -67,6 +67,7 @@ func copyData(from, to string) error {
 	if err != nil {
 		return err
 	}
+	data := false
 	for _, e := range entries {
 		put := func(old, new string) error { return copyFile(old, new) }
 		switch name := e.Name(); {
@@ -76,9 +77,13 @@ func copyData(from, to string) error {
 		default:
 			continue
 		}
+		data = true
 		if err := copyTree(filepath.Join(from, e.Name()), filepath.Join(to, e.Name()), put); err != nil {
 			return fmt.Errorf("copy %s: %w", e.Name(), err)
 		}
+	}
+	if !data {
+		return errors.New("it has neither blocks nor a write-ahead log: it is no data directory")
 	}
 	return nil
 }

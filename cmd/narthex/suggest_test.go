@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -27,6 +28,11 @@ func TestCommandLineMistakes(t *testing.T) {
 	check(`unexpected argument "serve"; without a subcommand, narthex serves; see`, "serve")
 	check("0 arguments where one is needed: narthex query list SERVER", "query", "list")
 	check("1 argument where 2 are needed: narthex query explain SERVER EXPR", "query", "explain", "up")
+	rules := filepath.Join(t.TempDir(), "r.yml")
+	if err := os.WriteFile(rules, []byte("groups: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("it has neither blocks nor a write-ahead log: it is no data directory", "rules", "replay", "--data-dir="+filepath.Dir(rules), "--start=1", rules)
 	check("unless --end is given, the end is 2", "rules", "backfill", "--start=99999999999", "x.yml")
 	check("unknown flag: --storage.local.engine; see", "--storage.local.engine=x")
 	check(`unknown command "everything"; narthex check has config, rules`, "check", "everything", "x.yml")
