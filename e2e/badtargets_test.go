@@ -172,7 +172,7 @@ func misbehaviours(t *testing.T) []misbehaviour {
 			if err != nil {
 				return
 			}
-			defer conn.Close()
+			defer func() { _ = conn.Close() }() // what is sent is bad anyway
 			for _, err = conn.Write([]byte("HTTP/1.1 200 OK\r\n")); err == nil && r.Context().Err() == nil; {
 				_, err = conn.Write([]byte("X-Filler: " + strings.Repeat("x", 1<<12) + "\r\n"))
 			}

@@ -2,6 +2,7 @@ package grant
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 
 	"github.com/narthex-io/narthex/sdk"
@@ -89,9 +90,7 @@ type authorized struct {
 // RoundTrip implements http.RoundTripper.
 func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	for name, values := range a.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, a.header)
 	if a.basic {
 		r.SetBasicAuth(a.username, a.password)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"unicode/utf8"
 
 	"github.com/narthex-io/narthex/sdk"
@@ -51,9 +52,7 @@ func Check(entries []*Entry) error {
 // Group returns e as a group of source, with one more label.
 func (e *Entry) Group(source, label, value string) sdk.Group {
 	labels := make(map[string]string, len(e.Labels)+1)
-	for name, v := range e.Labels {
-		labels[name] = v
-	}
+	maps.Copy(labels, e.Labels)
 	labels[label] = value
 	return sdk.Group{Source: source, Targets: e.Targets, Labels: labels}
 }

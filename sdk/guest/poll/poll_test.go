@@ -90,7 +90,9 @@ func TestFirstIsEmpty(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 		cancel()
-		<-ended
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
 	})
 }
 
