@@ -108,6 +108,16 @@ func (r *exemplarRing) refuse(id uint32, e *sample.Exemplar) error {
 	return nil
 }
 
+// forgetHasT marks all exemplars as without a time of their own. The log doesn't tell, and a target that gives none shows
+// the same exemplar again after a restart.
+func (r *exemplarRing) forgetHasT() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.all {
+		r.all[i].HasT = false
+	}
+}
+
 // add takes an exemplar, unless another batch left no place for it. labelsOf is asked for the labels of a series that
 // has no exemplar yet.
 func (r *exemplarRing) add(id uint32, e sample.Exemplar, labelsOf func() labels.Labels) {

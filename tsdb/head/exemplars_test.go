@@ -232,7 +232,8 @@ prometheus_tsdb_exemplar_max_exemplars 10
 
 // TestTimelessExemplars stores what a target shows at each scrape, without a time of its own, once.
 func TestTimelessExemplars(t *testing.T) {
-	h := openHead(t, t.TempDir(), withExemplars(9))
+	dir := t.TempDir()
+	h := openHead(t, dir, withExemplars(9))
 	show := func(at, value int64) {
 		t.Helper()
 		e := floatEntry(1, at)
@@ -245,6 +246,11 @@ func TestTimelessExemplars(t *testing.T) {
 	show(20, 1)
 	show(30, 2)
 	show(40, 2)
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h = openHead(t, dir, withExemplars(9))
+	show(50, 2)
 	all, err := h.Exemplars(t.Context(), 0, 100, []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, "__name__", "m")})
 	if err != nil {
 		t.Fatal(err)

@@ -355,6 +355,7 @@ func (p *player) finish() {
 		p.count(s.began)
 	}
 	h.dropEmpty()
+	h.exemplars.forgetHasT()
 	h.extra.remove(nil, min(p.minValid, h.lateMin.Load()))
 	for t, n := range p.unknownRefs {
 		if n > 0 {
