@@ -34,9 +34,8 @@ func decodeEnd(err error) *session.EndError {
 	if len(parts) != 3 {
 		return nil
 	}
-	code, notNumber := strconv.Atoi(parts[1])
-	if notNumber != nil {
-		return nil
+	if code, err := strconv.Atoi(parts[1]); err == nil {
+		return &session.EndError{Reason: session.Reason(parts[0]), Code: code, Detail: parts[2]}
 	}
-	return &session.EndError{Reason: session.Reason(parts[0]), Code: code, Detail: parts[2]}
+	return nil
 }
