@@ -44,6 +44,7 @@ func checkConfigCommand(io streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			warnOfAbsent(io, directories)
 			var errs []error
 			for _, file := range files {
 				checked, err := host.CheckConfig(cmd.Context(), file, host.CheckOptions{

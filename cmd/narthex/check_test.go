@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -60,5 +62,19 @@ func TestLint(t *testing.T) {
 		if _, err := linted(t, bad); err == nil || !strings.Contains(err.Error(), "--") {
 			t.Errorf("%+v: %v", bad, err)
 		}
+	}
+}
+
+func TestAbsentPluginDirectories(t *testing.T) {
+	there := t.TempDir()
+	out, err := os.Create(filepath.Join(there, "err"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	warnOfAbsent(streams{err: out}, []string{there, filepath.Join(there, "none")})
+	const want = "/none is not there: no plugins come from it\n"
+	if text, err := os.ReadFile(out.Name()); err != nil || strings.Count(string(text), "\n") != 1 || !strings.HasSuffix(string(text), want) {
+		t.Errorf("got %q, %v", text, err)
 	}
 }

@@ -33,6 +33,7 @@ func pluginListCommand(io streams, cache *string) *cobra.Command {
 		Short: "List the plugins that a server would find",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			warnOfAbsent(io, directories)
 			searched := pluginDirectories(directories)
 			infos, err := author.List(cmd.Context(), searched, *cache)
 			if err != nil {
@@ -185,4 +186,13 @@ func writeJSON(io streams, v any) error {
 	enc := json.NewEncoder(io.out)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// warnOfAbsent names the directories for plugins that are not there.
+func warnOfAbsent(io streams, directories []string) {
+	for _, dir := range directories {
+		if stat, err := os.Stat(dir); err != nil || !stat.IsDir() {
+			fmt.Fprintf(io.err, "warning: --plugins.directory %s is not there: no plugins come from it\n", dir)
+		}
+	}
 }
