@@ -165,12 +165,12 @@ func (h *FloatHistogram) String() string {
 		if k.Count == 0 {
 			continue
 		}
-		open, end := "(", "]"
-		switch {
-		case k.Lower <= 0 && k.Upper >= 0 && !h.UsesCustomBuckets():
+		open, end := "(", ")"
+		if k.LowerInclusive {
 			open = "["
-		case k.Upper < 0 && !h.UsesCustomBuckets():
-			open, end = "[", ")"
+		}
+		if k.UpperInclusive {
+			end = "]"
 		}
 		fmt.Fprintf(&b, ", %s%g,%g%s:%g", open, k.Lower, k.Upper, end, k.Count)
 	}

@@ -35,6 +35,12 @@ func TestBucketsAscend(t *testing.T) {
 	if got := custom.Buckets(); !slices.Equal(got, want) {
 		t.Fatalf("got %v\nwant %v", got, want)
 	}
+	if got := custom.String(); got != "{count:0, sum:0, [-Inf,1]:1, (1,5]:2, (5,+Inf]:3}" {
+		t.Errorf("got %s", got)
+	}
+	if got := h.String(); got != "{count:0, sum:0, [-4,-2):5, [-2,-1):4, [-0.5,0.5]:2, (0.5,1]:1, (1,2]:2, (4,8]:3}" {
+		t.Errorf("got %s", got)
+	}
 }
 
 func TestBounds(t *testing.T) {

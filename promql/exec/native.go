@@ -297,11 +297,11 @@ func (c *histogramSum) note(notes *Annotations, at spot) {
 
 // result returns the sum or average, which make makes a histogram: upstream drops empty buckets in aggregations only.
 func (c *histogramSum) result(make func(*histogram.Sum) *histogram.FloatHistogram) *histogram.FloatHistogram {
-	h := make(&c.sum)
 	if c.average && !c.incremental {
-		h = h.Divided(c.count)
+		mean := c.sum.Mapped(func(v float64) float64 { return v / c.count }) // The corrections apart, as upstream has it.
+		return make(&mean)
 	}
-	return h
+	return make(&c.sum)
 }
 
 // histogramCells are the sums of histograms of an aggregation. There is no memory for them before the first histogram.
