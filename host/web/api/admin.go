@@ -63,7 +63,7 @@ func (a *api) snapshot(r *http.Request) (*answer, error) {
 	if text := r.FormValue("skip_head"); text != "" {
 		var err error
 		if skipHead, err = strconv.ParseBool(text); err != nil {
-			return nil, invalid("skip_head", fmt.Errorf("unable to parse boolean 'skip_head' argument: %w", err))
+			return nil, invalid("skip_head", fmt.Errorf("unable to parse boolean: %w", err))
 		}
 	}
 	// The name is upstream's: it sorts by time.
