@@ -95,14 +95,22 @@ type Columns struct {
 	// F are the float values: len(F) == len(T). F[i] has no meaning where H[i] is set.
 	F []float64
 	// H is empty if none of the samples is a histogram; else len(H) == len(T), nil for floats. The histograms may be
-	// shared: do not change them.
+	// shared: do not change them. How long they are valid is up to Lent.
 	H []*histogram.FloatHistogram
 	// ST is empty if none of the samples has a start timestamp; else len(ST) == len(T), zero for none.
 	ST []int64
+	// Lent is nil in columns whose histograms stay valid for good. If the caller sets it, to an arena of its own that is
+	// reusable, readers may take the memory of histograms and of their buckets from it: these are valid until the next
+	// Reset, and whoever keeps one copies it ([histogram.Arena.Copy]). Spans and custom values never come from there: they
+	// stay valid, and copies may share them. A reader keeps nothing that it has taken from it, and never resets it.
+	Lent *histogram.Arena
 }
 
-// Reset empties the columns and keeps their memory.
+// Reset empties the columns and keeps their memory, which includes that of the histograms if it is lent.
 func (c *Columns) Reset() {
+	if c.Lent != nil {
+		c.Lent.Reset()
+	}
 	clear(c.H)
 	c.T, c.F, c.H, c.ST = c.T[:0], c.F[:0], c.H[:0], c.ST[:0]
 }

@@ -10,7 +10,7 @@ import (
 // absent has the value 1 at the steps at which op has none. The labels are those that a selector asks for.
 func (q *query) absent(ctx context.Context, op operator, g plan.Grid, of plan.Node) (operator, error) {
 	values := repeated(1, g.N)
-	err := q.each(ctx, op, g, func(_ int, r *Row) error {
+	err := q.look(ctx, op, g, func(_ int, r *Row) error {
 		for step, f := range r.F {
 			if !isAbsent(f) {
 				values[step] = absent

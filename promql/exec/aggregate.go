@@ -102,7 +102,7 @@ func (q *query) fold(ctx context.Context, op operator, n *plan.Aggregate, gr *gr
 	if !q.DelayNameRemoval && plan.NamesUnread(n.Expr) {
 		in = make([]Series, len(in)) // They still have their names, but nobody is to know.
 	}
-	return q.each(ctx, op, g, func(i int, r *Row) error {
+	return q.look(ctx, op, g, func(i int, r *Row) error {
 		if ignores && len(r.H) > 0 {
 			q.dropHistograms(r, n.Op, spotOf(n, n.ExprPos))
 		}

@@ -132,6 +132,8 @@ func (o *overBuckets) row(ctx context.Context, w *worker, i int, dst *Row) error
 	for k, m := range members {
 		rows[k] = w.borrow(o.g.N)
 		defer w.giveBack(rows[k])
+		w.lend(rows[k])
+		defer w.takeBack(rows[k])
 		if err := o.op.row(ctx, w, int(m.series), rows[k]); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func (q *query) countValues(ctx context.Context, n *plan.Aggregate, g plan.Grid)
 	in := op.series()
 	f, index := &fixed{}, newLabelIndex(0)
 	b := labels.NewBuilder(labels.EmptyLabels())
-	err = q.each(ctx, op, g, func(i int, r *Row) error {
+	err = q.look(ctx, op, g, func(i int, r *Row) error {
 		rowOf := map[string]int{}
 		for step, v := range r.F {
 			if isAbsent(v) {

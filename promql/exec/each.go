@@ -26,24 +26,33 @@ const blockValues = 4096
 // the other in the order of the series: results do not depend on the number of goroutines. The row is valid during
 // the call only. Two calls of fold never overlap.
 func (q *query) each(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *Row) error) error {
-	if q.at != nil {
-		return q.measuredEach(ctx, op, g, fold)
-	}
-	return q.eachRow(ctx, op, g, fold)
+	return q.eachMeasured(ctx, op, g, false, fold)
 }
 
-func (q *query) eachRow(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *Row) error) error {
+// look is each for a fold that keeps none of the histograms: their memory is used again after the call.
+func (q *query) look(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *Row) error) error {
+	return q.eachMeasured(ctx, op, g, true, fold)
+}
+
+func (q *query) eachMeasured(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(i int, r *Row) error) error {
+	if q.at != nil {
+		return q.measuredEach(ctx, op, g, lent, fold)
+	}
+	return q.eachRow(ctx, op, g, lent, fold)
+}
+
+func (q *query) eachRow(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(i int, r *Row) error) error {
 	n := len(op.series())
 	block := max(1, min(128, blockValues/max(g.N, 1)))
 	blocks := (n + block - 1) / block
 	parallel := min(q.Parallelism, blocks)
 	if parallel <= 1 {
-		return q.eachSerial(ctx, op, n, g.N, fold)
+		return q.eachSerial(ctx, op, n, g.N, lent, fold)
 	}
-	return q.eachParallel(ctx, op, n, block, parallel, g.N, fold)
+	return q.eachParallel(ctx, op, n, block, parallel, g.N, lent, fold)
 }
 
-func (q *query) eachSerial(ctx context.Context, op operator, n, steps int, fold func(int, *Row) error) error {
+func (q *query) eachSerial(ctx context.Context, op operator, n, steps int, lent bool, fold func(int, *Row) error) error {
 	w := q.newWorker(ctx)
 	defer w.close()
 	r := w.borrow(steps)
@@ -52,11 +61,17 @@ func (q *query) eachSerial(ctx context.Context, op operator, n, steps int, fold 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if lent {
+			w.lend(r)
+		}
 		if err := op.row(ctx, w, i, r); err != nil {
 			return err
 		}
 		if err := fold(i, r); err != nil {
 			return err
+		}
+		if lent {
+			w.takeBack(r)
 		}
 	}
 	return nil
@@ -101,7 +116,7 @@ func (t *turns) fail(err error) {
 	t.mu.Unlock()
 }
 
-func (q *query) eachParallel(ctx context.Context, op operator, n, block, parallel, steps int, fold func(int, *Row) error) error {
+func (q *query) eachParallel(ctx context.Context, op operator, n, block, parallel, steps int, lent bool, fold func(int, *Row) error) error {
 	t := &turns{}
 	t.cond.L = &t.mu
 	var claimed atomic.Int64
@@ -115,12 +130,15 @@ func (q *query) eachParallel(ctx context.Context, op operator, n, block, paralle
 			}()
 			w := q.newWorker(ctx)
 			defer w.close()
-			rows := w.lend(block, steps)
+			rows := w.rowsOf(block, steps)
 			for {
 				b := int(claimed.Add(1)) - 1
 				from, to := b*block, min((b+1)*block, n)
 				if from >= n {
 					return
+				}
+				if lent {
+					w.lendAll(rows)
 				}
 				if err := calculate(ctx, op, w, from, rows[:to-from]); err != nil {
 					t.fail(err)
@@ -130,6 +148,9 @@ func (q *query) eachParallel(ctx context.Context, op operator, n, block, paralle
 					return
 				}
 				t.pass(foldRows(from, rows[:to-from], fold))
+				if lent {
+					w.takeBackAll(rows)
+				}
 			}
 		})
 	}

@@ -219,9 +219,9 @@ func (in *windowed) histogramBetween(k int, t int64, isCounter bool) *histogram.
 	fraction := float64(t-in.T[k]) / float64(in.T[k+1]-in.T[k])
 	switch {
 	case fraction == 0:
-		return from
+		return from.Copy()
 	case fraction == 1:
-		return to
+		return to.Copy()
 	case isCounter && to.HasReset(from):
 		return to.Scaled(fraction)
 	}
@@ -291,7 +291,7 @@ func (in *windowed) smooth(step int, dst *Row) {
 func (in *windowed) smoothHistogram(lo, next, hi int, t int64, exact bool) *histogram.FloatHistogram {
 	switch {
 	case exact:
-		return in.H[next]
+		return in.H[next].Copy()
 	case next == lo:
 		return nil
 	case next == hi:

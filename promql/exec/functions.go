@@ -22,6 +22,10 @@ type mapped struct {
 func (m *mapped) series() []Series { return m.out }
 
 func (m *mapped) row(ctx context.Context, w *worker, i int, dst *Row) error {
+	if dst.lent == nil {
+		w.lend(dst) // No histogram is left in the end.
+		defer w.takeBack(dst)
+	}
 	if err := m.operator.row(ctx, w, i, dst); err != nil {
 		return err
 	}

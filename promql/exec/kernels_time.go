@@ -162,6 +162,7 @@ func presentOverTime(in *windowed, dst *Row) error {
 // pick is the kernel of functions that return one sample of the window: the last one or the first.
 func pick(last bool) kernel {
 	return func(in *windowed, dst *Row) error {
+		copies := copier{to: in.w.memory(dst), from: -1}
 		for i := range dst.F {
 			lo, hi := in.lo[i], in.hi[i]
 			if lo == hi {
@@ -172,7 +173,7 @@ func pick(last bool) kernel {
 				k = hi - 1
 			}
 			if len(in.H) > 0 && in.H[k] != nil {
-				dst.setH(i, in.H[k])
+				dst.setH(i, copies.of(in.H[k], int(k)))
 			} else {
 				dst.F[i] = in.F[k]
 			}

@@ -41,7 +41,7 @@ func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
 		if alike && hi-lo >= 2 && len(lost) == 0 && !fromZero {
 			first, last := in.H[lo], in.H[hi-1]
 			factor := in.extrapolation(i, first.Count, last.Count-first.Count, isCounter, isRate)
-			if h := last.Growth(first, factor, &in.w.arena); h != nil {
+			if h := last.Growth(first, factor, in.w.memory(dst)); h != nil {
 				in.noteOverlapOf(i, isCounter)
 				dst.setH(i, h)
 				continue

@@ -111,9 +111,9 @@ func (q *query) measured(n plan.Node, make func() (operator, error)) (operator, 
 }
 
 // measuredEach is each, with the time of fold counted for the node that is being made.
-func (q *query) measuredEach(ctx context.Context, op operator, g plan.Grid, fold func(int, *Row) error) error {
+func (q *query) measuredEach(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(int, *Row) error) error {
 	p, begin := q.at, time.Now()
-	err := q.eachRow(ctx, op, g, func(i int, r *Row) error {
+	err := q.eachRow(ctx, op, g, lent, func(i int, r *Row) error {
 		start := time.Now()
 		defer func() { p.time.Add(int64(time.Since(start))) }()
 		return fold(i, r)

@@ -172,7 +172,7 @@ func (s *source) decode(ctx context.Context, w *worker, i int) error {
 	}
 	s.q.decoded.Add(int64(w.cols.Len()))
 	if s.n.TotalsOnly && len(w.cols.H) > 0 {
-		keepTotals(w.cols.H)
+		keepTotals(w.cols.H, w.cols.Lent)
 	}
 	return nil
 }

@@ -20,6 +20,9 @@ type Row struct {
 	F []float64
 	// H is empty if no value is a histogram; else it is as long as F. The histograms may be shared.
 	H []*histogram.FloatHistogram
+	// lent is set by those who only look at the histograms: it is where these are put, and they are gone soon. Else they
+	// stay valid.
+	lent *histogram.Arena
 }
 
 // absentBits is the pattern of the value that marks a step without a sample. It is that of a stale marker, which
@@ -44,7 +47,7 @@ func (r *Row) reset(n int) {
 	r.H = r.H[:0]
 }
 
-// setH puts a histogram.
+// setH puts a histogram that is in memory of its own, or of [worker.memory].
 func (r *Row) setH(i int, h *histogram.FloatHistogram) {
 	if len(r.H) == 0 {
 		if n := len(r.F); cap(r.H) < n {

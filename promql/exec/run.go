@@ -229,7 +229,11 @@ func (s *rawSamples) window(w *worker) ([]sample.Sample, error) {
 	c := &w.cols
 	for k, t := range c.T {
 		if t > s.from && t <= s.to {
-			points = append(points, sample.Sample{T: t, F: c.F[k], H: histogramAt(c, k)})
+			h := histogramAt(c, k)
+			if h != nil {
+				h = w.arena.Copy(h)
+			}
+			points = append(points, sample.Sample{T: t, F: c.F[k], H: h})
 		}
 	}
 	return points, nil

@@ -52,15 +52,15 @@ func storageFailure(ctx context.Context, err error) error {
 	return &StorageError{err}
 }
 
-// keepTotals leaves histograms with count and sum, and with what their buckets tell about counter resets.
-func keepTotals(hs []*histogram.FloatHistogram) {
-	all := make([]histogram.FloatHistogram, len(hs))
+// keepTotals leaves histograms with count and sum, and with what their buckets tell about counter resets. They are put
+// into m.
+func keepTotals(hs []*histogram.FloatHistogram, m *histogram.Arena) {
 	var prev *histogram.FloatHistogram
 	for i, h := range hs {
 		if h == nil {
 			continue
 		}
-		totals := &all[i]
+		totals := m.Histogram()
 		*totals = histogram.FloatHistogram{CounterResetHint: h.CounterResetHint, Schema: h.Schema, Count: h.Count, Sum: h.Sum}
 		hs[i] = totals
 		if sample.IsStale(h.Sum) {
@@ -105,6 +105,7 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	c := &w.cols
 	t := s.q.tallyRow(s.tally, s.counted, i)
 	next := 0
+	copies := copier{to: w.memory(dst), from: -1}
 	for step := range dst.F {
 		if step%pieceSteps == pieceSteps-1 {
 			if err := w.ended(); err != nil {
@@ -130,7 +131,7 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 		case s.n.Timestamps:
 			dst.F[step] = float64(c.T[last]) / 1000
 		case h != nil:
-			dst.setH(step, h)
+			dst.setH(step, copies.of(h, last))
 		default:
 			dst.F[step] = c.F[last]
 		}
@@ -139,6 +140,22 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	}
 	t.done()
 	return nil
+}
+
+// copier copies the histograms that leave the columns, each of them once.
+type copier struct {
+	to *histogram.Arena
+	// from is the sample that made is a copy of.
+	from int
+	made *histogram.FloatHistogram
+}
+
+// of returns a copy of sample number i.
+func (c *copier) of(h *histogram.FloatHistogram, i int) *histogram.FloatHistogram {
+	if i != c.from {
+		c.from, c.made = i, c.to.Copy(h)
+	}
+	return c.made
 }
 
 // startAt returns the start timestamp of a sample in seconds, zero if there is none.

@@ -23,7 +23,11 @@ type worker struct {
 	in      windowed
 	floats  []float64
 	order   []int32
+	// arena is for histograms that leave the query, lent for those of rows that are only looked at; lenders are those who
+	// do.
 	arena   histogram.Arena
+	lent    *histogram.Arena
+	lenders int
 	sums    runningSums
 	squares runningSums
 	rows    []*Row
@@ -42,7 +46,8 @@ type Pool struct{ workers, slabs sync.Pool }
 func (q *query) newWorker(ctx context.Context) *worker {
 	w, ok := q.Pool.workers.Get().(*worker)
 	if !ok {
-		w = &worker{}
+		w = &worker{lent: histogram.NewReusable()}
+		w.cols.Lent = histogram.NewReusable()
 	}
 	w.q, w.inner = q, 0
 	w.ended = func() error {
@@ -64,7 +69,7 @@ func (w *worker) close() {
 	}
 	w.q.release(w.held)
 	w.q.addBytes(-w.bytes)
-	large := w.bytes+int64(w.held)*sampleBytes > maxPooled
+	large := w.bytes+int64(w.held)*sampleBytes > maxPooled || w.lent.Size()+w.cols.Lent.Size() > maxPooled
 	w.held, w.bytes = 0, 0
 	if large {
 		return // The next query will hardly need that much.
@@ -78,6 +83,8 @@ func (w *worker) close() {
 		w.block[i].reset(0)
 	}
 	// A reader holds on to the storage of the query.
+	w.lenders = 0
+	w.lent.Reset()
 	w.q, w.ended, w.reader, w.in, w.loaded = nil, nil, nil, windowed{}, loaded{}
 	pool.workers.Put(w)
 }
@@ -87,6 +94,7 @@ func (w *worker) borrow(n int) *Row {
 	if k := len(w.rows); k > 0 {
 		r := w.rows[k-1]
 		w.rows = w.rows[:k-1]
+		r.lent = nil
 		if cap(r.F) < n {
 			w.count(8 * int64(n))
 		}
@@ -98,14 +106,53 @@ func (w *worker) borrow(n int) *Row {
 
 func (w *worker) giveBack(r *Row) { w.rows = append(w.rows, r) }
 
-// lend returns k rows of about n values, which the worker keeps.
-func (w *worker) lend(k, n int) []Row {
+// rowsOf returns k rows of about n values, which the worker keeps.
+func (w *worker) rowsOf(k, n int) []Row {
 	w.count(8 * int64(k) * int64(n))
 	if cap(w.block) < k {
 		w.block = make([]Row, k)
 	}
 	w.block = w.block[:k]
+	for i := range w.block {
+		w.block[i].lent = nil
+	}
 	return w.block
+}
+
+// lend makes the histograms of a row that the caller only looks at lie in memory that is used again. It ends with
+// takeBack. Those of a row that somebody else looks at only do so already.
+func (w *worker) lend(r *Row) {
+	r.lent = w.lent
+	w.lenders++
+}
+
+// takeBack ends what lend began. The histograms must not be used any more.
+func (w *worker) takeBack(r *Row) {
+	r.lent = nil
+	if w.lenders--; w.lenders == 0 {
+		w.lent.Reset()
+	}
+}
+
+// lendAll and takeBackAll are lend and takeBack for many rows at once.
+func (w *worker) lendAll(rows []Row) {
+	for i := range rows {
+		w.lend(&rows[i])
+	}
+}
+
+func (w *worker) takeBackAll(rows []Row) {
+	for i := range rows {
+		w.takeBack(&rows[i])
+	}
+}
+
+// memory returns where the histograms of a row are to be put.
+func (w *worker) memory(dst *Row) *histogram.Arena {
+	if dst.lent != nil {
+		return dst.lent
+	}
+	return &w.arena
 }
 
 // count counts memory of the worker. That it is too much shows when the worker asks whether the query has ended.

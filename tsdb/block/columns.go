@@ -15,6 +15,8 @@ type columnReader struct {
 	chunks  []index.ChunkMeta
 	next    int
 	deleted []Interval
+	// decoder keeps its memory from one series to the next.
+	decoder chunk.Decoder
 	err     error
 }
 
@@ -55,7 +57,7 @@ func (r *columnReader) decode(ref uint64, dst *storage.Columns) error {
 	if err != nil {
 		return err
 	}
-	if err := chunk.Decode(enc, data, r.mint, r.maxt, (*chunk.Columns)(dst)); err != nil {
+	if err := r.decoder.Decode(enc, data, r.mint, r.maxt, (*chunk.Columns)(dst)); err != nil {
 		return fmt.Errorf("%s: chunk at offset %d: %w", segmentName(s.dir, int(ref>>32)+1), uint32(ref), err)
 	}
 	return nil

@@ -87,10 +87,13 @@ type Columns struct {
 	H []*histogram.FloatHistogram
 	// ST is empty if no sample has a start timestamp; else len(ST) == len(T), zero for none.
 	ST []int64
+	// Lent is where histograms and their buckets are put, unless it is nil.
+	Lent *histogram.Arena
 }
 
 // Decode appends to dst the samples of a chunk that lie in [mint, maxt]. On an error, dst may have got some of them.
-// The histograms that are appended are new and share their spans and custom values with each other.
+// The histograms that are appended are new, or in memory that dst lends, and share their spans and custom values with
+// each other.
 func Decode(enc Encoding, data []byte, mint, maxt int64, dst *Columns) error {
 	switch enc {
 	case EncXOR:
@@ -101,10 +104,31 @@ func Decode(enc Encoding, data []byte, mint, maxt int64, dst *Columns) error {
 		return err
 	case EncXOR2:
 		return decodeXOR2(data, mint, maxt, dst)
+	}
+	return new(Decoder).Decode(enc, data, mint, maxt, dst)
+}
+
+// Decoder decodes with memory to work with, for those who read many chunks of histograms. The zero value is ready to
+// use; it belongs to one goroutine.
+type Decoder struct {
+	ints   intReader
+	floats floatReader
+	// layout is that of the latest chunk, which the next one has as well, most of the time.
+	layout layout
+	// spans and bounds are read before it is known whether they are new.
+	spans  []histogram.Span
+	bounds []float64
+}
+
+// Decode is [Decode].
+func (d *Decoder) Decode(enc Encoding, data []byte, mint, maxt int64, dst *Columns) error {
+	switch enc {
+	case EncXOR, EncXOR2:
+		return Decode(enc, data, mint, maxt, dst)
 	case EncHistogram, EncHistogramST:
-		return decodeHistograms(enc, data, mint, maxt, dst, &intReader{})
+		return d.histograms(enc, data, mint, maxt, dst, &d.ints)
 	case EncFloatHistogram, EncFloatHistogramST:
-		return decodeHistograms(enc, data, mint, maxt, dst, &floatReader{})
+		return d.histograms(enc, data, mint, maxt, dst, &d.floats)
 	}
 	return &UnsupportedError{Encoding: enc}
 }

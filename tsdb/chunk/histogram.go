@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/sample"
@@ -45,12 +46,15 @@ type samplesReader interface {
 	numbers(dst []uint64, positive int) []uint64
 }
 
-func decodeHistograms(enc Encoding, data []byte, mint, maxt int64, dst *Columns, s samplesReader) error {
-	h, err := openHistograms(enc, data, s)
+func (d *Decoder) histograms(enc Encoding, data []byte, mint, maxt int64, dst *Columns, s samplesReader) error {
+	h, err := d.open(enc, data, s)
 	if err != nil {
 		return err
 	}
-	var arena histogram.Arena
+	arena := dst.Lent
+	if arena == nil {
+		arena = &histogram.Arena{}
+	}
 	for i := range h.n {
 		if h.next(s, i); h.r.overrun() {
 			return endsEarly(enc, i, h.n)
@@ -59,7 +63,7 @@ func decodeHistograms(enc Encoding, data []byte, mint, maxt int64, dst *Columns,
 			return nil
 		}
 		if s.time() >= mint {
-			dst.add(s.time(), h.st.st, 0, h.layout.histogram(s, resetHint(h.flags, i), &arena))
+			dst.add(s.time(), h.st.st, 0, h.layout.histogram(s, resetHint(h.flags, i), arena))
 		}
 	}
 	return nil
@@ -82,31 +86,38 @@ func (h *histogramChunk) next(s samplesReader, i int) {
 }
 
 // openHistograms reads what comes before the samples and gets s ready for them.
-func openHistograms(enc Encoding, data []byte, s samplesReader) (*histogramChunk, error) {
+func openHistograms(enc Encoding, data []byte, s samplesReader) (histogramChunk, error) {
+	var d Decoder
+	return d.open(enc, data, s)
+}
+
+func (d *Decoder) open(enc Encoding, data []byte, s samplesReader) (histogramChunk, error) {
 	n, err := Samples(enc, data)
 	if err != nil || n == 0 {
-		return &histogramChunk{}, err
+		return histogramChunk{}, err
 	}
 	if len(data) < histogramHeader {
-		return nil, endsEarly(enc, 0, n)
+		return histogramChunk{}, endsEarly(enc, 0, n)
 	}
-	h := &histogramChunk{n: n, flags: data[2], r: bitReader{data: data, pos: histogramHeader}}
+	h := histogramChunk{n: n, flags: data[2], r: bitReader{data: data, pos: histogramHeader}}
 	if enc == EncHistogramST || enc == EncFloatHistogramST {
 		h.flags, h.st = data[0], newSTReader(data[2])
 	}
-	if h.layout, err = readLayout(&h.r); err != nil {
-		return nil, fmt.Errorf("%s chunk: %w", enc, err)
+	if h.layout, err = d.readLayout(&h.r); err != nil {
+		return histogramChunk{}, fmt.Errorf("%s chunk: %w", enc, err)
 	}
+	d.layout = h.layout
 	s.init(h.layout.buckets)
 	return h, nil
 }
 
 // histogram makes the value of the latest sample in memory of an arena.
 func (l *layout) histogram(s samplesReader, hint histogram.CounterResetHint, m *histogram.Arena) *histogram.FloatHistogram {
-	if sample.IsStale(s.sum()) {
-		return &histogram.FloatHistogram{Sum: s.sum()}
-	}
 	h := m.Histogram()
+	if sample.IsStale(s.sum()) {
+		h.Sum = s.sum()
+		return h
+	}
 	*h = histogram.FloatHistogram{
 		CounterResetHint: hint,
 		Schema:           l.schema,
@@ -141,7 +152,7 @@ func resetHint(flags byte, i int) histogram.CounterResetHint {
 	return histogram.UnknownCounterReset
 }
 
-func readLayout(r *bitReader) (layout, error) {
+func (d *Decoder) readLayout(r *bitReader) (layout, error) {
 	l := layout{zeroThreshold: readZeroThreshold(r)}
 	schema := r.varbitInt()
 	if !r.overrun() && schema != int64(histogram.CustomBucketsSchema) &&
@@ -151,11 +162,11 @@ func readLayout(r *bitReader) (layout, error) {
 	l.schema = int32(schema)
 	var neg int
 	var okPos, okNeg bool
-	l.pos, l.positive, okPos = readSpans(r)
-	l.neg, neg, okNeg = readSpans(r)
+	l.pos, l.positive, okPos = d.readSpans(r, d.layout.pos)
+	l.neg, neg, okNeg = d.readSpans(r, d.layout.neg)
 	l.buckets = l.positive + neg
 	if l.schema == histogram.CustomBucketsSchema {
-		l.custom = readCustomValues(r)
+		l.custom = d.readCustomValues(r, d.layout.custom)
 	}
 	if r.overrun() || !okPos || !okNeg || l.buckets > r.left() {
 		return layout{}, fmt.Errorf("%w: it ends within the layout of its buckets", ErrCorrupt)
@@ -176,15 +187,13 @@ func readZeroThreshold(r *bitReader) float64 {
 }
 
 // readSpans returns the spans and the number of their buckets. It is not ok if there are more of either than bits are
-// left, each taking one or more.
-func readSpans(r *bitReader) (spans []histogram.Span, buckets int, ok bool) {
+// left, each taking one or more. Spans outlive the chunk: they are those of before if they are the same, else new.
+func (d *Decoder) readSpans(r *bitReader, before []histogram.Span) (spans []histogram.Span, buckets int, ok bool) {
 	n := r.varbitUint()
 	if r.overrun() || n > uint64(r.left()) {
 		return nil, 0, false
 	}
-	if n > 0 {
-		spans = make([]histogram.Span, 0, n)
-	}
+	read := d.spans[:0]
 	limit := uint64(r.left())
 	for range n {
 		length, offset := r.varbitUint(), r.varbitInt()
@@ -192,19 +201,23 @@ func readSpans(r *bitReader) (spans []histogram.Span, buckets int, ok bool) {
 			return nil, 0, false
 		}
 		buckets += int(length)
-		spans = append(spans, histogram.Span{Offset: int32(offset), Length: uint32(length)})
+		read = append(read, histogram.Span{Offset: int32(offset), Length: uint32(length)})
+	}
+	d.spans = read
+	if spans = before; !slices.Equal(read, before) {
+		spans = append([]histogram.Span(nil), read...)
 	}
 	return spans, buckets, buckets <= int(limit)
 }
 
-// readCustomValues reads bounds, those with few decimals as thousandths.
-func readCustomValues(r *bitReader) []float64 {
+// readCustomValues reads bounds, those with few decimals as thousandths. They are kept as spans are.
+func (d *Decoder) readCustomValues(r *bitReader, before []float64) []float64 {
 	n := r.varbitUint()
 	if n > uint64(max(0, r.left())) {
 		r.n = -1
 		return nil
 	}
-	values := make([]float64, 0, n)
+	values := d.bounds[:0]
 	for range n {
 		if thousandths := r.varbitUint(); thousandths > 0 {
 			values = append(values, float64(thousandths-1)/1000)
@@ -212,7 +225,20 @@ func readCustomValues(r *bitReader) []float64 {
 			values = append(values, math.Float64frombits(r.take64(64)))
 		}
 	}
-	return values
+	d.bounds = values
+	if before != nil && slices.Equal(values, before) {
+		return before
+	}
+	return append([]float64{}, values...)
+}
+
+// zeros returns n zero values, in the same memory if it suffices.
+func zeros[E any](s []E, n int) []E {
+	if cap(s) < n {
+		return make([]E, n)
+	}
+	clear(s[:n])
+	return s[:n]
 }
 
 // histogramTime reads the timestamps of all histogram chunks.
@@ -243,7 +269,7 @@ type intReader struct {
 }
 
 func (d *intReader) init(buckets int) {
-	d.counts, d.deltas = make([]int64, buckets), make([]int64, buckets)
+	*d = intReader{counts: zeros(d.counts, buckets), deltas: zeros(d.deltas, buckets)}
 }
 
 func (d *intReader) sum() float64 { return d.s.float() }
@@ -306,7 +332,7 @@ type floatReader struct {
 	counts         []xorValue
 }
 
-func (d *floatReader) init(buckets int) { d.counts = make([]xorValue, buckets) }
+func (d *floatReader) init(buckets int) { *d = floatReader{counts: zeros(d.counts, buckets)} }
 
 func (d *floatReader) sum() float64 { return d.s.float() }
 

@@ -247,7 +247,9 @@ type columnReader struct {
 	// late are what came out of order, those that were not read yet.
 	late []latePoint
 	disk *headchunk.Store
-	err  error
+	// decoder keeps its memory from one series to the next.
+	decoder chunk.Decoder
+	err     error
 }
 
 // openReader makes r read what a snapshot shows of a series: what came in order from a time on, and what came out of
@@ -259,7 +261,8 @@ func (h *Head) openReader(r *columnReader, id uint32, seq uint64, from, mint, ma
 
 // openInOrder leaves what came out of order to its caller.
 func (h *Head) openInOrder(r *columnReader, id uint32, seq uint64, mint, maxt int64) (late lateReading) {
-	*r = columnReader{mint: mint, maxt: maxt, open: r.open[:0], disk: h.disk}
+	r.full, r.open, r.openEnc, r.openMin, r.openMax = nil, r.open[:0], chunk.EncNone, 0, 0
+	r.mint, r.maxt, r.late, r.disk, r.err = mint, maxt, nil, h.disk, nil
 	h.extra.mu.RLock()
 	r.deleted = h.extra.deleted[id]
 	h.extra.mu.RUnlock()
@@ -309,7 +312,7 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 		default:
 			return false
 		}
-		if err := chunk.Decode(enc, data, r.mint, r.maxt, (*chunk.Columns)(dst)); err != nil {
+		if err := r.decoder.Decode(enc, data, r.mint, r.maxt, (*chunk.Columns)(dst)); err != nil {
 			r.err = fmt.Errorf("read chunk in head: %w", err)
 			return dst.Len() > before
 		}
