@@ -22,7 +22,7 @@ type pieces struct {
 	hists                 [][]FloatHistogram
 	floats                [][]float64
 	nextHists, nextFloats int
-	spoil                 bool
+	spoil                 *bool
 }
 
 const (
@@ -34,18 +34,13 @@ const (
 )
 
 // NewReusable returns an arena for histograms that are only looked at for a while.
-func NewReusable() *Arena { return &Arena{pieces: &pieces{}} }
+func NewReusable() *Arena { return &Arena{pieces: &pieces{spoil: new(bool)}} }
 
-// Reusable reports whether Reset takes back what the arena has handed out.
-func (m *Arena) Reusable() bool { return m.pieces != nil }
+// Another returns a further reusable arena for the same goroutine. Spoil of one of them is for both.
+func (m *Arena) Another() *Arena { return &Arena{pieces: &pieces{spoil: m.pieces.spoil}} }
 
-// Spoil makes each Reset overwrite what it takes back, for tests to find out who uses it still. It has no effect on the
-// zero value.
-func (m *Arena) Spoil() {
-	if m.pieces != nil {
-		m.pieces.spoil = true
-	}
-}
+// Spoil makes each Reset overwrite what it takes back, for tests to find out who uses it still.
+func (m *Arena) Spoil() { *m.pieces.spoil = true }
 
 // Reset takes back everything if the arena is reusable: the histograms and slices that it has handed out must not be used
 // any more.
@@ -54,7 +49,7 @@ func (m *Arena) Reset() {
 	if p == nil || p.nextHists+p.nextFloats == 0 {
 		return
 	}
-	if p.spoil {
+	if *p.spoil {
 		p.overwrite()
 	}
 	p.nextHists, p.nextFloats = 0, 0

@@ -160,7 +160,7 @@ func (s *source) load(ctx context.Context, w *worker, i int, stale bool) error {
 }
 
 func (s *source) decode(ctx context.Context, w *worker, i int) error {
-	w.cols.Reset()
+	w.resetColumns()
 	w.reader = s.list[i].Samples(w.reader)
 	for w.reader.Read(&w.cols) {
 		if err := w.account(); err != nil {

@@ -193,7 +193,7 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 	if err := o.inner.row(ctx, w, i, r); err != nil {
 		return err
 	}
-	w.cols.Reset()
+	w.resetColumns()
 	w.loaded = loaded{}
 	for step, f := range r.F {
 		if step%pieceSteps == pieceSteps-1 {

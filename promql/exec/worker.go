@@ -34,9 +34,11 @@ type worker struct {
 	block   []Row
 	// inner is the time that operators below the one at work have taken, if that is measured.
 	inner time.Duration
-	// held and bytes are what counts of all this.
-	held  int
-	bytes int64
+	// held and bytes are what counts of all this; of the columns, the histograms up to sized count so many bytes.
+	held       int
+	bytes      int64
+	sized      int
+	sizedBytes int64
 }
 
 // Pool lends scratch memory and that of results to one query after the other. The zero value is ready to use.
@@ -47,7 +49,7 @@ func (q *query) newWorker(ctx context.Context) *worker {
 	w, ok := q.Pool.workers.Get().(*worker)
 	if !ok {
 		w = &worker{lent: histogram.NewReusable()}
-		w.cols.Lent = histogram.NewReusable()
+		w.cols.Lent = w.lent.Another()
 	}
 	w.q, w.inner = q, 0
 	w.ended = func() error {
@@ -75,7 +77,7 @@ func (w *worker) close() {
 		return // The next query will hardly need that much.
 	}
 	pool := w.q.Pool
-	w.cols.Reset()
+	w.resetColumns()
 	for _, r := range w.rows {
 		r.reset(0)
 	}
@@ -161,6 +163,12 @@ func (w *worker) count(bytes int64) {
 	w.q.addBytes(bytes)
 }
 
+// resetColumns empties the columns.
+func (w *worker) resetColumns() {
+	w.cols.Reset()
+	w.sized, w.sizedBytes = 0, 0
+}
+
 // account makes the memory of the worker's columns count.
 func (w *worker) account() error {
 	if n := w.cols.Len(); n > w.held {
@@ -173,8 +181,9 @@ func (w *worker) account() error {
 	if len(w.cols.H) == 0 {
 		return nil
 	}
-	if bytes := histogramBytes(w.cols.H); bytes > w.bytes {
-		w.count(bytes - w.bytes)
+	w.sizedBytes += histogramBytes(w.cols.H[w.sized:])
+	if w.sized = len(w.cols.H); w.sizedBytes > w.bytes {
+		w.count(w.sizedBytes - w.bytes)
 	}
 	return w.ended()
 }

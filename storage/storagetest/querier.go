@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
 )
@@ -12,6 +13,7 @@ import (
 type querier struct {
 	mint, maxt int64
 	series     []*snapshot
+	share      bool
 }
 
 func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
@@ -21,7 +23,7 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	}
 	set := &seriesSet{at: -1, err: ctx.Err()}
 	for _, s := range q.selected(mint, maxt, matchers) {
-		one := &selectedSeries{snapshot: s, mint: mint, maxt: maxt}
+		one := &selectedSeries{snapshot: s, mint: mint, maxt: maxt, share: q.share}
 		if hints != nil && hints.Projection {
 			one.projected, one.wanted = true, hints.ProjectionLabels
 		}
@@ -97,6 +99,8 @@ type selectedSeries struct {
 	// wanted are, if projected is set, the labels that it has.
 	projected bool
 	wanted    []string
+	// share is that of the store.
+	share bool
 }
 
 func (s *selectedSeries) Labels() labels.Labels {
@@ -111,7 +115,7 @@ func (s *selectedSeries) Samples(reuse storage.ColumnReader) storage.ColumnReade
 	if !ok {
 		r = &reader{}
 	}
-	r.cols = &s.cols
+	r.cols, r.share = &s.cols, s.share
 	r.at, r.end = timeRange(s.cols.T, s.mint, s.maxt)
 	return r
 }
@@ -122,6 +126,7 @@ const runLength = 120
 type reader struct {
 	cols    *storage.Columns
 	at, end int
+	share   bool
 }
 
 func (r *reader) Read(dst *storage.Columns) bool {
@@ -138,7 +143,7 @@ func (r *reader) Read(dst *storage.Columns) bool {
 	for ; r.at < end; r.at++ {
 		s := staged{t: r.cols.T[r.at], f: r.cols.F[r.at]}
 		if len(r.cols.H) > 0 {
-			s.h = r.cols.H[r.at]
+			s.h = r.lent(r.cols.H[r.at], dst.Lent)
 		}
 		if len(r.cols.ST) > 0 {
 			s.st = r.cols.ST[r.at]
@@ -146,6 +151,15 @@ func (r *reader) Read(dst *storage.Columns) bool {
 		dst.AppendST(s.t, s.st, s.f, s.h)
 	}
 	return true
+}
+
+// lent returns a histogram, which may be nil, in the memory that is lent for it, if that is so.
+func (r *reader) lent(h *histogram.FloatHistogram, m *histogram.Arena) *histogram.FloatHistogram {
+	if h == nil || m == nil || r.share {
+		return h
+	}
+	m.Spoil()
+	return m.Copy(h)
 }
 
 func (r *reader) Err() error { return nil }

@@ -13,10 +13,12 @@ import (
 	"github.com/narthex-io/narthex/storage"
 )
 
-// Store is a storage in memory. It rejects samples out of order, takes histograms as they are and forgets nothing. The zero value is not usable:
-// call [NewStore].
+// Store is a storage in memory. It rejects samples out of order, takes histograms as they are and forgets nothing. Where
+// readers lend memory for histograms, it uses it, and has it spoiled when they take it back: whoever keeps a histogram
+// for too long finds it broken. The zero value is not usable: call [NewStore].
 type Store struct {
-	mu sync.Mutex
+	mu    sync.Mutex
+	share bool
 	// series by reference less one, whether they have samples or not; refs finds them by [labels.Labels.AppendKey].
 	series []*series
 	refs   map[string]storage.SeriesRef
@@ -40,6 +42,10 @@ type snapshot struct {
 // NewStore returns an empty store.
 func NewStore() *Store { return &Store{refs: map[string]storage.SeriesRef{}} }
 
+// ShareHistograms makes readers hand out the histograms that the store has, also where they are lent memory for them, as
+// benchmarks want it. Call it before anything else.
+func (s *Store) ShareHistograms() { s.share = true }
+
 // Appender starts a batch.
 func (s *Store) Appender() storage.Appender { return &appender{store: s, last: map[*series]staged{}} }
 
@@ -47,7 +53,7 @@ func (s *Store) Appender() storage.Appender { return &appender{store: s, last: m
 func (s *Store) Querier(mint, maxt int64) (storage.Querier, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &querier{mint: mint, maxt: maxt, series: s.visible}, nil
+	return &querier{mint: mint, maxt: maxt, series: s.visible, share: s.share}, nil
 }
 
 // Reset forgets everything; snapshots that were made before stay as they are.

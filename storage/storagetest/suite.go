@@ -44,6 +44,7 @@ func Run(t *testing.T, newStorage func(t *testing.T) Storage) {
 		{"histograms are floats or integers", histogramsOfBothKinds},
 		{"histograms are rejected", histogramsAreRejected},
 		{"stale histograms", staleHistograms},
+		{"histograms in lent memory", histogramsInLentMemory},
 		{"readers run beside a writer", readersRunBesideAWriter},
 	}
 	for _, c := range cases {

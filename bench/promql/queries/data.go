@@ -43,6 +43,7 @@ func load(ctx context.Context, size suite.Size) (storage.Queryable, error) {
 		name := s.Labels[1]
 		if stores[name] == nil {
 			stores[name] = storagetest.NewStore()
+			stores[name].ShareHistograms()
 			apps[name] = stores[name].Appender()
 		}
 		all := entries(s)
