@@ -61,7 +61,7 @@ func (p *pieces) overwrite() {
 	nan := math.Float64frombits(0x7ff8dead0000dead)
 	for _, piece := range p.hists[:p.nextHists] {
 		for i := range piece {
-			piece[i] = FloatHistogram{Schema: math.MinInt32, Count: nan, Sum: nan, ZeroCount: nan, ZeroThreshold: nan}
+			piece[i] = FloatHistogram{Count: nan, Sum: nan, ZeroCount: nan, ZeroThreshold: nan}
 		}
 	}
 	for _, piece := range p.floats[:p.nextFloats] {
