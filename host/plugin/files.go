@@ -29,7 +29,6 @@ type file struct {
 	digest    string
 	manifest  sdk.Manifest
 	err       error // why it cannot be loaded
-	unread    bool  // nothing needs its manifest, which is not known
 }
 
 // nativePrefixes start the names of executables that are taken for plugins. Another executable is never run to find
@@ -154,19 +153,36 @@ func (c *Catalogue) describe(ctx context.Context, s *found, config Config, uses 
 		if likely[f.name] || c.isKept(f) {
 			now = append(now, f)
 		} else {
-			f.unread = true
 			later = append(later, f)
 		}
 	}
 	c.read(ctx, now, config)
 	claimed := func(u Use) bool { return u.Key == "" || len(s.claims(u.Key, u.kind())) > 0 }
 	if !slices.ContainsFunc(uses, func(u Use) bool { return !claimed(u) }) {
+		for _, f := range later {
+			f.err = f.checkHeader()
+		}
 		return
 	}
-	for _, f := range later {
-		f.unread = false
-	}
 	c.read(ctx, later, config)
+}
+
+// checkHeader finds files that are no wasm modules without reading them whole.
+func (f *file) checkHeader() error {
+	if f.transport != TransportWasm || f.err != nil {
+		return f.err
+	}
+	r, err := os.Open(f.path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }() // only read
+	const magic = "\x00asm"
+	header := make([]byte, len(magic))
+	if _, err := io.ReadFull(r, header); err != nil || string(header) != magic {
+		return errors.New("this is no wasm module: build it with narthex plugin build, or with GOOS=wasip1 GOARCH=wasm")
+	}
+	return nil
 }
 
 // isKept reports whether the manifest of a file can be had without starting the plugin.

@@ -212,12 +212,17 @@ func TestClosedCatalogueRefuses(t *testing.T) {
 func TestOnlyUsed(t *testing.T) {
 	b := newBench(t)
 	b.options.OnlyUsed = true
+	b.write("sd-b.wasm", "\x00asm b")
+	b.write("sd-c.wasm", "no module")
 	b.apply(on("a_sd_configs", `1`))
 	if b.probes != 1 {
 		t.Errorf("%d files were read, want one", b.probes)
 	}
 	if i := b.info("sd-b"); i.State != StateUnused || len(i.Keys) != 0 {
 		t.Errorf("%+v", i)
+	}
+	if i := b.info("sd-c"); i.State != StateFailed {
+		t.Errorf("a file that is no module: %+v", i)
 	}
 	_, err := b.Prepare(t.Context(), Config{}, []Use{on("nobody_sd_configs", `{}`)})
 	if err == nil || !strings.Contains(err.Error(), "found a_sd_configs, b_sd_configs") {
