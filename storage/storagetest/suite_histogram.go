@@ -54,7 +54,7 @@ func histogramsOfBothKinds(k *kit) {
 	for _, e := range entries[15:] {
 		k.mustCommit(e)
 	}
-	got := k.read(k.querier(0, math.MaxInt64), matchName("a"))
+	got := k.read(k.querier(0, math.MaxInt64), matchA())
 	if len(got) != 1 || got[0].cols.Len() != len(entries) {
 		k.Fatalf("got %d series", len(got))
 	}
@@ -112,7 +112,7 @@ func histogramsAreRejected(k *kit) {
 	check(storage.ErrDuplicate, storage.Entry{T: 10, Histogram: testHistogram(2)})
 	check(storage.ErrDuplicate, storage.Entry{T: 10, V: 1})
 	check(storage.ErrOutOfOrder, storage.Entry{T: 9, Histogram: testHistogram(1)})
-	if got := k.read(k.querier(0, math.MaxInt64), matchName("a")); len(got) != 1 || got[0].cols.Len() != 1 {
+	if got := k.read(k.querier(0, math.MaxInt64), matchA()); len(got) != 1 || got[0].cols.Len() != 1 {
 		k.Errorf("got %v, want the first sample alone", got)
 	}
 }
@@ -123,7 +123,7 @@ func staleHistograms(k *kit) {
 	k.mustCommit(storage.Entry{Labels: a, T: 1, Histogram: testHistogram(1)}, float(a, 2, sample.StaleNaN()))
 	k.mustCommit(float(a, 3, sample.StaleNaN()), storage.Entry{Labels: a, T: 4, FloatHistogram: testHistogram(2).ToFloat()})
 	k.mustCommit(float(a, 5, sample.StaleNaN()), float(a, 6, 1), float(a, 7, sample.StaleNaN()))
-	got := k.read(k.querier(0, math.MaxInt64), matchName("a"))
+	got := k.read(k.querier(0, math.MaxInt64), matchA())
 	if len(got) != 1 || got[0].cols.Len() != 7 {
 		k.Fatalf("got %v, want one series of seven samples", got)
 	}
@@ -138,6 +138,6 @@ func staleHistograms(k *kit) {
 	}
 }
 
-func matchName(name string) *labels.Matcher {
-	return labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name)
+func matchA() *labels.Matcher {
+	return labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "a")
 }

@@ -10,6 +10,7 @@ import (
 
 // benchHistograms is a chunk of 100 histograms whose 20 buckets grow, each of them now and then.
 func benchHistograms(b *testing.B, floats bool) (Encoding, []byte) {
+	b.Helper()
 	r := rand.New(rand.NewPCG(1, 2))
 	h := &histogram.Histogram{Schema: 3, PositiveSpans: []histogram.Span{{Offset: -4, Length: 20}}, PositiveBuckets: make([]int64, 20)}
 	native := func() Native {
