@@ -7,12 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -296,16 +298,20 @@ func wantCommand(t *testing.T, dir, path string, args ...string) (stdout string)
 // freePort returns a port that nobody listened on a moment ago, for programs that cannot choose one themselves.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, end = 20000, 32000 // below what Linux gives to those who ask for any port, as our servers here do
+	for range 100 {
+		port := strconv.Itoa(first + rand.IntN(end-first))
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
 	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatalf("no free port between %d and %d", first, end)
+	return ""
 }
 
 // awaitBlocks waits until the server has at least n blocks.
