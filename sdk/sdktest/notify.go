@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/narthex-io/narthex/sdk"
@@ -12,7 +11,7 @@ import (
 
 // Batches returns batches as a host sends them: an alert that fires, two alerts of which one is resolved, and texts that
 // have to be quoted wherever they end up.
-func Batches(tb testing.TB) []sdk.Batch {
+func Batches(tb T) []sdk.Batch {
 	tb.Helper()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 	alert := func(name, status, summary string) sdk.Alert {
@@ -44,7 +43,7 @@ func Batches(tb testing.TB) []sdk.Batch {
 	}
 }
 
-func (c Case) notifier(t *testing.T) {
+func (c Case) notifier(t T) {
 	n := c.open(t).Notifier()
 	if n == nil {
 		t.Fatal("there is no notifier")

@@ -10,6 +10,8 @@
 //		Bad:  []sdk.Config{sdk.Config(`{"sever": "x"}`)},
 //	})
 //
+// [Check] tries the same without a test, for a tool that has a plugin's file alone.
+//
 // The kit says nothing about what a plugin finds or measures.
 package sdktest
 
@@ -58,25 +60,44 @@ type Case struct {
 // Run tries everything that a host relies on.
 func Run(t *testing.T, c Case) {
 	t.Helper()
+	steps, err := c.steps()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, s := range steps {
+		t.Run(s.name, func(t *testing.T) { s.run(c.patient(), t) })
+	}
+}
+
+// step is one part of the kit.
+type step struct {
+	name string
+	run  func(Case, T)
+}
+
+// steps returns what is tried for the case's kind, in order.
+func (c Case) steps() ([]step, error) {
+	ofKind, ok := map[sdk.Kind]step{
+		sdk.KindDiscovery: {"discovery", Case.discovery},
+		sdk.KindExporter:  {"exporter", Case.exporter},
+		sdk.KindNotify:    {"notifier", Case.notifier},
+	}[c.Kind]
+	if !ok {
+		return nil, fmt.Errorf("unknown kind %q", c.Kind)
+	}
+	return []step{{"manifest", Case.manifest}, {"bad-config", Case.badConfig}, ofKind, {"close", Case.close}}, nil
+}
+
+// patient returns c with all defaults.
+func (c Case) patient() Case {
 	if c.Patience == 0 {
 		c.Patience = 10 * time.Second
 	}
-	t.Run("manifest", c.manifest)
-	t.Run("bad-config", c.badConfig)
-	switch c.Kind {
-	case sdk.KindDiscovery:
-		t.Run("discovery", c.discovery)
-	case sdk.KindExporter:
-		t.Run("exporter", c.exporter)
-	case sdk.KindNotify:
-		t.Run("notifier", c.notifier)
-	default:
-		t.Errorf("unknown kind %q", c.Kind)
-	}
-	t.Run("close", c.close)
+	return c
 }
 
-func (c Case) open(t *testing.T) Guest {
+func (c Case) open(t T) Guest {
 	t.Helper()
 	g, err := c.Open(t.Context(), c.Kind, c.Good)
 	if err != nil {
@@ -92,7 +113,7 @@ func (c Case) open(t *testing.T) Guest {
 	return g
 }
 
-func (c Case) manifest(t *testing.T) {
+func (c Case) manifest(t T) {
 	m := c.open(t).Manifest()
 	if err := CheckManifest(m); err != nil {
 		t.Error(err)
@@ -129,7 +150,7 @@ func CheckManifest(m sdk.Manifest) error {
 	return errors.Join(errs...)
 }
 
-func (c Case) badConfig(t *testing.T) {
+func (c Case) badConfig(t T) {
 	for _, config := range c.Bad {
 		g, err := c.Open(t.Context(), c.Kind, config)
 		switch {
@@ -142,7 +163,7 @@ func (c Case) badConfig(t *testing.T) {
 	}
 }
 
-func (c Case) discovery(t *testing.T) {
+func (c Case) discovery(t T) {
 	d := c.open(t).Discovery()
 	if d == nil {
 		t.Fatal("there is no discovery")
@@ -197,7 +218,7 @@ func CheckGroups(groups []sdk.Group) error {
 	return errors.Join(errs...)
 }
 
-func (c Case) exporter(t *testing.T) {
+func (c Case) exporter(t T) {
 	g := c.open(t)
 	e := g.Exporter()
 	if e == nil {
@@ -221,7 +242,7 @@ func (c Case) exporter(t *testing.T) {
 	both.Wait()
 }
 
-func (c Case) close(t *testing.T) {
+func (c Case) close(t T) {
 	g := c.open(t)
 	ctx, cancel := context.WithTimeout(t.Context(), c.Patience)
 	defer cancel()

@@ -56,6 +56,36 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestCheck finds outside of a test what Run finds in one.
+func TestCheck(t *testing.T) {
+	check := func(c sdktest.Case) (passed bool, report string) {
+		passed = sdktest.Check(t.Context(), c, func(r sdktest.Result) { report += r.Name + ":" + strings.Join(r.Problems, ",") + ";" })
+		return passed, report
+	}
+	plugin := sdk.Plugin{
+		Manifest:    sdk.Manifest{Name: "exporter-x", Kinds: []sdk.Kind{sdk.KindExporter}},
+		NewExporter: func(c sdk.Config, _ sdk.Host) (sdk.Exporter, error) { return exporter{}, strict(c) },
+	}
+	open := sdktest.InProcess(plugin, sdktest.NewHost(t).SDK())
+	c := sdktest.Case{Open: open, Kind: sdk.KindExporter, Good: sdk.Config("{}"), Bad: []sdk.Config{sdk.Config(`{"x":1}`)}}
+	if passed, report := check(c); !passed || report != "manifest:;bad-config:;exporter:;close:;" {
+		t.Errorf("%v, %s", passed, report)
+	}
+	c.Bad = []sdk.Config{sdk.Config("{}")}
+	if passed, report := check(c); passed || report != "manifest:;bad-config:config {} is taken;exporter:;close:;" {
+		t.Errorf("%v, %s", passed, report)
+	}
+	c.Bad, c.Good = nil, sdk.Config("[]")
+	const refused = "the good config is refused: field x: unknown"
+	if passed, report := check(c); passed || report != "manifest:"+refused+";bad-config:;exporter:"+refused+";close:"+refused+";" {
+		t.Errorf("%v, %s", passed, report)
+	}
+	c.Kind = "strange"
+	if passed, report := check(c); passed || report != `kind:unknown kind "strange";` {
+		t.Errorf("%v, %s", passed, report)
+	}
+}
+
 func TestCheckExposition(t *testing.T) {
 	good := func(contentType, text string) {
 		t.Helper()
