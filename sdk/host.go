@@ -51,8 +51,8 @@ type Files interface {
 	Glob(pattern string) ([]string, error)
 	// Stat describes a granted file.
 	Stat(name string) (fs.FileInfo, error)
-	// Changes delivers, until ctx is done, a value after something granted may have changed. Bursts are folded
-	// into one value.
+	// Changes delivers, until ctx is done, a value as soon as the host watches and then after something granted may have
+	// changed. Bursts are folded into one value.
 	Changes(ctx context.Context) <-chan struct{}
 }
 

@@ -17,7 +17,8 @@ import (
 const foldFor = 50 * time.Millisecond
 
 // Watch calls changed, never more than once in 50 ms, after something in a granted folder may have changed, until ctx
-// is done; then it returns ctx's error. A folder that does not exist yet is noticed when it appears. For a granted
+// is done; then it returns ctx's error. The first call says that watching has begun: whoever looked before then may have
+// missed a change. A folder that does not exist yet is noticed when it appears. For a granted
 // tree the folder itself is watched, not the folders below it.
 func (f *Files) Watch(ctx context.Context, changed func()) error {
 	w, err := fsnotify.NewWatcher()
@@ -40,6 +41,7 @@ func (f *Files) Watch(ctx context.Context, changed func()) error {
 			fold.Reset(foldFor)
 		}
 	}
+	note()
 	for {
 		select {
 		case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/narthex-io/narthex/host/plugin/grant"
 	"github.com/narthex-io/narthex/sdk"
@@ -264,11 +265,31 @@ func fileError(err error) []byte {
 func (s *Session) serveWatch(ctx context.Context, f wire.Frame) error {
 	s.stats.files.Add(1)
 	return s.serve(ctx, f.ID, requestWatch, func(ctx context.Context, r *request) {
-		err := s.grants.Files.Watch(ctx, func() { s.reply(ctx, wire.FileChanged, f.ID, nil) })
-		if err != nil && s.release(f.ID, r) {
-			s.reply(ctx, wire.FileError, f.ID, fileError(err))
+		changed := func() { s.reply(ctx, wire.FileChanged, f.ID, nil) }
+		err := s.grants.Files.Watch(ctx, changed)
+		if ctx.Err() == nil {
+			s.logger.Warn("files cannot be watched, so the plugin looks at them again and again", "every", lookAgain, "err", err)
+			tickUntil(ctx, changed)
 		}
+		s.release(f.ID, r)
 	})
+}
+
+// lookAgain is how often a guest is told to look at its files where the system cannot tell when they change, mostly because its
+// limit for watches is reached.
+const lookAgain = 5 * time.Second
+
+func tickUntil(ctx context.Context, f func()) {
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	for {
+		f()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (s *Session) serveDNS(ctx context.Context, f wire.Frame) error {
