@@ -2,9 +2,12 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/narthex-io/narthex/host/plugin/session"
 )
 
 // drainTime is how long a retired unit still answers, so that whoever has not switched to its successor yet does
@@ -45,6 +48,9 @@ func (c *callee) call(f func(guest) error) error {
 	start := time.Now()
 	err := f(l.guest)
 	c.unit.catalogue.metrics.observe(c.unit.file.name, time.Since(start), err)
+	if limit, ok := errors.AsType[*session.LimitError](err); ok {
+		c.unit.exceeded(limit)
+	}
 	return err
 }
 

@@ -10,9 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/prometheus/common/model"
 
 	"github.com/narthex-io/narthex/internal/strictyaml"
 )
@@ -37,17 +34,6 @@ type Settings struct {
 	Isolation Isolation `yaml:"isolation,omitempty"`
 }
 
-// Limits bound one guest. Zero means the default, in brackets.
-type Limits struct {
-	// Memory is the linear memory of a sandboxed guest [64MiB]; for a native one, a soft limit that Go's runtime in it
-	// keeps [none].
-	Memory Size `yaml:"memory,omitempty"`
-	// CallTimeout bounds one collection of an exporter. [30s]
-	CallTimeout model.Duration `yaml:"call_timeout,omitempty"`
-	// Output is the largest exposition. [16MiB]
-	Output Size `yaml:"output,omitempty"`
-}
-
 // Grants are what a plugin may reach besides what its own config names.
 type Grants struct {
 	// HTTP are origins, as scheme://host[:port]. Requests there carry no credentials.
@@ -55,13 +41,6 @@ type Grants struct {
 	// Files are files, folders with everything below them, or paths whose last element is a pattern.
 	Files []string `yaml:"files,omitempty"`
 }
-
-const (
-	minMemory      = 2 << 20 // A Go guest needs that much to say hello.
-	maxMemory      = 4 << 30 // the address space of a wasm module
-	maxOutput      = 1 << 30
-	minCallTimeout = time.Millisecond
-)
 
 var (
 	digestPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
@@ -110,12 +89,7 @@ func (s *Settings) validate() []error {
 		}
 	}
 	check(s.SHA256 == "" || digestPattern.MatchString(s.SHA256), "sha256", "%q is not 64 hexadecimal digits", s.SHA256)
-	l := s.Limits
-	check(l.Memory == 0 || l.Memory >= minMemory && l.Memory <= maxMemory,
-		"limits.memory", "%v is not between %v and %v", l.Memory, Size(minMemory), Size(maxMemory))
-	check(l.Output <= maxOutput, "limits.output", "%v is more than %v", l.Output, Size(maxOutput))
-	check(l.CallTimeout == 0 || time.Duration(l.CallTimeout) >= minCallTimeout,
-		"limits.call_timeout", "%v is less than %v", time.Duration(l.CallTimeout), minCallTimeout)
+	errs = append(errs, s.Limits.validate()...)
 	for i, o := range s.Grants.HTTP {
 		check(strings.HasPrefix(o, "http://") || strings.HasPrefix(o, "https://"),
 			strictyaml.Index("grants.http", i), "%q does not start with http:// or https://", o)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/narthex-io/narthex/host/plugin/session"
 )
 
 func TestConfig(t *testing.T) {
@@ -15,7 +17,16 @@ directory: plugins
 settings:
   sd-acme:
     sha256: `+strings.Repeat("0f", 32)+`
-    limits: {memory: 64MiB, call_timeout: 30s, output: 1.5KB}
+    limits:
+      memory: 64MiB
+      call_timeout: 30s
+      start_timeout: 1m
+      output: 1.5KB
+      message: 1MiB
+      queue: 64KiB
+      open_files: 1
+      requests: 2
+      log_rate: 3
     grants: {http: ["https://cmdb.internal:8443"], files: [acme, /etc/acme]}
     isolation: inline
 `), &c)
@@ -32,6 +43,12 @@ settings:
 	want(t, "memory", s.Limits.Memory, Size(64<<20))
 	want(t, "output", s.Limits.Output, Size(1536))
 	want(t, "timeout", time.Duration(s.Limits.CallTimeout), 30*time.Second)
+	want(t, "limits", s.Limits.session(), session.Limits{
+		MessageBytes: 1 << 20, OutputBytes: 1536, StartTimeout: time.Minute, CallTimeout: 30 * time.Second, HTTPConcurrent: 2, FilesConcurrent: 1,
+	})
+	want(t, "log", s.Limits.log(), session.LogLimits{LinesPerSecond: 3, Burst: 12})
+	large := Limits{Output: 100 << 20}
+	want(t, "message for a large output", large.messageBytes(), 100<<20)
 	text, err := yaml.Marshal(s.Limits)
 	if err != nil || !strings.Contains(string(text), "memory: 64MiB") {
 		t.Errorf("%s, %v", text, err)
@@ -42,7 +59,9 @@ func TestConfigValidateNamesAllMistakes(t *testing.T) {
 	c := Config{Settings: map[string]Settings{
 		"sd-acme": {
 			SHA256: "xyz", Isolation: "jail",
-			Limits: Limits{Memory: 1, Output: 1 << 40, CallTimeout: 1},
+			Limits: Limits{
+				Memory: 1, Output: 1 << 40, CallTimeout: 1, Message: 1, Queue: 1, StartTimeout: 1, OpenFiles: -1, Requests: 10_001, LogRate: -1,
+			},
 			Grants: Grants{HTTP: []string{"https://ok", "ftp://x"}, Files: []string{""}},
 		},
 		"Sd Acme": {},
@@ -51,6 +70,9 @@ func TestConfigValidateNamesAllMistakes(t *testing.T) {
 	for _, w := range []string{
 		"settings.sd-acme.sha256", "settings.sd-acme.isolation", "settings.sd-acme.limits.memory: 1B", "settings.sd-acme.limits.output",
 		"settings.sd-acme.limits.call_timeout", "settings.sd-acme.grants.http[1]", "settings.sd-acme.grants.files[0]", "settings.Sd Acme",
+		"settings.sd-acme.limits.message: 1B is not between 64KiB and 1GiB", "settings.sd-acme.limits.queue",
+		"settings.sd-acme.limits.start_timeout: 1ns", "settings.sd-acme.limits.open_files: -1", "settings.sd-acme.limits.requests: 10001",
+		"settings.sd-acme.limits.log_rate",
 	} {
 		if err == nil || !strings.Contains(err.Error(), w) {
 			t.Errorf("%v does not say %q", err, w)

@@ -88,7 +88,7 @@ func (t *transports) close(ctx context.Context) error {
 }
 
 func (t *transports) probe(ctx context.Context, f *file, s Settings) (sdk.Manifest, error) {
-	out := session.NewLog(t.log.With("plugin", f.name), session.LogLimits{})
+	out := session.NewLog(t.log.With("plugin", f.name), s.Limits.log())
 	defer func() { _ = out.Close() }() //nolint:contextcheck // the log has no context
 	tr, err := t.start(ctx, f, s, IsolationInline, out)
 	if err != nil {
@@ -99,7 +99,7 @@ func (t *transports) probe(ctx context.Context, f *file, s Settings) (sdk.Manife
 
 func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (guest, error) {
 	log := t.log.With("plugin", f.name)
-	out := session.NewLog(log, session.LogLimits{})
+	out := session.NewLog(log, s.Limits.log())
 	tr, err := t.start(ctx, f, s, s.isolation(u.kind(), t.worker != ""), out)
 	if err != nil {
 		return nil, err
@@ -114,10 +114,8 @@ func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (g
 			Client:  u.HTTPClient,
 		},
 		Logger: log,
-		Limits: session.Limits{
-			CallTimeout: time.Duration(s.Limits.CallTimeout),
-			OutputBytes: uint32(s.Limits.Output), //nolint:gosec // validated to be below 1 GiB
-		},
+		Log:    out,
+		Limits: s.Limits.session(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, out.Close()) //nolint:contextcheck // the log has no context
@@ -135,11 +133,15 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation
 		if digest != f.digest {
 			return nil, changedError(f)
 		}
-		return process.Start(ctx, f.path, process.StartOptions{MemoryBytes: uint64(s.Limits.Memory), Stderr: out})
+		return process.Start(ctx, f.path, process.StartOptions{
+			MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(),
+			StartTimeout: time.Duration(s.Limits.StartTimeout), Stderr: out,
+		})
 	}
 	if i == IsolationWorker {
 		return worker.Start(ctx, t.worker, worker.Options{
-			Path: f.path, SHA256: f.digest, Name: f.name, MemoryBytes: uint64(s.Limits.Memory), CacheDir: t.compiled,
+			Path: f.path, SHA256: f.digest, Name: f.name, CacheDir: t.compiled,
+			MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(), QueueBytes: int(s.Limits.Queue),
 		}, out)
 	}
 	code, err := os.ReadFile(f.path)
@@ -153,7 +155,10 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation
 	if err != nil {
 		return nil, err
 	}
-	return r.Start(ctx, code, wasm.StartOptions{Name: f.name, MemoryBytes: uint64(s.Limits.Memory), Stderr: out})
+	return r.Start(ctx, code, wasm.StartOptions{
+		Name: f.name, Stderr: out,
+		MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(), QueueBytes: int(s.Limits.Queue),
+	})
 }
 
 func changedError(f *file) error {

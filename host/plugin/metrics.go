@@ -14,6 +14,7 @@ import (
 type metrics struct {
 	restarts *prometheus.CounterVec
 	ends     *prometheus.CounterVec
+	limits   *prometheus.CounterVec
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 
@@ -31,6 +32,7 @@ func newMetrics() *metrics {
 	return &metrics{
 		restarts: counter("restarts_total", "Guests started in place of one that ended."),
 		ends:     counter("traps_total", "Guests that ended without being asked to, or did not start, by reason.", "reason"),
+		limits:   counter("limits_exceeded_total", "Limits that guests exceeded, by reason, whether that ended them or a call.", "reason"),
 		calls:    counter("calls_total", "Calls of exporters and notifiers, by result.", "result"),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "narthex_plugin_call_duration_seconds",
@@ -51,7 +53,7 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) collectors(c *Catalogue) []prometheus.Collector {
-	return []prometheus.Collector{m.restarts, m.ends, m.calls, m.duration, scraped{c}}
+	return []prometheus.Collector{m.restarts, m.ends, m.limits, m.calls, m.duration, scraped{c}}
 }
 
 func (m *metrics) register(r prometheus.Registerer, c *Catalogue) error {

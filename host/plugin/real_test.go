@@ -36,7 +36,7 @@ func TestReal(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = guests.Close() })
-	cases := map[string]func(*testing.T, *kitchen){"exporters": exporters, "restarts": restarts, "config errors": configErrors}
+	cases := map[string]func(*testing.T, *kitchen){"exporters": exporters, "restarts": restarts, "config errors": configErrors, "limits": limits}
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

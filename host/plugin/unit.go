@@ -142,8 +142,20 @@ func (u *unit) failed(err error) time.Duration {
 		reason = session.ReasonError
 	}
 	u.catalogue.metrics.ends.WithLabelValues(u.file.name, string(reason)).Inc()
+	if reason.IsLimit() {
+		u.catalogue.metrics.limits.WithLabelValues(u.file.name, string(reason)).Inc()
+	}
 	u.log.Warn("plugin ended, restarting it", "err", err, "reason", string(reason), "in", pause, "failures", failures)
 	return pause
+}
+
+// exceeded notes that a call exceeded a limit and the guest goes on.
+func (u *unit) exceeded(err *session.LimitError) {
+	u.catalogue.metrics.limits.WithLabelValues(u.file.name, string(err.Reason)).Inc()
+	u.mu.Lock()
+	u.lastErr = err
+	u.mu.Unlock()
+	u.log.Debug("a call exceeded a limit of the plugin", "err", err, "reason", string(err.Reason))
 }
 
 // pauseAfter doubles with each failure and has a random part, so that plugins that fail together do not restart

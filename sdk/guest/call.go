@@ -85,7 +85,7 @@ func (g *guest) run(ctx context.Context, id uint32) error {
 func (g *guest) sendGroups(id uint32, groups []sdk.Group) error {
 	payload := encodeGroups(groups)
 	if uint64(len(payload)) > uint64(g.limits.messageBytes) {
-		return errors.New("an update of " + strconv.Itoa(len(payload)) + " bytes is larger than the limit of " +
+		return errors.New(wire.MessageLimit + "an update of " + strconv.Itoa(len(payload)) + " bytes is larger than the limit of " +
 			strconv.FormatUint(uint64(g.limits.messageBytes), 10))
 	}
 	return g.conn.Send(wire.Frame{Type: wire.Groups, ID: id, Payload: payload})
@@ -100,7 +100,7 @@ type output struct {
 // Write implements io.Writer.
 func (o *output) Write(p []byte) (int, error) {
 	if uint64(len(o.b))+uint64(len(p)) > uint64(o.limit) {
-		return 0, errors.New("the output is larger than the limit of " + strconv.FormatUint(uint64(o.limit), 10) + " bytes")
+		return 0, errors.New(wire.OutputLimit + "the output is larger than the limit of " + strconv.FormatUint(uint64(o.limit), 10) + " bytes")
 	}
 	o.b = append(o.b, p...)
 	return len(p), nil

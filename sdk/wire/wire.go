@@ -134,6 +134,12 @@ const (
 	FieldTimeoutMillis = "timeout-ms"
 )
 
+// Beginnings of the message of an Error with which a guest says that it has kept to a limit of Start, and failed for that.
+const (
+	OutputLimit  = "output_limit: "
+	MessageLimit = "message_limit: "
+)
+
 // Codes of FileError.
 const (
 	FileNotExist   = "not_exist"

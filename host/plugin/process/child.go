@@ -7,8 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/narthex-io/narthex/host/plugin/session"
@@ -189,19 +189,19 @@ func (*child) PluginToHost(network, addr string) (string, string, error) { retur
 // HostToPlugin implements runner.Runner.
 func (*child) HostToPlugin(network, addr string) (string, string, error) { return network, addr, nil }
 
-// residentBytes reads a process's resident memory from Linux's /proc.
-func residentBytes(pid int) uint64 {
+// memoryOf reads a process's resident memory, and what of it no file backs, from Linux's /proc; elsewhere both are 0.
+func memoryOf(pid int) (resident, private uint64) {
+	if runtime.GOOS != "linux" {
+		return 0, 0
+	}
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	fields := strings.Fields(string(b))
-	if len(fields) < 2 {
-		return 0
+	var size, all, shared uint64
+	if _, err := fmt.Sscan(string(b), &size, &all, &shared); err != nil {
+		return 0, 0
 	}
-	pages, err := strconv.ParseUint(fields[1], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * uint64(os.Getpagesize())
+	page := uint64(os.Getpagesize())
+	return all * page, (all - min(shared, all)) * page
 }

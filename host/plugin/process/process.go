@@ -16,7 +16,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -48,7 +47,8 @@ type StartOptions struct {
 	Env []string
 	// MessageBytes is the largest payload from the child. [64 MiB]
 	MessageBytes uint32
-	// MemoryBytes is a soft limit that Go's runtime in the child keeps (GOMEMLIMIT); 0 is none.
+	// MemoryBytes is the most memory that no file backs; Go's runtime in the child tries to stay below nine tenths of it
+	// (GOMEMLIMIT), and a child that has more is ended, where that is known. 0 is no limit.
 	MemoryBytes uint64
 	// StartTimeout is the time for the child's handshake. [15 s]
 	StartTimeout time.Duration
@@ -66,6 +66,7 @@ type Child struct {
 	cancel  context.CancelFunc
 	in, out chan wire.Frame // unbuffered: gRPC's window is the queue
 	closing chan struct{}
+	memory  uint64        // the limit; 0 is none
 	done    chan struct{} // closed when the process has been waited for; err is set before
 	err     error
 	once    sync.Once
@@ -79,6 +80,7 @@ func Start(ctx context.Context, path string, o StartOptions) (*Child, error) {
 	c := &Child{
 		runner:  newChild(path, o.Args, environment(o)),
 		reasons: o.Reasons,
+		memory:  o.MemoryBytes,
 		in:      make(chan wire.Frame),
 		out:     make(chan wire.Frame),
 		closing: make(chan struct{}),
@@ -154,7 +156,7 @@ func environment(o StartOptions) []string {
 		}
 	}
 	if o.MemoryBytes > 0 {
-		env = append(env, "GOMEMLIMIT="+strconv.FormatUint(o.MemoryBytes, 10))
+		env = append(env, "GOMEMLIMIT="+strconv.FormatUint(o.MemoryBytes/10*9, 10))
 	}
 	return append(env, o.Env...)
 }
@@ -181,6 +183,8 @@ func (c *Child) run() {
 	ended := make(chan struct{})
 	var writer sync.WaitGroup
 	writer.Go(func() { c.write(ended) })
+	over := uint64(0)
+	writer.Go(func() { over = c.watchMemory(ended) })
 	err := c.read()
 	close(ended)
 	c.runner.hangUp()
@@ -192,6 +196,41 @@ func (c *Child) run() {
 	c.reap()
 	writer.Wait()
 	c.err = c.reason(err, natural)
+	if over > 0 && !isClosed(c.closing) {
+		c.err = &session.EndError{Reason: session.ReasonMemory, Detail: fmt.Sprintf("had %d bytes of memory, the limit is %d", over, c.memory)}
+	}
+}
+
+// memoryInterval is how often the child's memory is looked at.
+const memoryInterval = 100 * time.Millisecond
+
+// watchMemory kills a child that has more memory than it may, and returns how much it had; 0 when the child ended before.
+func (c *Child) watchMemory(ended <-chan struct{}) uint64 {
+	if c.memory == 0 {
+		return 0
+	}
+	tick := time.NewTicker(memoryInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return 0
+		case <-tick.C:
+			if _, private := memoryOf(c.runner.pid); private > c.memory {
+				c.runner.kill()
+				return private
+			}
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // read passes frames on until the stream ends, and returns the stream's error.
@@ -254,7 +293,7 @@ func (c *Child) reason(err error, natural *session.EndError) error {
 	}
 	switch {
 	case status.Code(err) == codes.ResourceExhausted:
-		return &session.EndError{Reason: session.ReasonOutput, Detail: status.Convert(err).Message()}
+		return &session.EndError{Reason: session.ReasonMessage, Detail: status.Convert(err).Message()}
 	case natural != nil:
 		return natural
 	case errors.Is(err, io.EOF):
@@ -306,10 +345,8 @@ func (c *Child) PID() int { return c.runner.pid }
 
 // MemoryBytes returns the child's resident memory, or 0 where that is unknown.
 func (c *Child) MemoryBytes() uint64 {
-	if runtime.GOOS != "linux" {
-		return 0
-	}
-	return residentBytes(c.runner.pid)
+	resident, _ := memoryOf(c.runner.pid)
+	return resident
 }
 
 // grpcPlugin is the client's half of go-plugin's interface: it hands out the connection.

@@ -112,7 +112,7 @@ func TestGiantMessage(t *testing.T) {
 		t.Errorf("%d bytes passed a limit of 1 MiB", len(out))
 	}
 	<-sess.Done()
-	if got := session.ReasonOf(sess.Err()); got != session.ReasonOutput {
+	if got := session.ReasonOf(sess.Err()); got != session.ReasonMessage {
 		t.Errorf("ended with %q: %v", got, sess.Err())
 	}
 }

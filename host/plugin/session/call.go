@@ -104,20 +104,21 @@ func (d discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 
 // call calls a method and waits for the answer, for ctx and for the call timeout.
 func (s *Session) call(ctx context.Context, method string, body []byte) ([]byte, error) {
+	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.limits.CallTimeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
 	id, c, err := s.begin(ctx, method, body, nil, time.Until(deadline))
 	if err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(s.expired(ReasonQueue, err, time.Since(start)))
 	}
 	select {
 	case a := <-c.answer:
 		if len(a.body) > int(s.limits.OutputBytes) && a.err == nil {
-			a.err = fmt.Errorf("plugin %s: %d bytes of output are more than the limit of %d", s.manifest.Name,
-				len(a.body), s.limits.OutputBytes)
+			a.err = &LimitError{Reason: ReasonOutput, Err: fmt.Errorf("plugin %s: %d bytes of output are more than the limit of %d",
+				s.manifest.Name, len(a.body), s.limits.OutputBytes)}
 		}
-		return a.body, s.failed(a.err)
+		return a.body, s.failed(s.expired(ReasonDeadline, a.err, time.Since(start)))
 	case <-s.done:
 		return nil, s.failed(s.goneError())
 	case <-ctx.Done():
@@ -125,8 +126,17 @@ func (s *Session) call(ctx context.Context, method string, body []byte) ([]byte,
 		if !s.goWork(func() { s.abandon(background, id, c) }) {
 			return nil, s.failed(s.goneError())
 		}
-		return nil, s.failed(fmt.Errorf("call plugin %s: %w", s.manifest.Name, ctx.Err()))
+		return nil, s.failed(s.expired(ReasonDeadline, fmt.Errorf("call plugin %s: %w", s.manifest.Name, ctx.Err()), time.Since(start)))
 	}
+}
+
+// expired makes a *[LimitError] of err when it was the guest's own time for a call that is over, and not its caller's.
+// A guest that keeps to the time, which it gets in whole milliseconds, says itself that it is over.
+func (s *Session) expired(r Reason, err error, took time.Duration) error {
+	if err == nil || took < s.limits.CallTimeout-time.Millisecond || ReasonOf(err) != "" {
+		return err
+	}
+	return &LimitError{Reason: r, Err: err}
 }
 
 func (s *Session) failed(err error) error {
@@ -173,7 +183,10 @@ func (s *Session) abandon(ctx context.Context, id uint32, c *call) {
 	close(c.gone)
 	ctx, cancel := context.WithTimeout(ctx, s.limits.Grace)
 	defer cancel()
-	if s.send(ctx, wire.Frame{Type: wire.Cancel, ID: id}) == nil {
+	end := &EndError{Reason: ReasonDeadline, Detail: fmt.Sprintf("did not answer a cancelled call within %v", s.limits.Grace)}
+	if s.send(ctx, wire.Frame{Type: wire.Cancel, ID: id}) != nil {
+		end = &EndError{Reason: ReasonQueue, Detail: fmt.Sprintf("did not read what waits for it within %v", s.limits.Grace)}
+	} else {
 		select {
 		case <-c.answer:
 			return
@@ -187,7 +200,7 @@ func (s *Session) abandon(ctx context.Context, id uint32, c *call) {
 		return
 	default:
 	}
-	s.fail(&EndError{Reason: ReasonDeadline, Detail: fmt.Sprintf("did not answer a cancelled call within %v", s.limits.Grace)})
+	s.fail(end)
 }
 
 // goneError says why the session cannot be used.

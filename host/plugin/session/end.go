@@ -3,6 +3,9 @@ package session
 import (
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/narthex-io/narthex/sdk/wire"
 )
 
 // Reason says in one word why a guest ended; it is a metric's label value.
@@ -20,10 +23,18 @@ const (
 	ReasonDeadline Reason = "deadline"
 	// ReasonProtocol is a frame that makes no sense.
 	ReasonProtocol Reason = "protocol"
-	// ReasonOutput is a message over the limit.
+	// ReasonMessage is a frame over the limit.
+	ReasonMessage Reason = "message_limit"
+	// ReasonOutput is an answer over the limit.
 	ReasonOutput Reason = "output_limit"
-	// ReasonRequests means too many requests at once.
+	// ReasonRequests means too many HTTP requests or look-ups at once.
 	ReasonRequests Reason = "request_limit"
+	// ReasonFiles means too many requests for files, or watches, at once.
+	ReasonFiles Reason = "file_limit"
+	// ReasonLog means that the guest did not stop writing many times more log lines than it may.
+	ReasonLog Reason = "log_limit"
+	// ReasonQueue means that the guest did not read what waits for it.
+	ReasonQueue Reason = "queue_limit"
 	// ReasonError means that the guest itself said that it cannot go on.
 	ReasonError Reason = "error"
 	// ReasonClosed means that the host closed the transport.
@@ -47,13 +58,37 @@ func (e *EndError) Error() string {
 	return fmt.Sprintf("guest ended (%s): %s", e.Reason, e.Detail)
 }
 
-// ReasonOf returns the reason of the first *[EndError] in err, or "" when there is none.
+// IsLimit reports whether r says that a limit was exceeded.
+func (r Reason) IsLimit() bool {
+	switch r {
+	case ReasonMemory, ReasonDeadline, ReasonMessage, ReasonOutput, ReasonRequests, ReasonFiles, ReasonLog, ReasonQueue:
+		return true
+	}
+	return false
+}
+
+// ReasonOf returns the reason of the first *[EndError] or *[LimitError] in err, or "" when there is none.
 func ReasonOf(err error) Reason {
-	if e := (*EndError)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*EndError](err); ok {
+		return e.Reason
+	}
+	if e, ok := errors.AsType[*LimitError](err); ok {
 		return e.Reason
 	}
 	return ""
 }
+
+// LimitError is the error of a call that exceeded one of the guest's limits; the guest itself goes on.
+type LimitError struct {
+	Reason Reason
+	Err    error
+}
+
+// Error implements error.
+func (e *LimitError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what happened.
+func (e *LimitError) Unwrap() error { return e.Err }
 
 // ConfigError is a guest's refusal of its config.
 type ConfigError struct {
@@ -74,6 +109,18 @@ type CallError struct {
 
 // Error implements error.
 func (e *CallError) Error() string { return fmt.Sprintf("plugin %s: %s", e.Plugin, e.Message) }
+
+// guestError makes an error of what a guest answered to a call. One that starts with the reason for a limit of which
+// the guest itself takes care, as the SDK's do, is a *[LimitError].
+func guestError(plugin, message string) error {
+	err := &CallError{Plugin: plugin, Message: message}
+	for prefix, reason := range map[string]Reason{wire.OutputLimit: ReasonOutput, wire.MessageLimit: ReasonMessage} {
+		if strings.HasPrefix(message, prefix) {
+			return &LimitError{Reason: reason, Err: err}
+		}
+	}
+	return err
+}
 
 func protocolError(format string, args ...any) error {
 	return &EndError{Reason: ReasonProtocol, Detail: fmt.Sprintf(format, args...)}

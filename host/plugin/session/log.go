@@ -22,6 +22,9 @@ type LogLimits struct {
 	LineBytes int
 }
 
+// flood is how many lines in floodWindow are too many.
+func (l LogLimits) flood() int { return floodFactor * l.LinesPerSecond * int(floodWindow/time.Second) }
+
 // Log turns a guest's stderr into lines of the host's log. A line as the SDK writes it, level=INFO msg="…" key=value …,
 // becomes a record of that level with those attributes; any other line becomes an info record. Lines over the rate are
 // dropped and counted; the count is logged when lines pass again, and by Close. It is safe for concurrent use.
@@ -37,7 +40,18 @@ type Log struct {
 	last    time.Time
 	dropped int
 	total   uint64
+
+	window  time.Time // when counting for flooded began
+	counted int       // lines since then
+	flooded chan struct{}
+	isFlood bool
 }
+
+// A guest floods its log when it writes floodFactor times more lines than it may during floodWindow.
+const (
+	floodFactor = 20
+	floodWindow = 10 * time.Second
+)
 
 // NewLog returns a Log that writes to logger, which carries the plugin's name.
 func NewLog(logger *slog.Logger, l LogLimits) *Log {
@@ -46,8 +60,11 @@ func NewLog(logger *slog.Logger, l LogLimits) *Log {
 		Burst:          cmp.Or(l.Burst, 200),
 		LineBytes:      cmp.Or(l.LineBytes, 4096),
 	}
-	return &Log{logger: logger, limits: l, now: time.Now, tokens: float64(l.Burst)}
+	return &Log{logger: logger, limits: l, now: time.Now, tokens: float64(l.Burst), flooded: make(chan struct{})}
 }
+
+// Flooded is closed when the guest writes many times more than its rate.
+func (l *Log) Flooded() <-chan struct{} { return l.flooded }
 
 // Write implements io.Writer; it never fails, so that a guest cannot tell whether it is heard.
 func (l *Log) Write(p []byte) (int, error) {
@@ -101,6 +118,7 @@ func (l *Log) flush() {
 		l.tokens = min(float64(l.limits.Burst), l.tokens+now.Sub(l.last).Seconds()*float64(l.limits.LinesPerSecond))
 	}
 	l.last = now
+	l.count(now)
 	if l.tokens < 1 {
 		l.dropped++
 		l.total++
@@ -109,6 +127,18 @@ func (l *Log) flush() {
 	l.tokens--
 	l.reportDropped()
 	l.record(now, line)
+}
+
+// count looks for floods.
+func (l *Log) count(now time.Time) {
+	if now.Sub(l.window) >= floodWindow {
+		l.window, l.counted = now, 0
+	}
+	l.counted++
+	if !l.isFlood && l.counted > l.limits.flood() {
+		l.isFlood = true
+		close(l.flooded)
+	}
 }
 
 func (l *Log) reportDropped() {

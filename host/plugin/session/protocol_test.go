@@ -74,7 +74,7 @@ func TestGarbage(t *testing.T) {
 		all := append([]wire.Frame{frame(wire.Hello, 0, hello), {}, frame(wire.Ready, 0, "")}, frames...)
 		s, err := session.Open(t.Context(), runtimetest.NewScripted(script(all...)), session.Options{
 			Config: sdk.Config(`{"url":"http://127.0.0.1:1"}`),
-			Limits: session.Limits{HTTPConcurrent: 2, MessageBytes: 1000},
+			Limits: session.Limits{HTTPConcurrent: 2, FilesConcurrent: 1, MessageBytes: 1000},
 			Grants: grant.Options{Plain: hanging{}},
 		})
 		if err != nil {
@@ -100,9 +100,10 @@ func TestGarbage(t *testing.T) {
 	ends(session.ReasonProtocol, "GROUPS for call 9", frame(wire.Groups, 9, "[]"))
 	ends(session.ReasonProtocol, "DONE without STOP", frame(wire.Done, 0, ""))
 	ends(session.ReasonError, "the sky falls", frame(wire.Error, 0, "the sky falls"))
-	ends(session.ReasonOutput, "RESULT of 1001 bytes", frame(wire.Result, 1, strings.Repeat("x", 1001)))
+	ends(session.ReasonMessage, "RESULT of 1001 bytes", frame(wire.Result, 1, strings.Repeat("x", 1001)))
 	ends(session.ReasonProtocol, "request id 1 is in use", request, request)
-	ends(session.ReasonRequests, "more than 2 requests", request, second, third)
+	ends(session.ReasonRequests, "more than 2 HTTP requests open at once", request, second, third)
+	ends(session.ReasonFiles, "more than 1 watches open at once", frame(wire.FileWatch, 1, ""), frame(wire.FileWatch, 2, ""))
 	ends(session.ReasonProtocol, "before the last one was answered", request, frame(wire.HTTPRead, 1, ""), frame(wire.HTTPRead, 1, ""))
 }
 

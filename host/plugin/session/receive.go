@@ -57,7 +57,7 @@ func (s *Session) handle(ctx context.Context, f wire.Frame) error {
 		if f.ID == 0 {
 			return &EndError{Reason: ReasonError, Detail: string(f.Payload)}
 		}
-		return s.answer(f, &CallError{Plugin: s.manifest.Name, Message: string(f.Payload)})
+		return s.answer(f, guestError(s.manifest.Name, string(f.Payload)))
 	case wire.Done:
 		s.mu.Lock()
 		defer s.mu.Unlock()

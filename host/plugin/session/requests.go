@@ -29,6 +29,11 @@ const (
 	requestDNS
 )
 
+// String returns what there are several of.
+func (k requestKind) String() string {
+	return []string{"HTTP requests", "file requests", "watches", "look-ups"}[k]
+}
+
 // request is something that the guest asked for and that is not finished.
 type request struct {
 	kind   requestKind
@@ -39,9 +44,9 @@ type request struct {
 // serve registers a request of the guest and runs f for it in a goroutine. f must call drop before it sends the
 // request's last frame, so that the guest can use the id, and the place in the limit, again.
 func (s *Session) serve(ctx context.Context, id uint32, kind requestKind, f func(context.Context, *request)) error {
-	limit := int(s.limits.FilesConcurrent)
+	limit, reason := int(s.limits.FilesConcurrent), ReasonFiles
 	if kind == requestHTTP || kind == requestDNS {
-		limit = int(s.limits.HTTPConcurrent)
+		limit, reason = int(s.limits.HTTPConcurrent), ReasonRequests
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &request{kind: kind, cancel: cancel, pulls: make(chan struct{}, 1)}
@@ -55,7 +60,7 @@ func (s *Session) serve(ctx context.Context, id uint32, kind requestKind, f func
 	}
 	if open >= limit {
 		cancel()
-		return &EndError{Reason: ReasonRequests, Detail: fmt.Sprintf("more than %d requests open at once", limit)}
+		return &EndError{Reason: reason, Detail: fmt.Sprintf("more than %d %s open at once", limit, kind)}
 	}
 	if s.requests[id] != nil {
 		cancel()

@@ -83,6 +83,9 @@ type Options struct {
 	// Logger gets the session's own lines. Nil discards them. A guest's log lines go where the transport was told to
 	// write them; see [NewLog].
 	Logger *slog.Logger
+	// Log is where the transport writes the guest's log lines; a flood of them ends the guest. Nil means that nobody
+	// watches.
+	Log *Log
 	// Limits bound the guest.
 	Limits Limits
 }
@@ -117,14 +120,36 @@ func Open(ctx context.Context, t Transport, o Options) (*Session, error) {
 	s := newSession(t, o)
 	startCtx, cancel := context.WithTimeout(ctx, s.limits.StartTimeout)
 	defer cancel()
+	s.watchLog(o.Log)
 	if err := s.start(startCtx, o); err != nil {
+		if reason := s.Err(); reason != nil { // ended from elsewhere
+			err = reason
+		}
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 			err = &EndError{Reason: ReasonDeadline, Detail: fmt.Sprintf("not ready within %v", s.limits.StartTimeout)}
 		}
-		return nil, errors.Join(fmt.Errorf("start plugin %s: %w", cmp.Or(s.manifest.Name, "(no manifest)"), err), t.Close())
+		err = errors.Join(fmt.Errorf("start plugin %s: %w", cmp.Or(s.manifest.Name, "(no manifest)"), err), t.Close())
+		s.beginEnd()
+		s.work.Wait()
+		return nil, err
 	}
 	go s.receive(context.WithoutCancel(ctx))
 	return s, nil
+}
+
+// watchLog ends the guest when it floods its log.
+func (s *Session) watchLog(l *Log) {
+	if l == nil {
+		return
+	}
+	s.goWork(func() {
+		select {
+		case <-l.Flooded():
+			s.fail(&EndError{Reason: ReasonLog, Detail: fmt.Sprintf("wrote more than %d log lines in %v; the limit is %d a second",
+				l.limits.flood(), floodWindow, l.limits.LinesPerSecond)})
+		case <-s.ended:
+		}
+	})
 }
 
 // Probe returns the manifest of the guest behind t without starting it, and closes t.
@@ -293,7 +318,7 @@ func (s *Session) recv(ctx context.Context) (wire.Frame, error) {
 	}
 	s.stats.bytesIn.Add(uint64(len(f.Payload)))
 	if uint64(len(f.Payload)) > uint64(s.limits.MessageBytes) {
-		return f, &EndError{Reason: ReasonOutput, Detail: fmt.Sprintf("%v of %d bytes, the limit is %d",
+		return f, &EndError{Reason: ReasonMessage, Detail: fmt.Sprintf("%v of %d bytes, the limit is %d",
 			f.Type, len(f.Payload), s.limits.MessageBytes)}
 	}
 	return f, nil

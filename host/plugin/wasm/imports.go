@@ -3,18 +3,19 @@ package wasm
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
 	wasisys "github.com/tetratelabs/wazero/sys"
 
+	"github.com/narthex-io/narthex/host/plugin/session"
 	"github.com/narthex-io/narthex/sdk/wire"
 )
 
 // Errors of the imports, by WASI preview 1's numbers; the imports of nx1 return them negated.
 const (
-	errno2Big   = 1
 	errnoAgain  = 6
 	errnoFault  = 21
 	errnoInval  = 28
@@ -30,7 +31,11 @@ func nxSend(ctx context.Context, m api.Module, frameType, id, ptr, length uint32
 		return -errnoInval
 	}
 	if length > i.options.MessageBytes {
-		return -errno2Big
+		i.refused = &session.EndError{
+			Reason: session.ReasonMessage,
+			Detail: fmt.Sprintf("%v of %d bytes, the limit is %d", wire.Type(frameType), length, i.options.MessageBytes),
+		}
+		stop(ctx, m)
 	}
 	view, ok := m.Memory().Read(ptr, length)
 	if !ok {

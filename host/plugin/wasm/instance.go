@@ -34,6 +34,7 @@ type Instance struct {
 	done    chan struct{} // closed when the guest has ended; err is set before
 	err     error
 	once    sync.Once
+	refused *session.EndError // set by an import that ends the guest; the guest's thread alone uses it
 }
 
 // instanceKey finds the Instance in the context of an import.
@@ -152,6 +153,9 @@ func (i *Instance) endError(err error) error {
 	case <-i.closing:
 		return errClosed
 	default:
+	}
+	if i.refused != nil {
+		return i.refused
 	}
 	end := &session.EndError{Reason: session.ReasonExit, Detail: "exit status 0"}
 	exit := (*wasisys.ExitError)(nil)

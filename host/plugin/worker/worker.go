@@ -37,11 +37,14 @@ type Options struct {
 	Name string `json:"name"`
 	// MemoryBytes is the most linear memory that the guest may have; 0 is the default of package wasm.
 	MemoryBytes uint64 `json:"memory_bytes,omitempty"`
+	// MessageBytes and QueueBytes are as in package wasm.
+	MessageBytes uint32 `json:"message_bytes,omitempty"`
+	QueueBytes   int    `json:"queue_bytes,omitempty"`
 	// CacheDir keeps compiled code; empty means none.
 	CacheDir string `json:"cache_dir,omitempty"`
 }
 
-// hostBytes is what a worker may hold besides the guest's memory: the host's binary, compiled code, frames on their way, and
+// hostBytes is what a worker may hold besides the guest's memory and messages: the host's binary, compiled code, and
 // the guest's call stack, which the runtime would let grow to some 400 MB by itself.
 const hostBytes = 512 << 20
 
@@ -56,7 +59,8 @@ func Start(ctx context.Context, binary string, o Options, stderr io.Writer) (*pr
 		return nil, fmt.Errorf("encode the options of a worker: %w", err)
 	}
 	return process.Start(ctx, binary, process.StartOptions{
-		Args: []string{Command, string(text)}, Reasons: true, StartTimeout: compileTimeout, Stderr: stderr,
+		Args: []string{Command, string(text)}, Reasons: true, MessageBytes: o.MessageBytes, StartTimeout: compileTimeout,
+		Stderr: stderr,
 	})
 }
 
@@ -102,7 +106,8 @@ func load(ctx context.Context, o Options) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := limitMemory(cmp.Or(o.MemoryBytes, wasm.DefaultMemoryBytes) + hostBytes); err != nil {
+	messages := 2*uint64(o.MessageBytes) + uint64(o.QueueBytes) //nolint:gosec // the host's, not negative
+	if err := limitMemory(cmp.Or(o.MemoryBytes, wasm.DefaultMemoryBytes) + hostBytes + messages); err != nil {
 		return nil, err
 	}
 	return &module{options: o, code: code, runtime: r}, r.Compile(ctx, code)
@@ -110,7 +115,10 @@ func load(ctx context.Context, o Options) (*module, error) {
 
 // run runs the module and moves its frames until it ends.
 func (m *module) run(ctx context.Context, s framegrpc.Stream, stderr io.Writer) error {
-	i, err := m.runtime.Start(ctx, m.code, wasm.StartOptions{Name: m.options.Name, MemoryBytes: m.options.MemoryBytes, Stderr: stderr})
+	i, err := m.runtime.Start(ctx, m.code, wasm.StartOptions{
+		Name: m.options.Name, Stderr: stderr,
+		MemoryBytes: m.options.MemoryBytes, MessageBytes: m.options.MessageBytes, QueueBytes: m.options.QueueBytes,
+	})
 	if err != nil {
 		return err
 	}

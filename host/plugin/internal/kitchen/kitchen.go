@@ -90,8 +90,17 @@ func (n *notifier) Notify(ctx context.Context, b sdk.Batch) error {
 	case "wait":
 		<-ctx.Done()
 		return ctx.Err()
-	default:
-		return nil
+	case "loop":
+		loop()
+	}
+	return nil
+}
+
+// loop computes forever.
+func loop() {
+	var n atomic.Int32
+	for i := 0; ; i++ {
+		n.Store(int32(i & 1))
 	}
 }
 
@@ -119,9 +128,7 @@ func (e *exporter) Collect(ctx context.Context, w io.Writer) error {
 		// Sleeping, because a wasm guest in which nothing can ever happen again is ended by its own runtime.
 		time.Sleep(time.Hour)
 	case "loop":
-		for i := 0; ; i++ {
-			e.running.Store(int32(i & 1))
-		}
+		loop()
 	case "panic":
 		panic("boom")
 	case "exit":
@@ -254,6 +261,8 @@ func (d *discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 		}
 		<-ctx.Done()
 		return ctx.Err()
+	case "giant":
+		return send(ctx, updates, strings.Repeat("x", d.config.Size))
 	case "flood":
 		for i := 0; ; i++ {
 			if err := send(ctx, updates, fmt.Sprint(i)); err != nil {
