@@ -102,8 +102,8 @@ func wantListed(t *testing.T, dir, plugins string) {
 	t.Helper()
 	table := wantCommand(t, dir, narthex, "plugin", "list", "--plugins.directory", plugins)
 	for _, row := range [][]string{
-		{"NAME", "VERSION", "KINDS", "KEYS", "RUNS", "AS", "FILE"},
-		{"sd-acme", "discovery", "acme_sd_configs", "wasm", filepath.Join(plugins, "sd-acme.wasm")},
+		{"NAME", "VERSION", "KINDS", "KEYS", "RUNS", "AS", "SIGNATURE", "FILE"},
+		{"sd-acme", "discovery", "acme_sd_configs", "wasm", "unsigned", filepath.Join(plugins, "sd-acme.wasm")},
 	} {
 		if !slices.ContainsFunc(strings.Split(table, "\n"), func(line string) bool {
 			return slices.Equal(strings.Fields(line), row)

@@ -34,6 +34,7 @@ type CheckOptions struct {
 	PluginDirectories []string
 	PluginCache       string
 	PluginWorker      string
+	PluginTrust       PluginTrust
 	// Query says which features the expressions of rules may use.
 	Query promql.Options
 	// IgnoreUnknownFields accepts fields of rule files that mean nothing.
@@ -52,7 +53,7 @@ type Checked struct {
 // CheckConfig loads a configuration and its rule files as a server would, starts the plugins that it uses to have them
 // check their sections, and throws everything away.
 func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked Checked, err error) {
-	cfg, err := config.Load(file, opts.Getenv)
+	cfg, err := load(file, opts.Getenv)
 	if err != nil {
 		return checked, err
 	}
@@ -60,14 +61,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 	if err != nil {
 		return checked, err
 	}
-	catalogue, err := plugin.New(plugin.Options{
-		Directories: opts.PluginDirectories,
-		CacheDir:    opts.PluginCache,
-		Worker:      opts.PluginWorker,
-		OnlyUsed:    true,
-		Logger:      slog.New(slog.DiscardHandler),
-		Registerer:  prometheus.NewRegistry(),
-	})
+	catalogue, err := opts.catalogue()
 	if err != nil {
 		return checked, err
 	}
@@ -86,6 +80,41 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 		checked.Intervals[job.JobName] = time.Duration(job.ScrapeInterval)
 	}
 	return checked, nil
+}
+
+// catalogue returns one that runs nothing yet.
+func (o CheckOptions) catalogue() (*plugin.Catalogue, error) {
+	return plugin.New(plugin.Options{
+		Directories: o.PluginDirectories,
+		CacheDir:    o.PluginCache,
+		Worker:      o.PluginWorker,
+		OnlyUsed:    true,
+		TrustedKeys: o.PluginTrust.Keys,
+		Logger:      slog.New(slog.DiscardHandler),
+
+		RequireSignature: o.PluginTrust.Required,
+	})
+}
+
+// LockPlugins returns a lock of the plugins that a configuration uses, as their files are now, and the one that lies beside it,
+// which is nil when there is none or it cannot be read.
+func LockPlugins(ctx context.Context, file string, opts CheckOptions) (now plugin.Lock, before *plugin.Lock, err error) {
+	cfg, err := config.Load(file, opts.Getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	before, _ = plugin.ReadLock(cfg.Dir) //nolint:errcheck // a broken one is about to be replaced
+	needs, err := needsOf(cfg, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	catalogue, err := opts.catalogue()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, catalogue.Close()) }()
+	now, err = catalogue.MakeLock(ctx, cfg.Plugins, needs.uses)
+	return now, before, err
 }
 
 // checkRules loads the rule files. A server starts without one that is named and not there, since it may come later, but

@@ -25,6 +25,7 @@ import (
 	"github.com/narthex-io/narthex/host/discovery"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/plugin/trust"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web"
@@ -79,6 +80,8 @@ type Options struct {
 	// means that all of them run inside this process.
 	PluginWorker string
 	PluginCache  string
+	// PluginTrust says who may have signed plugins.
+	PluginTrust PluginTrust
 
 	// TimestampTolerance and DiscoveryReloadInterval are as in packages scrape and discovery.
 	TimestampTolerance      time.Duration
@@ -103,6 +106,14 @@ type Build struct{ Version, Revision, Date, GoVersion string }
 
 // userAgent is what requests of the server say about it.
 func (b Build) userAgent() string { return "Narthex/" + b.Version }
+
+// PluginTrust says who may have signed plugins.
+type PluginTrust struct {
+	// Keys are trusted besides those that the configuration names.
+	Keys trust.Keys
+	// Required refuses plugins that no trusted key has signed.
+	Required bool
+}
 
 // Host is a server.
 type Host struct {
@@ -149,7 +160,7 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 		}
 	}()
 	// A bad file is found out before anything is touched; it is read again, and applied, when the server runs.
-	cfg, err := config.Load(opts.ConfigFile, opts.Getenv)
+	cfg, err := load(opts.ConfigFile, opts.Getenv)
 	if err != nil {
 		return nil, &ConfigError{err}
 	}
@@ -193,8 +204,11 @@ func (h *Host) makePlugins() (err error) {
 		CacheDir:    h.opts.PluginCache,
 		Worker:      h.opts.PluginWorker,
 		OnlyUsed:    true,
+		TrustedKeys: h.opts.PluginTrust.Keys,
 		Logger:      h.log.With("component", "plugins"),
 		Registerer:  h.registry,
+
+		RequireSignature: h.opts.PluginTrust.Required,
 	})
 	if err != nil {
 		return fmt.Errorf("open plugin catalogue: %w", err)

@@ -56,8 +56,18 @@ func (h *Host) Reload(ctx context.Context) error {
 	return nil
 }
 
+// load reads a configuration and the lock of plugins beside it.
+func load(file string, getenv func(string) string) (*config.Config, error) {
+	cfg, err := config.Load(file, getenv)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Plugins.Lock, err = plugin.ReadLock(cfg.Dir)
+	return cfg, err
+}
+
 func (h *Host) reload(ctx context.Context) (err error) {
-	cfg, err := config.Load(h.opts.ConfigFile, h.opts.Getenv)
+	cfg, err := load(h.opts.ConfigFile, h.opts.Getenv)
 	if err != nil {
 		return err
 	}
@@ -285,7 +295,7 @@ func (h *Host) awaitReloads(ctx context.Context) error {
 
 // configSum changes when a file of the configuration changes.
 func (h *Host) configSum() [sha256.Size]byte {
-	files := []string{h.opts.ConfigFile}
+	files := []string{h.opts.ConfigFile, filepath.Join(filepath.Dir(h.opts.ConfigFile), plugin.LockName)}
 	if cfg := h.config.Load(); cfg != nil {
 		for _, pattern := range cfg.ScrapeConfigFiles {
 			if !filepath.IsAbs(pattern) {

@@ -30,6 +30,7 @@ func checkCommand(io streams) *cobra.Command {
 func checkConfigCommand(io streams) *cobra.Command {
 	var directories []string
 	var checks ruleChecks
+	var trusted trustFlags
 	config := &cobra.Command{
 		Use:   "config FILE...",
 		Short: "Check configuration files, with the rule files and plugins that they use",
@@ -45,12 +46,17 @@ func checkConfigCommand(io streams) *cobra.Command {
 				return err
 			}
 			warnOfAbsent(io, directories)
+			trust, err := trusted.read()
+			if err != nil {
+				return err
+			}
 			var errs []error
 			for _, file := range files {
 				checked, err := host.CheckConfig(cmd.Context(), file, host.CheckOptions{
 					Getenv:              os.Getenv,
 					PluginDirectories:   pluginDirectories(directories),
 					PluginWorker:        ownBinary(),
+					PluginTrust:         trust,
 					Query:               query,
 					IgnoreUnknownFields: checks.ignoreUnknown,
 				})
@@ -75,6 +81,7 @@ func checkConfigCommand(io streams) *cobra.Command {
 		},
 	}
 	config.Flags().StringArrayVar(&directories, "plugins.directory", nil, "directory to search for plugins first; repeatable")
+	trusted.add(config.Flags())
 	checks.addFlags(config.Flags())
 	return config
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/plugin/author"
 	"github.com/narthex-io/narthex/sdk"
 )
@@ -21,13 +22,15 @@ func pluginCommand(io streams) *cobra.Command {
 	c := group("plugin", "Write, build, look into and run plugins")
 	cache := c.PersistentFlags().String("plugins.cache-directory", "", "directory for compiled plugins; default: narthex in the user's cache directory")
 	c.AddCommand(pluginListCommand(io, cache), pluginInspectCommand(io, cache), pluginNewCommand(io),
-		pluginBuildCommand(io, cache), pluginRunCommand(io))
+		pluginBuildCommand(io, cache), pluginRunCommand(io), pluginLockCommand(io, cache),
+		pluginKeygenCommand(io), pluginSignCommand(io), pluginVerifyCommand(io))
 	return c
 }
 
 func pluginListCommand(io streams, cache *string) *cobra.Command {
 	var directories []string
 	var asJSON bool
+	var trusted trustFlags
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List the plugins that a server would find",
@@ -35,7 +38,13 @@ func pluginListCommand(io streams, cache *string) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			warnOfAbsent(io, directories)
 			searched := pluginDirectories(directories)
-			infos, err := author.List(cmd.Context(), searched, *cache)
+			trust, err := trusted.read()
+			if err != nil {
+				return err
+			}
+			infos, err := author.List(cmd.Context(), plugin.Options{
+				Directories: searched, CacheDir: *cache, TrustedKeys: trust.Keys, RequireSignature: trust.Required,
+			})
 			if err != nil {
 				return err
 			}
@@ -47,13 +56,14 @@ func pluginListCommand(io streams, cache *string) *cobra.Command {
 				return nil
 			}
 			w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tVERSION\tKINDS\tKEYS\tRUNS AS\tFILE")
+			fmt.Fprintln(w, "NAME\tVERSION\tKINDS\tKEYS\tRUNS AS\tSIGNATURE\tFILE")
 			for _, p := range infos {
 				kinds := make([]string, len(p.Kinds))
 				for i, k := range p.Kinds {
 					kinds[i] = string(k)
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, strings.Join(kinds, ","), strings.Join(p.Keys, ","), p.Transport, p.Path)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Version, strings.Join(kinds, ","), strings.Join(p.Keys, ","), p.Transport,
+					p.Signature.State, p.Path)
 				if p.LastError != "" {
 					fmt.Fprintf(w, "\t%s\n", p.LastError)
 				}
@@ -62,23 +72,33 @@ func pluginListCommand(io streams, cache *string) *cobra.Command {
 		},
 	}
 	list.Flags().StringArrayVar(&directories, "plugins.directory", nil, "directory to search first; repeatable")
+	trusted.add(list.Flags())
 	list.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return list
 }
 
 func pluginInspectCommand(io streams, cache *string) *cobra.Command {
-	return &cobra.Command{
+	var trusted trustFlags
+	c := &cobra.Command{
 		Use:   "inspect FILE",
-		Short: "Show a plugin's manifest, digest, size, imports and what it asks for",
+		Short: "Show a plugin's manifest, digest, signature, size, imports and what it asks for",
 		Args:  oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			found, err := author.Inspect(cmd.Context(), args[0], *cache)
+			trust, err := trusted.read()
+			if err != nil {
+				return err
+			}
+			found, err := author.Inspect(cmd.Context(), args[0], plugin.Options{
+				CacheDir: *cache, TrustedKeys: trust.Keys, RequireSignature: trust.Required,
+			})
 			if err != nil {
 				return err
 			}
 			return writeJSON(io, found)
 		},
 	}
+	trusted.add(c.Flags())
+	return c
 }
 
 func pluginNewCommand(io streams) *cobra.Command {

@@ -24,6 +24,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/narthex-io/narthex/host/plugin/trust"
 )
 
 // ErrClosed is the error for work that the catalogue no longer does, because it is closed or because the config no
@@ -46,6 +48,10 @@ type Options struct {
 	// Worker is the binary of a host, which runs a wasm plugin in a process of its own when it is started as package worker
 	// says. [none: all wasm plugins run inline]
 	Worker string
+	// TrustedKeys may sign plugins, besides those that the config names. [none]
+	TrustedKeys trust.Keys
+	// RequireSignature refuses plugins that no trusted key has signed, before anything of them runs. [signatures are only shown]
+	RequireSignature bool
 	// Logger gets what the catalogue and the guests say. [nothing is logged]
 	Logger *slog.Logger
 	// Registerer gets the metrics narthex_plugin_*. [no metrics]

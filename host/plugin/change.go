@@ -53,6 +53,9 @@ func (c *Catalogue) begin() error {
 }
 
 func (ch *Change) prepare(ctx context.Context, config Config, uses []Use) error {
+	if err := ch.catalogue.checkKeys(config); err != nil && len(uses) > 0 {
+		return err
+	}
 	found, err := ch.catalogue.find(ctx, config, uses)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/narthex-io/narthex/host/plugin/trust"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 )
 
@@ -18,13 +19,18 @@ import (
 type Config struct {
 	// Directory holds the plugins, instead of the folders that the catalogue was made with.
 	Directory string `yaml:"directory,omitempty"`
+	// TrustedKeys are public keys of minisign that may sign plugins, as the line of their files that starts with RW.
+	TrustedKeys []string `yaml:"trusted_keys,omitempty"`
+	// Lock, if not nil, says which files may be loaded. It comes from a file beside the config; see [ReadLock].
+	Lock *Lock `yaml:"-"`
 	// Settings are by a plugin's name.
 	Settings map[string]Settings `yaml:"settings,omitempty"`
 }
 
 // Settings are what the operator decides about one plugin.
 type Settings struct {
-	// SHA256 pins the plugin's file, in hexadecimal; a file with another digest is not even looked into.
+	// SHA256 pins the plugin's file, in hexadecimal; a file with another digest is not even looked into. A lock does not count
+	// for a plugin that is pinned.
 	SHA256 string `yaml:"sha256,omitempty"`
 	// Limits bound each guest of the plugin.
 	Limits Limits `yaml:"limits,omitempty"`
@@ -68,6 +74,11 @@ func (c *Config) SetDirectory(dir string) {
 // Validate returns all mistakes, joined, each a *strictyaml.Error whose path starts below plugins.
 func (c *Config) Validate() error {
 	var errs []error
+	for i, key := range c.TrustedKeys {
+		if _, err := trust.ParseKey(key); err != nil {
+			errs = append(errs, strictyaml.At(strictyaml.Index("trusted_keys", i), err))
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {
 		path := "settings." + name
 		if !namePattern.MatchString(name) {

@@ -39,6 +39,7 @@ type fakes struct {
 	refuse    map[string]error        // of a launch, by name
 	guests    []*fake                 // all that were launched
 	probes    int
+	probed    []string // names, in order
 	closed    bool
 }
 
@@ -46,6 +47,7 @@ func (l *fakes) probe(_ context.Context, f *file, _ Settings) (sdk.Manifest, err
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.probes++
+	l.probed = append(l.probed, f.name)
 	m, ok := l.manifests[f.name]
 	if !ok {
 		return m, errors.New("not a plugin")

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/narthex-io/narthex/host/plugin/trust"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -27,6 +28,7 @@ type file struct {
 	path      string
 	transport Transport
 	digest    string
+	signature trust.Signature
 	manifest  sdk.Manifest
 	err       error // why it cannot be loaded
 }
@@ -206,21 +208,18 @@ func (c *Catalogue) read(ctx context.Context, files []*file, config Config) {
 		wait.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			f.err = c.describeOne(ctx, f, config.Settings[f.name])
+			f.err = c.describeOne(ctx, f, config)
 		})
 	}
 	wait.Wait()
 }
 
-func (c *Catalogue) describeOne(ctx context.Context, f *file, s Settings) error {
-	var err error
-	if f.digest, err = digestOf(f.path); err != nil {
+func (c *Catalogue) describeOne(ctx context.Context, f *file, config Config) error {
+	err := c.vet(f, config)
+	if err != nil {
 		return err
 	}
-	if err := f.checkPin(s); err != nil {
-		return err
-	}
-	if f.manifest, err = c.manifest(ctx, f, s); err != nil {
+	if f.manifest, err = c.manifest(ctx, f, config.Settings[f.name]); err != nil {
 		return err
 	}
 	if f.manifest.Name != f.name {
@@ -230,13 +229,6 @@ func (c *Catalogue) describeOne(ctx context.Context, f *file, s Settings) error 
 		if !keyPattern.MatchString(k) {
 			return fmt.Errorf("its manifest claims the key %q, which does not end in _sd_configs or _notify_configs", k)
 		}
-	}
-	return nil
-}
-
-func (f *file) checkPin(s Settings) error {
-	if s.SHA256 != "" && !strings.EqualFold(s.SHA256, f.digest) {
-		return fmt.Errorf("sha256 is %s, but plugins.settings.%s.sha256 pins %s", f.digest, f.name, strings.ToLower(s.SHA256))
 	}
 	return nil
 }
@@ -271,6 +263,9 @@ func (s *found) resolve(u *Use) (*file, error) {
 	claims := s.claims(u.Key, u.kind())
 	switch len(claims) {
 	case 0:
+		if f := s.byName(u.likelyName()); f != nil && f.err != nil {
+			return nil, fmt.Errorf("plugin %s (%s) for the key %s: %w", f.name, f.path, u.Key, f.err)
+		}
 		return nil, fmt.Errorf("no plugin claims the key %s%s", u.Key, s.searched(u.kind()))
 	case 1:
 		return claims[0], nil
@@ -321,8 +316,12 @@ func (s *found) searched(kind sdk.Kind) string {
 // warn logs what is wrong with the files and does no harm to the uses.
 func (s *found) warn(log *slog.Logger) {
 	for _, f := range s.files {
-		if f.err != nil {
+		if locked := (*lockError)(nil); errors.As(f.err, &locked) {
+			log.Debug("plugin is not in the lock; the config does not use it", "plugin", f.name, "path", f.path)
+		} else if f.err != nil {
 			log.Warn("plugin cannot be loaded; the config does not use it", "plugin", f.name, "path", f.path, "err", f.err)
+		} else if f.signature.State == trust.StateWrong {
+			log.Warn("signature of plugin is wrong, and none is required", "plugin", f.name, "path", f.path, "err", f.signature.Problem)
 		}
 		for _, k := range f.manifest.Keys {
 			if claims := s.claims(k, (&Use{Key: k}).kind()); len(claims) > 1 && claims[0] == f {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/narthex-io/narthex/host/plugin/trust"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -46,6 +47,8 @@ type Info struct {
 	Path      string     `json:"path"`
 	// Digest is the file's SHA-256 in hexadecimal.
 	Digest string `json:"digest,omitempty"`
+	// Signature is what the signature beside the file is worth; empty for a file that was not read.
+	Signature trust.Signature `json:"signature,omitzero"`
 	// Asks are the config fields from which grants are derived.
 	Asks sdk.Asks `json:"asks"`
 	// Given are the grants of all guests together.
@@ -100,6 +103,7 @@ func (c *Catalogue) info(f *file, uses []use) Info {
 		Transport: f.transport,
 		Path:      f.path,
 		Digest:    f.digest,
+		Signature: f.signature,
 		Asks:      f.manifest.Asks,
 		Given:     Given{HTTP: []string{}, Files: []string{}, DNS: []string{}},
 		Uses:      []UseInfo{},

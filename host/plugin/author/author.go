@@ -18,11 +18,9 @@ import (
 	"github.com/narthex-io/narthex/host/plugin"
 )
 
-// List describes the plugins in directories, as the server would find them, sorted by name. A plugin that cannot be
-// loaded is listed with the reason. cacheDir is as in plugin.Options.
-func List(ctx context.Context, directories []string, cacheDir string) ([]plugin.Info, error) {
-	return describe(ctx, plugin.Options{Directories: directories, CacheDir: cacheDir})
-}
+// List describes the plugins in the directories of o, as a server with these options would find them, sorted by name. A plugin
+// that cannot be loaded is listed with the reason.
+func List(ctx context.Context, o plugin.Options) ([]plugin.Info, error) { return describe(ctx, o) }
 
 func describe(ctx context.Context, o plugin.Options) (infos []plugin.Info, err error) {
 	c, err := plugin.New(o)
@@ -46,13 +44,17 @@ type Inspection struct {
 	Imports []string `json:"imports,omitempty"`
 }
 
-// Inspect describes the plugin in a file. That the file is no plugin, or cannot be loaded, is an error.
-func Inspect(ctx context.Context, path, cacheDir string) (Inspection, error) {
+// Inspect describes the plugin in a file; of o, the cache and what is said about signatures count. That the file is no plugin, or
+// cannot be loaded, is an error.
+func Inspect(ctx context.Context, path string, o plugin.Options) (Inspection, error) {
 	stat, err := os.Stat(path)
 	if err != nil {
 		return Inspection{}, err
 	}
-	infos, err := describe(ctx, plugin.Options{Files: []string{path}, CacheDir: cacheDir, Logger: slog.New(slog.DiscardHandler)})
+	infos, err := describe(ctx, plugin.Options{
+		Files: []string{path}, CacheDir: o.CacheDir, TrustedKeys: o.TrustedKeys, RequireSignature: o.RequireSignature,
+		Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return Inspection{}, err
 	}

@@ -91,7 +91,7 @@ func TestNewExporter(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(plugins, "sd-broken.wasm"), []byte("?"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	infos, err := List(ctx, []string{plugins}, cache)
+	infos, err := List(ctx, plugin.Options{Directories: []string{plugins}, CacheDir: cache})
 	if err != nil || len(infos) != 2 {
 		t.Fatalf("%+v, %v", infos, err)
 	}
@@ -178,7 +178,7 @@ func TestInspectRefusesWhatIsNoPlugin(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []string{path, filepath.Dir(path), filepath.Join(filepath.Dir(path), "missing")} {
-		if _, err := Inspect(t.Context(), p, t.TempDir()); err == nil {
+		if _, err := Inspect(t.Context(), p, plugin.Options{CacheDir: t.TempDir()}); err == nil {
 			t.Errorf("%s is a plugin", p)
 		}
 	}

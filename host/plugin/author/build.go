@@ -67,7 +67,7 @@ func Build(ctx context.Context, dir string, target Target, out, cacheDir string)
 	if err := os.Rename(first, named); err != nil {
 		return Built{}, fmt.Errorf("build plugin: %w", err)
 	}
-	in, err := Inspect(ctx, named, cacheDir)
+	in, err := Inspect(ctx, named, plugin.Options{CacheDir: cacheDir})
 	if err != nil {
 		return Built{}, err
 	}

@@ -42,7 +42,7 @@ type RunOptions struct {
 // collection of an exporter as it comes. It goes on until ctx is done, which is no error. A notifier is given an example to
 // deliver, once. What the plugin says about its config is an error.
 func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err error) {
-	in, err := Inspect(ctx, path, o.CacheDir)
+	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir})
 	if err != nil {
 		return err
 	}
