@@ -2,7 +2,7 @@
 // sides of the wall, so that a wasm guest, a supervised process and an in-test fake are interchangeable.
 //
 // Start with [Plugin], which a plugin's main hands to guest.Main, and with the interface of the kind being written:
-// [Discovery], [Exporter] or [Notifier]. The package imports the standard library only, and nothing of the host.
+// [Discovery], [Exporter], [Parser], [Notifier], [Signer] or [Authenticator]. The package imports the standard library only, and nothing of the host.
 //
 // The payloads are the ecosystem's own formats (http_sd JSON for target groups, the exposition format for metrics);
 // docs/abi.md describes the bytes for authors who write a guest in another language.
@@ -53,7 +53,16 @@ const (
 	KindDiscovery Kind = "discovery"
 	KindExporter  Kind = "exporter"
 	KindNotify    Kind = "notify"
+	KindParser    Kind = "parser"
+	// KindAuthOutbound signs requests of the host, KindAuthInbound judges requests to it.
+	KindAuthOutbound Kind = "auth-outbound"
+	KindAuthInbound  Kind = "auth-inbound"
 )
+
+// Kinds returns all kinds.
+func Kinds() []Kind {
+	return []Kind{KindDiscovery, KindExporter, KindParser, KindNotify, KindAuthOutbound, KindAuthInbound}
+}
 
 // Manifest is what a plugin says about itself in its first frame. It asks; the operator's config grants.
 type Manifest struct {
@@ -64,10 +73,14 @@ type Manifest struct {
 	Version string `json:"version,omitempty"`
 	// Kinds lists what the plugin implements.
 	Kinds []Kind `json:"kinds"`
-	// Keys are the config keys that the plugin claims: acme_sd_configs for a discovery, acme_notify_configs for a notifier.
+	// Keys are the config keys that the plugin claims: acme_sd_configs for a discovery, acme_notify_configs for a notifier,
+	// acme_auth for either kind of auth, and sigv4 for one that signs. An exporter and a parser claim none.
 	Keys []string `json:"keys,omitempty"`
-	// ContentType is the exposition format that an exporter writes; empty means text/plain; version=0.0.4.
+	// ContentType is the exposition format that an exporter or a parser writes; empty means text/plain; version=0.0.4.
 	ContentType string `json:"content_type,omitempty"`
+	// ContentTypes are the media types that a parser reads where the operator lists none, such as application/json, without
+	// parameters.
+	ContentTypes []string `json:"content_types,omitempty"`
 	// Asks names the config fields from which the host derives grants.
 	Asks Asks `json:"asks,omitzero"`
 }
@@ -106,8 +119,11 @@ type Config = json.RawMessage
 // Plugin is everything that guest.Main needs. Exactly the constructors of the manifest's kinds are set. A
 // constructor checks its config strictly and returns an error that names the field; it must not block.
 type Plugin struct {
-	Manifest     Manifest
-	NewDiscovery func(Config, Host) (Discovery, error)
-	NewExporter  func(Config, Host) (Exporter, error)
-	NewNotifier  func(Config, Host) (Notifier, error)
+	Manifest         Manifest
+	NewDiscovery     func(Config, Host) (Discovery, error)
+	NewExporter      func(Config, Host) (Exporter, error)
+	NewParser        func(Config, Host) (Parser, error)
+	NewNotifier      func(Config, Host) (Notifier, error)
+	NewSigner        func(Config, Host) (Signer, error)
+	NewAuthenticator func(Config, Host) (Authenticator, error)
 }

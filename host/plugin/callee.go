@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/narthex-io/narthex/host/plugin/session"
+	"github.com/narthex-io/narthex/sdk"
 )
 
 // drainTime is how long a retired unit still answers, so that whoever has not switched to its successor yet does
 // not miss a scrape or lose a batch.
 const drainTime = 10 * time.Second
 
-// callee is a unit whose guest is called, and may come and go: an exporter or a notifier.
+// callee is a unit whose guest is called, and may come and go: of any kind but a discovery.
 type callee struct {
 	unit   *unit
 	tenure *tenure
@@ -47,11 +48,21 @@ func (c *callee) call(f func(guest) error) error {
 	defer l.calls.Done()
 	start := time.Now()
 	err := f(l.guest)
-	c.unit.catalogue.metrics.observe(c.unit.file.name, time.Since(start), err)
+	failed := err
+	if isVerdict(err) {
+		failed = nil // The plugin has done its work.
+	}
+	c.unit.catalogue.metrics.observe(c.unit.file.name, time.Since(start), failed)
 	if limit, ok := errors.AsType[*session.LimitError](err); ok {
 		c.unit.exceeded(limit)
 	}
 	return err
+}
+
+// isVerdict reports whether err says that a request is refused.
+func isVerdict(err error) bool {
+	_, unauthenticated := sdk.IsUnauthenticated(err)
+	return unauthenticated || sdk.IsForbidden(err)
 }
 
 func (c *callee) borrow() *lease {

@@ -2,10 +2,10 @@
 // over them, and hands out the sdk's interfaces, so that nobody else knows that a discovery or an exporter is a guest.
 //
 // Start with [New], [Catalogue.Prepare], which brings everything that a new config needs to readiness without touching
-// what runs, and the [Change] that it returns. [Discovery] and [Exporter] survive the guests behind them: a guest that
+// what runs, and the [Change] that it returns. [Discovery], [Exporter] and their like survive the guests behind them: a guest that
 // traps, exits or exceeds a limit is restarted, with growing pauses.
 //
-// Ownership: a guest is closed by whoever holds it. Exporters hold theirs from Prepare until a later change no longer
+// Ownership: a guest is closed by whoever holds it. Whatever is called holds its own from Prepare until a later change no longer
 // uses them, and then drain. A discovery's guest waits for [Discovery.Run] and belongs to it from there on, so that the
 // discovery manager decides how long an old one runs beside its successor. [Catalogue.Close] ends everything.
 //
@@ -42,8 +42,8 @@ type Options struct {
 	// nothing is kept]
 	CacheDir string
 	// OnlyUsed leaves plugins that no use needs unread: they are listed by their files alone, until their manifests are kept. A
-	// plugin for NAME_sd_configs is then looked for under the name sd-NAME first, and one for NAME_notify_configs under
-	// notify-NAME. [all are read]
+	// plugin for NAME_sd_configs is then looked for under the name sd-NAME first, one for NAME_notify_configs under
+	// notify-NAME, and one for NAME_auth under auth-NAME. [all are read]
 	OnlyUsed bool
 	// Worker is the binary of a host, which runs a wasm plugin in a process of its own when it is started as package worker
 	// says. [none: all wasm plugins run inline]
@@ -120,8 +120,8 @@ func (c *Catalogue) Exporter(name string) (*Exporter, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, u := range c.uses {
-		if u.unit.exporter != nil && u.unit.file.name == name {
-			return u.unit.exporter, true
+		if e, ok := u.unit.served.(*Exporter); ok && u.unit.file.name == name {
+			return e, true
 		}
 	}
 	return nil, false

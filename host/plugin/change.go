@@ -136,16 +136,30 @@ func explain(u *unit, err error) error {
 }
 
 // Discovery returns the discovery of the use at index i of Prepare's, or nil when it is of another kind.
-func (ch *Change) Discovery(i int) *Discovery { return ch.uses[i].unit.discovery }
+func (ch *Change) Discovery(i int) *Discovery { return served[Discovery](ch, i) }
 
 // Exporter returns the exporter of the use at index i of Prepare's, or nil when it is of another kind.
-func (ch *Change) Exporter(i int) *Exporter { return ch.uses[i].unit.exporter }
+func (ch *Change) Exporter(i int) *Exporter { return served[Exporter](ch, i) }
+
+// Parser returns the parser of the use at index i of Prepare's, or nil when it is of another kind.
+func (ch *Change) Parser(i int) *Parser { return served[Parser](ch, i) }
 
 // Notifier returns the notifier of the use at index i of Prepare's, or nil when it is of another kind.
-func (ch *Change) Notifier(i int) *Notifier { return ch.uses[i].unit.notifier }
+func (ch *Change) Notifier(i int) *Notifier { return served[Notifier](ch, i) }
 
-// Apply makes the change the running state. What is no longer used ends: exporters and notifiers when their calls are done,
-// discoveries when their Run is. It cannot fail and does not block.
+// Signer returns what signs for the use at index i of Prepare's, or nil when it is of another kind.
+func (ch *Change) Signer(i int) *Signer { return served[Signer](ch, i) }
+
+// Authenticator returns what judges for the use at index i of Prepare's, or nil when it is of another kind.
+func (ch *Change) Authenticator(i int) *Authenticator { return served[Authenticator](ch, i) }
+
+func served[T any](ch *Change, i int) *T {
+	s, _ := ch.uses[i].unit.served.(*T)
+	return s
+}
+
+// Apply makes the change the running state. What is no longer used ends: discoveries
+// when their Run is done, all others when their calls are. It cannot fail and does not block.
 func (ch *Change) Apply() {
 	c := ch.catalogue
 	c.mu.Lock()

@@ -36,7 +36,7 @@ type Settings struct {
 	Limits Limits `yaml:"limits,omitempty"`
 	// Grants are given whatever the plugin's config says.
 	Grants Grants `yaml:"grants,omitempty"`
-	// Isolation says where a wasm plugin runs; empty means worker for exporters, inline for all others.
+	// Isolation says where a wasm plugin runs; empty means worker for exporters and parsers, inline for all others.
 	Isolation Isolation `yaml:"isolation,omitempty"`
 }
 

@@ -144,8 +144,12 @@ type fake struct {
 func (g *fake) Discovery() sdk.Discovery { return (*fakeDiscovery)(g) }
 func (g *fake) Exporter() sdk.Exporter   { return (*fakeExporter)(g) }
 func (g *fake) Notifier() sdk.Notifier   { return (*fakeNotifier)(g) }
+func (g *fake) Parser() sdk.Parser       { return (*fakeParser)(g) }
+func (g *fake) Signer() sdk.Signer       { return (*fakeSigner)(g) }
 func (g *fake) Done() <-chan struct{}    { return g.done }
 func (g *fake) gone() bool               { return isClosed(g.done) }
+
+func (g *fake) Authenticator() sdk.Authenticator { return (*fakeAuthenticator)(g) }
 
 func (g *fake) Grants() grant.Set {
 	files, err := grant.NewFiles([]string{"/granted/" + g.plugin + "/*.json"}, nil, 0)
@@ -213,6 +217,39 @@ func (n *fakeNotifier) Notify(ctx context.Context, b sdk.Batch) error {
 		return sdk.Rejected(errors.New("not " + out.String()))
 	}
 	return nil
+}
+
+type fakeParser fake
+
+func (p *fakeParser) Parse(ctx context.Context, body []byte, contentType string, w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%s %s ", contentType, body); err != nil {
+		return err
+	}
+	return (*fakeExporter)(p).Collect(ctx, w)
+}
+
+type fakeSigner fake
+
+func (s *fakeSigner) Sign(ctx context.Context, r sdk.AuthRequest) (sdk.Header, error) {
+	var out bytes.Buffer
+	err := (*fakeExporter)(s).Collect(ctx, &out)
+	return sdk.Header{"X-Signed": {r.Method + out.String()}}, err
+}
+
+type fakeAuthenticator fake
+
+// Authenticate allows whoever gives the config as the method, and forbids DELETE.
+func (a *fakeAuthenticator) Authenticate(ctx context.Context, r sdk.AuthRequest) (sdk.Identity, error) {
+	var out bytes.Buffer
+	switch err := (*fakeExporter)(a).Collect(ctx, &out); {
+	case err != nil:
+		return sdk.Identity{}, err
+	case r.Method == "DELETE":
+		return sdk.Identity{}, sdk.Forbidden(errors.New("no"))
+	case r.Method != out.String():
+		return sdk.Identity{}, sdk.Unauthenticated(errors.New("who"), "Fake")
+	}
+	return sdk.Identity{User: "ann"}, nil
 }
 
 type fakeExporter fake
@@ -286,12 +323,15 @@ func (b *bench) write(name, content string) {
 	}
 }
 
-// use is short for a use with a position: a key or an exporter's name, and a config.
+// on is a use with a position: a key or the name of an exporter or a parser, and a config.
 func on(what, config string) Use {
 	u := Use{Config: []byte(config), Position: "p.yml:7: jobs[0]." + what}
-	if strings.HasSuffix(what, "_configs") {
+	switch {
+	case strings.HasSuffix(what, "_configs") || IsAuthKey(what):
 		u.Key = what
-	} else {
+	case strings.HasPrefix(what, "parser-"):
+		u.Kind, u.Plugin = sdk.KindParser, what
+	default:
 		u.Plugin = what
 	}
 	return u

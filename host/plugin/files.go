@@ -37,7 +37,7 @@ type file struct {
 // out, unless the config names it: a plugin's folder can be the one with all the system's programs.
 var nativePrefixes = []string{"sd-", "exporter-", "notify-", "parser-", "auth-"} //nolint:gochecknoglobals // constant table
 
-var keyPattern = regexp.MustCompile(`^[a-z0-9_]+_(sd|notify)_configs$`)
+var keyPattern = regexp.MustCompile(`^([a-z0-9_]+_(sd_configs|notify_configs|auth)|sigv4)$`)
 
 // found is what a search of the directories found.
 type found struct {
@@ -226,8 +226,8 @@ func (c *Catalogue) describeOne(ctx context.Context, f *file, config Config) err
 		return fmt.Errorf("the file is named %s, but its manifest says %s: they have to be the same", f.name, f.manifest.Name)
 	}
 	for _, k := range f.manifest.Keys {
-		if !keyPattern.MatchString(k) {
-			return fmt.Errorf("its manifest claims the key %q, which does not end in _sd_configs or _notify_configs", k)
+		if !keyPattern.MatchString(k) || len(kindsOf(k)) == 0 {
+			return fmt.Errorf("its manifest claims the key %q, which does not end in _sd_configs, _notify_configs or _auth, or is taken", k)
 		}
 	}
 	return nil
@@ -252,11 +252,11 @@ func (s *found) resolve(u *Use) (*file, error) {
 		f := s.byName(u.Plugin)
 		switch {
 		case f == nil:
-			return nil, fmt.Errorf("there is no plugin %s%s", u.Plugin, s.searched(""))
+			return nil, fmt.Errorf("there is no plugin %s%s", u.Plugin, s.searched(u))
 		case f.err != nil:
 			return nil, fmt.Errorf("plugin %s (%s): %w", f.name, f.path, f.err)
-		case !slices.Contains(f.manifest.Kinds, sdk.KindExporter):
-			return nil, fmt.Errorf("plugin %s (%s) is not an exporter", f.name, f.path)
+		case !slices.Contains(f.manifest.Kinds, u.kind()):
+			return nil, fmt.Errorf("plugin %s (%s) is of the kind %s, not %s", f.name, f.path, joined(f.manifest.Kinds), u.kind())
 		}
 		return f, nil
 	}
@@ -266,7 +266,7 @@ func (s *found) resolve(u *Use) (*file, error) {
 		if f := s.byName(u.likelyName()); f != nil && f.err != nil {
 			return nil, fmt.Errorf("plugin %s (%s) for the key %s: %w", f.name, f.path, u.Key, f.err)
 		}
-		return nil, fmt.Errorf("no plugin claims the key %s%s", u.Key, s.searched(u.kind()))
+		return nil, fmt.Errorf("no plugin claims the key %s%s%s", u.Key, otherKind(s, u), s.searched(u))
 	case 1:
 		return claims[0], nil
 	}
@@ -285,9 +285,30 @@ func (s *found) claims(key string, kind sdk.Kind) []*file {
 	return claims
 }
 
-// searched says where a plugin was looked for and what was found there: for a key, the keys of that kind that are claimed and
-// the files that cannot be loaded; without a kind, the exporters.
-func (s *found) searched(kind sdk.Kind) string {
+func joined(kinds []sdk.Kind) string {
+	text := ""
+	for i, k := range kinds {
+		if i > 0 {
+			text += ", "
+		}
+		text += string(k)
+	}
+	return text
+}
+
+// otherKind names a plugin that claims the use's key as another kind.
+func otherKind(s *found, u *Use) string {
+	for _, kind := range kindsOf(u.Key) {
+		if claims := s.claims(u.Key, kind); kind != u.kind() && len(claims) > 0 {
+			return fmt.Sprintf(" as %s (%s is %s)", u.kind(), claims[0].path, kind)
+		}
+	}
+	return ""
+}
+
+// searched says where a plugin was looked for and what was found there: for a key, the keys that are claimed by plugins of that
+// kind and the files that cannot be loaded; else the plugins of that kind.
+func (s *found) searched(u *Use) string {
 	text := "; no directory was searched"
 	if len(s.directories) > 0 {
 		text = "; searched " + strings.Join(s.directories, ", ")
@@ -295,16 +316,17 @@ func (s *found) searched(kind sdk.Kind) string {
 	var there []string
 	for _, f := range s.files {
 		switch {
-		case f.err != nil && kind != "":
+		case f.err != nil && u.Key != "":
 			text += fmt.Sprintf("; %s cannot be loaded: %v", f.path, f.err)
-		case f.err == nil && kind != "":
+		case f.err != nil || !slices.Contains(f.manifest.Kinds, u.kind()):
+		case u.Key == "":
+			there = append(there, f.name)
+		default:
 			for _, key := range f.manifest.Keys {
-				if (&Use{Key: key}).kind() == kind {
+				if slices.Contains(kindsOf(key), u.kind()) {
 					there = append(there, key)
 				}
 			}
-		case f.err == nil && slices.Contains(f.manifest.Kinds, sdk.KindExporter):
-			there = append(there, f.name)
 		}
 	}
 	if len(there) > 0 {
@@ -324,8 +346,10 @@ func (s *found) warn(log *slog.Logger) {
 			log.Warn("signature of plugin is wrong, and none is required", "plugin", f.name, "path", f.path, "err", f.signature.Problem)
 		}
 		for _, k := range f.manifest.Keys {
-			if claims := s.claims(k, (&Use{Key: k}).kind()); len(claims) > 1 && claims[0] == f {
-				log.Warn("several plugins claim a key; the config does not use it", "plugin", f.name, "key", k, "other", claims[1].path)
+			for _, kind := range kindsOf(k) {
+				if claims := s.claims(k, kind); len(claims) > 1 && claims[0] == f {
+					log.Warn("several plugins claim a key; the config does not use it", "plugin", f.name, "key", k, "kind", kind, "other", claims[1].path)
+				}
 			}
 		}
 	}

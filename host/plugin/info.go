@@ -38,13 +38,15 @@ const (
 
 // Info describes one plugin file, for people and for /api/v1/plugins.
 type Info struct {
-	Name      string     `json:"name"`
-	Version   string     `json:"version,omitempty"`
-	Kinds     []sdk.Kind `json:"kinds"`
-	Keys      []string   `json:"keys"`
-	State     State      `json:"state"`
-	Transport Transport  `json:"transport"`
-	Path      string     `json:"path"`
+	Name    string     `json:"name"`
+	Version string     `json:"version,omitempty"`
+	Kinds   []sdk.Kind `json:"kinds"`
+	Keys    []string   `json:"keys"`
+	// ContentTypes are the media types that a parser reads where the operator lists none.
+	ContentTypes []string  `json:"contentTypes,omitempty"`
+	State        State     `json:"state"`
+	Transport    Transport `json:"transport"`
+	Path         string    `json:"path"`
 	// Digest is the file's SHA-256 in hexadecimal.
 	Digest string `json:"digest,omitempty"`
 	// Signature is what the signature beside the file is worth; empty for a file that was not read.
@@ -72,7 +74,7 @@ type Given struct {
 
 // UseInfo describes one use of a plugin.
 type UseInfo struct {
-	// Name is the claimed key, or exporter and the plugin's name.
+	// Name is the claimed key, or the kind and the plugin's name.
 	Name     string `json:"name"`
 	Position string `json:"position,omitempty"`
 	State    State  `json:"state"`
@@ -95,18 +97,20 @@ func (c *Catalogue) Plugins() []Info {
 
 func (c *Catalogue) info(f *file, uses []use) Info {
 	info := Info{
-		Name:      f.name,
-		Version:   f.manifest.Version,
-		Kinds:     append([]sdk.Kind{}, f.manifest.Kinds...),
-		Keys:      append([]string{}, f.manifest.Keys...),
-		State:     StateUnused,
-		Transport: f.transport,
-		Path:      f.path,
-		Digest:    f.digest,
-		Signature: f.signature,
-		Asks:      f.manifest.Asks,
-		Given:     Given{HTTP: []string{}, Files: []string{}, DNS: []string{}},
-		Uses:      []UseInfo{},
+		Name:    f.name,
+		Version: f.manifest.Version,
+		Kinds:   append([]sdk.Kind{}, f.manifest.Kinds...),
+		Keys:    append([]string{}, f.manifest.Keys...),
+
+		ContentTypes: f.manifest.ContentTypes,
+		State:        StateUnused,
+		Transport:    f.transport,
+		Path:         f.path,
+		Digest:       f.digest,
+		Signature:    f.signature,
+		Asks:         f.manifest.Asks,
+		Given:        Given{HTTP: []string{}, Files: []string{}, DNS: []string{}},
+		Uses:         []UseInfo{},
 	}
 	if f.err != nil {
 		info.State, info.LastError = StateFailed, f.err.Error()

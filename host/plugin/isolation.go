@@ -23,7 +23,7 @@ func (s *Settings) isolation(kind sdk.Kind, workers bool) Isolation {
 	switch {
 	case s.Isolation != "":
 		return s.Isolation
-	case workers && kind == sdk.KindExporter:
+	case workers && (kind == sdk.KindExporter || kind == sdk.KindParser):
 		return IsolationWorker
 	}
 	return IsolationInline

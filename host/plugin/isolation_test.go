@@ -17,6 +17,10 @@ func TestIsolation(t *testing.T) {
 		{"", sdk.KindDiscovery, true, IsolationInline},
 		{"", sdk.KindExporter, true, IsolationWorker},
 		{"", sdk.KindExporter, false, IsolationInline},
+		{"", sdk.KindParser, true, IsolationWorker},
+		{"", sdk.KindNotify, true, IsolationInline},
+		{"", sdk.KindAuthOutbound, true, IsolationInline},
+		{"", sdk.KindAuthInbound, true, IsolationInline},
 		{IsolationInline, sdk.KindExporter, true, IsolationInline},
 		{IsolationWorker, sdk.KindDiscovery, true, IsolationWorker},
 	} {

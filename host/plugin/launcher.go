@@ -24,7 +24,10 @@ import (
 type guest interface {
 	Discovery() sdk.Discovery
 	Exporter() sdk.Exporter
+	Parser() sdk.Parser
 	Notifier() sdk.Notifier
+	Signer() sdk.Signer
+	Authenticator() sdk.Authenticator
 	Grants() grant.Set
 	Stats() session.Stats
 	// Done is closed when the guest is gone; Err then says why.

@@ -51,7 +51,7 @@ func TestPrepareRefuses(t *testing.T) {
 		refuses(t, b, Config{}, on("exporter-y", `{}`), "plugin exporter-y", "not executable: chmod +x")
 	})
 	t.Run("not an exporter", func(t *testing.T) {
-		refuses(t, newBench(t), Config{}, on("sd-a", `{}`), "plugin sd-a", "is not an exporter")
+		refuses(t, newBench(t), Config{}, on("sd-a", `{}`), "plugin sd-a", "is of the kind discovery, not exporter")
 	})
 	t.Run("other name in the manifest", func(t *testing.T) {
 		b := newBench(t)

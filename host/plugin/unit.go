@@ -31,9 +31,9 @@ type unit struct {
 	settings    Settings
 	use         Use
 	log         *slog.Logger
-	discovery   *Discovery // one of the three is set
-	exporter    *Exporter
-	notifier    *Notifier
+	discovery   *Discovery // set for a discovery
+	callee      *callee    // set for all other kinds: part of served
+	served      any        // what the change hands out, such as an *Exporter
 
 	mu       sync.Mutex
 	state    State
@@ -53,20 +53,24 @@ func newUnit(c *Catalogue, fingerprint string, f *file, s Settings, u Use) *unit
 	switch u.kind() {
 	case sdk.KindDiscovery:
 		unit.discovery = newDiscovery(unit)
+		unit.served = unit.discovery
+	case sdk.KindParser:
+		s := &Parser{newCallee(unit)}
+		unit.callee, unit.served = &s.callee, s
 	case sdk.KindNotify:
-		unit.notifier = &Notifier{newCallee(unit)}
+		s := &Notifier{newCallee(unit)}
+		unit.callee, unit.served = &s.callee, s
+	case sdk.KindAuthOutbound:
+		s := &Signer{newCallee(unit)}
+		unit.callee, unit.served = &s.callee, s
+	case sdk.KindAuthInbound:
+		s := &Authenticator{newCallee(unit)}
+		unit.callee, unit.served = &s.callee, s
 	default:
-		unit.exporter = &Exporter{newCallee(unit)}
+		s := &Exporter{newCallee(unit)}
+		unit.callee, unit.served = &s.callee, s
 	}
 	return unit
-}
-
-// callee returns what is called, of a unit that is no discovery.
-func (u *unit) callee() *callee {
-	if u.notifier != nil {
-		return &u.notifier.callee
-	}
-	return &u.exporter.callee
 }
 
 // start starts the unit's first guest.
@@ -78,7 +82,7 @@ func (u *unit) start(ctx context.Context) error {
 	if u.discovery != nil {
 		u.discovery.offer(g)
 	} else {
-		u.callee().start(g)
+		u.callee.start(g)
 	}
 	return nil
 }
@@ -192,7 +196,7 @@ func (u *unit) retire(gone func()) {
 	if u.discovery != nil {
 		u.discovery.retire(gone)
 	} else {
-		u.callee().retire(gone)
+		u.callee.retire(gone)
 	}
 }
 
@@ -201,6 +205,6 @@ func (u *unit) close() {
 	if u.discovery != nil {
 		u.discovery.close()
 	} else {
-		u.callee().close()
+		u.callee.close()
 	}
 }

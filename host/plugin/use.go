@@ -15,10 +15,12 @@ import (
 
 // Use is one place in the config that needs a plugin. Exactly one of Key and Plugin is set.
 type Use struct {
-	// Key is a claimed key: the plugin that claims it serves as a discovery for one such as file_sd_configs, and as a
-	// notifier for one such as webhook_notify_configs.
+	// Kind is what the plugin serves as. Empty means a discovery for a Key such as file_sd_configs, a notifier for one such
+	// as webhook_notify_configs, and an exporter for a Plugin; all other kinds have to be named.
+	Kind sdk.Kind
+	// Key is a claimed key.
 	Key string
-	// Plugin is the name of an exporter.
+	// Plugin is the name of an exporter or a parser.
 	Plugin string
 	// Config is the plugin's section as JSON, without the fields that the host handles itself; empty means {}.
 	Config json.RawMessage
@@ -35,11 +37,39 @@ type Use struct {
 	HTTPKey string
 }
 
-// NotifyKeySuffix ends the keys that notifiers claim.
-const NotifyKeySuffix = "_notify_configs"
+// What ends the keys that plugins claim.
+const (
+	DiscoveryKeySuffix = "_sd_configs"
+	NotifyKeySuffix    = "_notify_configs"
+	AuthKeySuffix      = "_auth"
+)
+
+// sigv4Key is claimed like a key that ends in AuthKeySuffix.
+const sigv4Key = "sigv4"
+
+// IsAuthKey reports whether key is one that plugins for authentication claim: sigv4, and whatever ends in _auth but basic_auth,
+// which the host's HTTP client understands.
+func IsAuthKey(key string) bool {
+	return key == sigv4Key || key != "basic_auth" && keyPattern.MatchString(key) && strings.HasSuffix(key, AuthKeySuffix)
+}
+
+// kindsOf returns the kinds whose plugins can claim a key.
+func kindsOf(key string) []sdk.Kind {
+	switch {
+	case strings.HasSuffix(key, DiscoveryKeySuffix):
+		return []sdk.Kind{sdk.KindDiscovery}
+	case strings.HasSuffix(key, NotifyKeySuffix):
+		return []sdk.Kind{sdk.KindNotify}
+	case IsAuthKey(key):
+		return []sdk.Kind{sdk.KindAuthOutbound, sdk.KindAuthInbound}
+	}
+	return nil
+}
 
 func (u *Use) kind() sdk.Kind {
 	switch {
+	case u.Kind != "":
+		return u.Kind
 	case u.Key == "":
 		return sdk.KindExporter
 	case strings.HasSuffix(u.Key, NotifyKeySuffix):
@@ -51,7 +81,10 @@ func (u *Use) kind() sdk.Kind {
 
 // likelyName is the name that the use's plugin has by convention.
 func (u *Use) likelyName() string {
-	for suffix, prefix := range map[string]string{"_sd_configs": "sd-", "_notify_configs": "notify-"} {
+	if u.Key == sigv4Key {
+		return "auth-" + sigv4Key
+	}
+	for suffix, prefix := range map[string]string{DiscoveryKeySuffix: "sd-", NotifyKeySuffix: "notify-", AuthKeySuffix: "auth-"} {
 		if name, ok := strings.CutSuffix(u.Key, suffix); ok {
 			return prefix + strings.ReplaceAll(name, "_", "-")
 		}
@@ -64,7 +97,7 @@ func (u *Use) name() string {
 	if u.Key != "" {
 		return u.Key
 	}
-	return "exporter " + u.Plugin
+	return string(u.kind()) + " " + u.Plugin
 }
 
 func (u *Use) errorf(format string, args ...any) error {

@@ -26,7 +26,7 @@ func (g *guest) call(ctx context.Context, f wire.Frame) error {
 	g.cancels[f.ID] = cancel
 	g.mu.Unlock()
 	g.work.Go(func() {
-		result, err := g.dispatch(ctx, f.ID, head.Line, body)
+		result, err := g.dispatch(ctx, f.ID, head, body)
 		cancel()
 		g.mu.Lock()
 		delete(g.cancels, f.ID)
@@ -42,18 +42,26 @@ func (g *guest) call(ctx context.Context, f wire.Frame) error {
 	return nil
 }
 
-func (g *guest) dispatch(ctx context.Context, id uint32, method string, body []byte) ([]byte, error) {
-	switch {
+func (g *guest) dispatch(ctx context.Context, id uint32, head wire.Head, body []byte) ([]byte, error) {
+	switch method := head.Line; {
 	case method == wire.MethodRun && g.discovery != nil:
 		return nil, g.run(ctx, id)
 	case method == wire.MethodCollect && g.exporter != nil:
 		out := &output{limit: g.limits.outputBytes}
 		err := g.exporter.Collect(ctx, out)
 		return out.b, err
+	case method == wire.MethodParse && g.parser != nil:
+		out := &output{limit: g.limits.outputBytes}
+		err := g.parser.Parse(ctx, body, head.Get(wire.FieldContentType), out)
+		return out.b, err
 	case method == wire.MethodNotify && g.notifier != nil:
 		return g.notify(ctx, body)
+	case method == wire.MethodSign && g.signer != nil:
+		return g.sign(ctx, head, body)
+	case method == wire.MethodAuthenticate && g.authenticator != nil:
+		return g.authenticate(ctx, head, body)
 	}
-	return nil, errors.New("the plugin has no method " + method)
+	return nil, errors.New("the plugin has no method " + head.Line)
 }
 
 // run runs the discovery and sends its updates.

@@ -63,9 +63,12 @@ type guest struct {
 	limits limits
 	work   sync.WaitGroup // calls
 
-	discovery sdk.Discovery
-	exporter  sdk.Exporter
-	notifier  sdk.Notifier
+	discovery     sdk.Discovery // one of them is set, by START
+	exporter      sdk.Exporter
+	parser        sdk.Parser
+	notifier      sdk.Notifier
+	signer        sdk.Signer
+	authenticator sdk.Authenticator
 
 	mu       sync.Mutex
 	closed   bool
@@ -136,8 +139,14 @@ func (g *guest) build(kind sdk.Kind, config sdk.Config) (err error) {
 		g.discovery, err = g.plugin.NewDiscovery(config, host)
 	case kind == sdk.KindExporter && g.plugin.NewExporter != nil:
 		g.exporter, err = g.plugin.NewExporter(config, host)
+	case kind == sdk.KindParser && g.plugin.NewParser != nil:
+		g.parser, err = g.plugin.NewParser(config, host)
 	case kind == sdk.KindNotify && g.plugin.NewNotifier != nil:
 		g.notifier, err = g.plugin.NewNotifier(config, host)
+	case kind == sdk.KindAuthOutbound && g.plugin.NewSigner != nil:
+		g.signer, err = g.plugin.NewSigner(config, host)
+	case kind == sdk.KindAuthInbound && g.plugin.NewAuthenticator != nil:
+		g.authenticator, err = g.plugin.NewAuthenticator(config, host)
 	default:
 		return errors.New("the plugin does not implement the kind " + string(kind))
 	}

@@ -24,6 +24,9 @@ func encodeManifest(m sdk.Manifest) []byte {
 	if m.ContentType != "" {
 		b = appendString(append(b, `,"content_type":`...), m.ContentType)
 	}
+	if len(m.ContentTypes) > 0 {
+		b = appendStrings(append(b, `,"content_types":`...), m.ContentTypes)
+	}
 	b = appendStrings(append(b, `,"asks":{"http":`...), m.Asks.HTTP)
 	b = appendStrings(append(b, `,"files":`...), m.Asks.Files)
 	if len(m.Asks.DNS) > 0 {

@@ -13,7 +13,7 @@ func TestManifest(t *testing.T) {
 		{Name: "x", Kinds: []sdk.Kind{sdk.KindExporter}},
 		{
 			Name: "sd-x", Version: "1", Kinds: []sdk.Kind{sdk.KindDiscovery, sdk.KindExporter}, Keys: []string{"a", "b"},
-			ContentType: "text/plain", Asks: sdk.Asks{
+			ContentType: "text/plain", ContentTypes: []string{"a/b", "c/d"}, Asks: sdk.Asks{
 				HTTP: []string{"server"}, Files: []string{"files[*]"}, DNS: []string{"names[*]"}, Defaults: map[string]string{"server": "localhost:1"},
 				Headers: map[string]string{"token": "X-Token"}, BasicAuth: sdk.BasicAuth{Username: "user", Password: "pass"},
 			},

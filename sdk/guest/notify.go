@@ -13,9 +13,5 @@ func (g *guest) notify(ctx context.Context, body []byte) ([]byte, error) {
 	if !sdk.IsRejected(err) {
 		return nil, err
 	}
-	text := err.Error()
-	if limit := int(g.limits.outputBytes) - len(wire.Rejected) - 2; limit >= 0 && len(text) > limit {
-		text = text[:limit]
-	}
-	return []byte(wire.Rejected + "\n\n" + text), nil
+	return g.withMessage(wire.Head{Line: wire.Rejected}, err)
 }

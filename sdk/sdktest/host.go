@@ -109,6 +109,12 @@ func InProcess(p sdk.Plugin, host sdk.Host) Opener {
 			g.discovery, err = p.NewDiscovery(config, host)
 		case kind == sdk.KindExporter && p.NewExporter != nil:
 			g.exporter, err = p.NewExporter(config, host)
+		case kind == sdk.KindParser && p.NewParser != nil:
+			g.parser, err = p.NewParser(config, host)
+		case kind == sdk.KindAuthOutbound && p.NewSigner != nil:
+			g.signer, err = p.NewSigner(config, host)
+		case kind == sdk.KindAuthInbound && p.NewAuthenticator != nil:
+			g.authenticator, err = p.NewAuthenticator(config, host)
 		case kind == sdk.KindNotify && p.NewNotifier != nil:
 			g.notifier, err = p.NewNotifier(config, host)
 		default:
@@ -122,10 +128,13 @@ func InProcess(p sdk.Plugin, host sdk.Host) Opener {
 }
 
 type inProcess struct {
-	manifest  sdk.Manifest
-	discovery sdk.Discovery
-	exporter  sdk.Exporter
-	notifier  sdk.Notifier
+	manifest      sdk.Manifest
+	discovery     sdk.Discovery
+	exporter      sdk.Exporter
+	parser        sdk.Parser
+	notifier      sdk.Notifier
+	signer        sdk.Signer
+	authenticator sdk.Authenticator
 }
 
 // Manifest implements Guest.
@@ -136,6 +145,15 @@ func (g *inProcess) Discovery() sdk.Discovery { return g.discovery }
 
 // Exporter implements Guest.
 func (g *inProcess) Exporter() sdk.Exporter { return g.exporter }
+
+// Parser implements Guest.
+func (g *inProcess) Parser() sdk.Parser { return g.parser }
+
+// Signer implements Guest.
+func (g *inProcess) Signer() sdk.Signer { return g.signer }
+
+// Authenticator implements Guest.
+func (g *inProcess) Authenticator() sdk.Authenticator { return g.authenticator }
 
 // Notifier implements Guest.
 func (g *inProcess) Notifier() sdk.Notifier { return g.notifier }

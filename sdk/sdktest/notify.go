@@ -59,16 +59,7 @@ func (c Case) notifier(t T) {
 		})
 	}
 	all.Wait()
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
+	returns(t, c.Patience, "Notify", func(gone context.Context) {
 		_ = n.Notify(gone, Batches(t)[0]) // It may have been delivered all the same.
-	}()
-	select {
-	case <-ended:
-	case <-time.After(c.Patience):
-		t.Error("Notify does not return when its context is done")
-	}
+	})
 }

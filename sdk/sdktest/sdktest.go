@@ -33,10 +33,13 @@ import (
 // Guest is an open plugin as its host sees it. A session of the host is one.
 type Guest interface {
 	Manifest() sdk.Manifest
-	// Discovery, Exporter and Notifier are nil unless that is the kind which was opened.
+	// Discovery and those below are nil unless that is the kind which was opened.
 	Discovery() sdk.Discovery
 	Exporter() sdk.Exporter
+	Parser() sdk.Parser
 	Notifier() sdk.Notifier
+	Signer() sdk.Signer
+	Authenticator() sdk.Authenticator
 	// Close stops the plugin.
 	Close(ctx context.Context) error
 }
@@ -48,11 +51,17 @@ type Opener func(ctx context.Context, kind sdk.Kind, config sdk.Config) (Guest, 
 type Case struct {
 	Open Opener
 	Kind sdk.Kind
-	// Good is a config that the plugin takes, and with which its first update comes, its collection succeeds, or a batch
-	// is delivered, within Patience.
+	// Good is a config that the plugin takes, and with which its first update comes, its collection succeeds, a batch
+	// is delivered, or what is below is answered, within Patience.
 	Good sdk.Config
 	// Bad are configs that it refuses.
 	Bad []sdk.Config
+	// Bodies are what a parser turns into metrics with the good config, at least one sample each.
+	Bodies []Body
+	// Requests are what a signer signs, and what an authenticator allows, with the good config.
+	Requests []sdk.AuthRequest
+	// Refused are requests that an authenticator refuses with the good config.
+	Refused []sdk.AuthRequest
 	// Patience is how long anything may take. 0 means 10 s.
 	Patience time.Duration
 }
@@ -79,9 +88,12 @@ type step struct {
 // steps returns what is tried for the case's kind, in order.
 func (c Case) steps() ([]step, error) {
 	ofKind, ok := map[sdk.Kind]step{
-		sdk.KindDiscovery: {"discovery", Case.discovery},
-		sdk.KindExporter:  {"exporter", Case.exporter},
-		sdk.KindNotify:    {"notifier", Case.notifier},
+		sdk.KindDiscovery:    {"discovery", Case.discovery},
+		sdk.KindExporter:     {"exporter", Case.exporter},
+		sdk.KindParser:       {"parser", Case.parser},
+		sdk.KindNotify:       {"notifier", Case.notifier},
+		sdk.KindAuthOutbound: {"signer", Case.signer},
+		sdk.KindAuthInbound:  {"authenticator", Case.authenticator},
 	}[c.Kind]
 	if !ok {
 		return nil, fmt.Errorf("unknown kind %q", c.Kind)
@@ -133,13 +145,18 @@ func CheckManifest(m sdk.Manifest) error {
 		errs = append(errs, errors.New("kinds: there are none"))
 	}
 	for _, k := range m.Kinds {
-		if !slices.Contains([]sdk.Kind{sdk.KindDiscovery, sdk.KindExporter, sdk.KindNotify}, k) {
+		if !slices.Contains(sdk.Kinds(), k) {
 			errs = append(errs, fmt.Errorf("kinds: %q is unknown", k))
 		}
 	}
 	for _, k := range m.Keys {
 		if !regexp.MustCompile(`^[a-z][a-z0-9_]*$`).MatchString(k) {
 			errs = append(errs, fmt.Errorf("keys: %q is no config key", k))
+		}
+	}
+	for _, t := range m.ContentTypes {
+		if !regexp.MustCompile("^[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+$").MatchString(t) {
+			errs = append(errs, fmt.Errorf("content_types: %q is no media type in lower case without parameters", t))
 		}
 	}
 	for _, path := range slices.Concat(m.Asks.HTTP, m.Asks.Files, m.Asks.DNS) {

@@ -115,12 +115,30 @@ const (
 	// MethodNotify delivers alerts. Body: a batch as JSON. An empty Result says that it has arrived, one that starts with
 	// the head line [Rejected] that it never will, for the reason in the body; an Error asks for another try.
 	MethodNotify = "notify"
+	// MethodParse reads the body, which is of the type in the field content-type: Result holds one exposition.
+	MethodParse = "parse"
+	// MethodSign signs a request. Body: a request, see [AppendRequest]; the field body-sha256 has the digest of the request's
+	// own body. Result: a head with the line [Signed] and the fields to set.
+	MethodSign = "sign"
+	// MethodAuthenticate judges a request. Body: a request, see [AppendRequest], which came from the address in the field
+	// remote-addr. Result: a head with the line [Allow] and the field user, or with [Unauthenticated], where the field
+	// challenge is optional, or with [Forbidden]; the last two have a message as the body.
+	MethodAuthenticate = "authenticate"
 )
 
-// Rejected is the head line of a Result of MethodNotify.
-const Rejected = "rejected"
+// Head lines of a Result.
+const (
+	// Rejected is of MethodNotify.
+	Rejected = "rejected"
+	// Signed is of MethodSign.
+	Signed = "signed"
+	// Allow, Unauthenticated and Forbidden are of MethodAuthenticate.
+	Allow           = "allow"
+	Unauthenticated = "unauthenticated"
+	Forbidden       = "forbidden"
+)
 
-// Fields of the heads of Start and Call.
+// Fields of the heads of Start, Call and Result.
 const (
 	// FieldMessageBytes is the largest payload that the host takes.
 	FieldMessageBytes = "message-bytes"
@@ -132,6 +150,16 @@ const (
 	FieldFilesConcurrent = "files-concurrent"
 	// FieldTimeoutMillis is the time that is left for a call, in milliseconds.
 	FieldTimeoutMillis = "timeout-ms"
+	// FieldContentType is the Content-Type of what MethodParse reads; it is left out where there is none.
+	FieldContentType = "content-type"
+	// FieldBodySHA256 is the digest of the body of a request that MethodSign signs, in hexadecimal.
+	FieldBodySHA256 = "body-sha256"
+	// FieldRemoteAddr is where a request that MethodAuthenticate judges came from, as host:port.
+	FieldRemoteAddr = "remote-addr"
+	// FieldUser is who sent a request that MethodAuthenticate allowed.
+	FieldUser = "user"
+	// FieldChallenge is what a refused request is answered with in the field WWW-Authenticate.
+	FieldChallenge = "challenge"
 )
 
 // Beginnings of the message of an Error with which a guest says that it has kept to a limit of Start, and failed for that.

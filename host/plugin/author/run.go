@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/narthex-io/narthex/host/plugin"
@@ -46,12 +45,14 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	use := plugin.Use{Config: o.Config, BaseDir: o.BaseDir, HTTPClient: o.HTTPClient, Position: cmp.Or(o.Position, path)}
+	use := plugin.Use{
+		Kind: in.Kinds[0], Config: o.Config, BaseDir: o.BaseDir, HTTPClient: o.HTTPClient, Position: cmp.Or(o.Position, path),
+	}
 	switch {
-	case slices.Contains(in.Kinds, sdk.KindExporter) && len(in.Keys) == 0:
+	case use.Kind == sdk.KindExporter || use.Kind == sdk.KindParser:
 		use.Plugin = in.Name
 	case len(in.Keys) == 0:
-		return fmt.Errorf("%s is a %s that claims no key", path, in.Kinds[0])
+		return fmt.Errorf("%s is a %s that claims no key", path, use.Kind)
 	default:
 		use.Key = in.Keys[0]
 	}
@@ -72,8 +73,10 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 		err = watch(ctx, ch.Discovery(0), o.Once, out)
 	case ch.Notifier(0) != nil:
 		err = deliver(ctx, ch.Notifier(0), out)
-	default:
+	case ch.Exporter(0) != nil:
 		err = collect(ctx, ch.Exporter(0), o, out)
+	default:
+		_, err = fmt.Fprintf(out, "%s takes the config\n", in.Name)
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/narthex-io/narthex/sdk"
@@ -23,55 +22,13 @@ type answer struct {
 	err  error
 }
 
-// Discovery returns the guest's discovery, to be run by one goroutine at a time. Nil unless that is the session's kind.
-func (s *Session) Discovery() sdk.Discovery {
-	if s.kind != sdk.KindDiscovery {
-		return nil
-	}
-	return discovery{s}
-}
-
-// Exporter returns the guest's exporter. Nil unless that is the session's kind.
-func (s *Session) Exporter() sdk.Exporter {
-	if s.kind != sdk.KindExporter {
-		return nil
-	}
-	return exporter{s}
-}
-
-// Notifier returns the guest's notifier. Nil unless that is the session's kind.
-func (s *Session) Notifier() sdk.Notifier {
-	if s.kind != sdk.KindNotify {
-		return nil
-	}
-	return notifier{s}
-}
-
-type exporter struct{ s *Session }
-
-// Collect implements sdk.Exporter.
-func (e exporter) Collect(ctx context.Context, w io.Writer) error {
-	body, err := e.s.call(ctx, wire.MethodCollect, nil)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(body)
-	return err
-}
-
-type notifier struct{ s *Session }
-
-// Notify implements sdk.Notifier.
-func (n notifier) Notify(ctx context.Context, b sdk.Batch) error {
-	body, err := n.s.call(ctx, wire.MethodNotify, b)
-	if err != nil || len(body) == 0 {
-		return err
-	}
-	head, reason, err := wire.ParseHead(body)
-	if err != nil || head.Line != wire.Rejected {
-		return fmt.Errorf("plugin %s: the answer to %s is neither empty nor a rejection", n.s.manifest.Name, wire.MethodNotify)
-	}
-	return sdk.Rejected(errors.New(string(reason)))
+// begun is a call before it is sent.
+type begun struct {
+	method  string
+	fields  []wire.Field
+	body    []byte
+	updates chan []sdk.Group // for a discovery
+	left    time.Duration    // for the call; 0 means no limit
 }
 
 type discovery struct{ s *Session }
@@ -79,7 +36,7 @@ type discovery struct{ s *Session }
 // Run implements sdk.Discovery.
 func (d discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 	s := d.s
-	id, c, err := s.begin(ctx, wire.MethodRun, nil, make(chan []sdk.Group), 0)
+	id, c, err := s.begin(ctx, begun{method: wire.MethodRun, updates: make(chan []sdk.Group)})
 	if err != nil {
 		return err
 	}
@@ -103,12 +60,12 @@ func (d discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 }
 
 // call calls a method and waits for the answer, for ctx and for the call timeout.
-func (s *Session) call(ctx context.Context, method string, body []byte) ([]byte, error) {
+func (s *Session) call(ctx context.Context, method string, body []byte, fields ...wire.Field) ([]byte, error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.limits.CallTimeout)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
-	id, c, err := s.begin(ctx, method, body, nil, time.Until(deadline))
+	id, c, err := s.begin(ctx, begun{method: method, fields: fields, body: body, left: time.Until(deadline)})
 	if err != nil {
 		return nil, s.failed(s.expired(ReasonQueue, err, time.Since(start)))
 	}
@@ -146,18 +103,19 @@ func (s *Session) failed(err error) error {
 	return err
 }
 
-// begin registers a call and sends it. left is the time for it, 0 for no limit.
-func (s *Session) begin(ctx context.Context, method string, body []byte, updates chan []sdk.Group, left time.Duration) (uint32, *call, error) {
-	head := wire.Head{Line: method}
-	if left > 0 {
-		head.AddUint(wire.FieldTimeoutMillis, uint64(max(left.Milliseconds(), 1)))
+// begin registers a call and sends it.
+func (s *Session) begin(ctx context.Context, b begun) (uint32, *call, error) {
+	head := wire.Head{Line: b.method, Fields: b.fields}
+	if b.left > 0 {
+		head.AddUint(wire.FieldTimeoutMillis, uint64(max(b.left.Milliseconds(), 1)))
 	}
-	payload, err := head.Append(nil)
+	const usual = 128 // bytes of a head
+	payload, err := head.Append(make([]byte, 0, usual+len(b.body)))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, fmt.Errorf("call plugin %s: %w", s.manifest.Name, err)
 	}
-	payload = append(payload, body...)
-	c := &call{answer: make(chan answer, 1), updates: updates, gone: make(chan struct{})}
+	payload = append(payload, b.body...)
+	c := &call{answer: make(chan answer, 1), updates: b.updates, gone: make(chan struct{})}
 	s.mu.Lock()
 	if s.over || s.stopping {
 		s.mu.Unlock()

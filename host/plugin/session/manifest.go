@@ -9,7 +9,10 @@ import (
 	"github.com/narthex-io/narthex/sdk"
 )
 
-var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+var (
+	namePattern      = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+	mediaTypePattern = regexp.MustCompile("^[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+$")
+)
 
 // validate checks what a guest says about itself, because it ends up in logs, labels and paths of URLs.
 func validate(m sdk.Manifest) error {
@@ -20,8 +23,13 @@ func validate(m sdk.Manifest) error {
 		return errors.New("the manifest names no kind")
 	}
 	for _, k := range m.Kinds {
-		if !slices.Contains([]sdk.Kind{sdk.KindDiscovery, sdk.KindExporter, sdk.KindNotify}, k) {
+		if !slices.Contains(sdk.Kinds(), k) {
 			return fmt.Errorf("unknown kind %q", k)
+		}
+	}
+	for _, t := range m.ContentTypes {
+		if !mediaTypePattern.MatchString(t) {
+			return fmt.Errorf("content_types: %q is no media type such as application/json, in lower case and without parameters", t)
 		}
 	}
 	return nil

@@ -1,8 +1,8 @@
 // Package session is the host's side of the frame protocol, over any transport: it greets a guest, hands it its
 // config, turns calls into frames, and serves what the guest asks for, within its grants.
 //
-// Start with [Open], which takes over a [Transport] and returns a [Session] whose Discovery and Exporter are used like
-// any others; [Probe] only reads a guest's manifest. A session lives as long as its guest: it is never restarted;
+// Start with [Open], which takes over a [Transport] and returns a [Session] whose Discovery, Exporter and so on are used
+// like any others; [Probe] only reads a guest's manifest. A session lives as long as its guest: it is never restarted;
 // supervision, hot swap and metrics belong to host/plugin.
 //
 // Invariants: (1) the receiving goroutine never sends, so that a guest that blocks in a send and a host that blocks in

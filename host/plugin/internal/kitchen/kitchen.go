@@ -20,7 +20,7 @@ import (
 
 // Config says what to do.
 type Config struct {
-	// Do is the name of an exporter's or a discovery's behaviour; see the switches below.
+	// Do is the name of a behaviour; see the switches of each kind.
 	Do string `json:"do"`
 	// Text, URL, Path, Name and Size are what it is done with.
 	Text string `json:"text,omitempty"`
@@ -36,9 +36,11 @@ func Plugin() sdk.Plugin {
 		Manifest: sdk.Manifest{
 			Name:    "kitchen",
 			Version: "1.2.3",
-			Kinds:   []sdk.Kind{sdk.KindExporter, sdk.KindDiscovery, sdk.KindNotify},
-			Keys:    []string{"kitchen_sd_configs", "kitchen_notify_configs"},
-			Asks:    sdk.Asks{HTTP: []string{"url"}, Files: []string{"path"}, DNS: []string{"name"}},
+			// The first kind is what a session serves that wants none in particular.
+			Kinds:        append([]sdk.Kind{sdk.KindExporter}, sdk.Kinds()...),
+			Keys:         []string{"kitchen_sd_configs", "kitchen_notify_configs", "kitchen_auth"},
+			ContentTypes: []string{"application/x-kitchen"},
+			Asks:         sdk.Asks{HTTP: []string{"url"}, Files: []string{"path"}, DNS: []string{"name"}},
 		},
 		NewExporter: func(c sdk.Config, h sdk.Host) (sdk.Exporter, error) {
 			config, err := parse(c)
@@ -51,6 +53,18 @@ func Plugin() sdk.Plugin {
 		NewNotifier: func(c sdk.Config, _ sdk.Host) (sdk.Notifier, error) {
 			config, err := parse(c)
 			return &notifier{config: config}, err
+		},
+		NewParser: func(c sdk.Config, _ sdk.Host) (sdk.Parser, error) {
+			config, err := parse(c)
+			return &parser{exporter{config: config}}, err
+		},
+		NewSigner: func(c sdk.Config, _ sdk.Host) (sdk.Signer, error) {
+			config, err := parse(c)
+			return &signer{config: config}, err
+		},
+		NewAuthenticator: func(c sdk.Config, _ sdk.Host) (sdk.Authenticator, error) {
+			config, err := parse(c)
+			return &authenticator{config: config}, err
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +33,9 @@ type Suite struct {
 func Run(t *testing.T, s Suite) {
 	t.Helper()
 	t.Run("calls", s.calls)
+	t.Run("parser", s.parser)
+	t.Run("signer", s.signer)
+	t.Run("authenticator", s.authenticator)
 	t.Run("http", s.http)
 	t.Run("files", s.files)
 	t.Run("discovery", s.discovery)
@@ -318,12 +322,12 @@ func (s Suite) lifecycle(t *testing.T) {
 		wantError(t, err, "start plugin kitchen", "field do: missing")
 	})
 	t.Run("wrong-kind", func(t *testing.T) {
-		_, err := s.TryOpen(t, "parser", kitchen.Config{Do: "echo"})
-		wantError(t, err, "plugin kitchen", "not parser")
+		_, err := s.TryOpen(t, "poet", kitchen.Config{Do: "echo"})
+		wantError(t, err, "plugin kitchen", "not poet")
 	})
 	t.Run("probe", func(t *testing.T) {
 		m, err := session.Probe(t.Context(), s.Start(t, io.Discard), session.Limits{})
-		if err != nil || m.Name != "kitchen" || len(m.Kinds) != 3 {
+		if err != nil || m.Name != "kitchen" || !slices.Equal(m.ContentTypes, []string{"application/x-kitchen"}) {
 			t.Errorf("Probe = %+v, %v", m, err)
 		}
 	})
