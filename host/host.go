@@ -204,6 +204,7 @@ func (h *Host) makePlugins() (err error) {
 		CacheDir:    h.opts.PluginCache,
 		Worker:      h.opts.PluginWorker,
 		OnlyUsed:    true,
+		KeepCopies:  true,
 		TrustedKeys: h.opts.PluginTrust.Keys,
 		Logger:      h.log.With("component", "plugins"),
 		Registerer:  h.registry,

@@ -41,6 +41,8 @@ type Options struct {
 	// CacheDir keeps compiled modules and manifests between starts. [narthex in the user's cache folder; without one,
 	// nothing is kept]
 	CacheDir string
+	// KeepCopies starts plugins from copies in CacheDir, so that their files can be exchanged while they run. [the files are started]
+	KeepCopies bool
 	// OnlyUsed leaves plugins that no use needs unread: they are listed by their files alone, until their manifests are kept. A
 	// plugin for NAME_sd_configs is then looked for under the name sd-NAME first, one for NAME_notify_configs under
 	// notify-NAME, and one for NAME_auth under auth-NAME. [all are read]

@@ -50,6 +50,7 @@ const probeTimeout = 15 * time.Second
 // transports is the launcher for real guests: sandboxed in this process, or processes of their own.
 type transports struct {
 	compiled string // the folder for compiled modules
+	copies   copies // of what is started; without a folder: none
 	worker   string // the binary for workers; empty: there are none
 	log      *slog.Logger
 
@@ -58,15 +59,18 @@ type transports struct {
 }
 
 func newTransports(o Options) *transports {
-	compiled := ""
+	compiled, kept := "", copies{}
 	if o.CacheDir != "" {
+		if o.KeepCopies {
+			kept.dir = filepath.Join(o.CacheDir, "files")
+		}
 		compiled = filepath.Join(o.CacheDir, "compiled")
 		if err := os.MkdirAll(compiled, 0o700); err != nil {
 			o.Logger.Warn("no folder for compiled plugins, each start compiles them", "err", err)
 			compiled = ""
 		}
 	}
-	return &transports{compiled: compiled, worker: o.Worker, log: o.Logger}
+	return &transports{compiled: compiled, copies: kept, worker: o.Worker, log: o.Logger}
 }
 
 // sandbox returns the runtime for modules.
@@ -129,25 +133,18 @@ func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (g
 // start starts the file if it is still the one that was found.
 func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation, out *session.Log) (session.Transport, error) {
 	if f.transport == TransportProcess {
-		digest, err := digestOf(f.path)
-		if err != nil {
-			return nil, err
-		}
-		if digest != f.digest {
-			return nil, changedError(f)
-		}
-		return process.Start(ctx, f.path, process.StartOptions{
-			MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(),
-			StartTimeout: time.Duration(s.Limits.StartTimeout), Stderr: out,
-		})
+		return t.startProcess(ctx, f, s, out)
+	}
+	path, err := t.startable(f)
+	if err != nil {
+		return nil, err
 	}
 	if i == IsolationWorker {
 		return worker.Start(ctx, t.worker, worker.Options{
-			Path: f.path, SHA256: f.digest, Name: f.name, CacheDir: t.compiled,
-			MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(), QueueBytes: int(s.Limits.Queue),
+			Path: path, SHA256: f.digest, Name: f.name, MemoryBytes: uint64(s.Limits.Memory), CacheDir: t.compiled,
 		}, out)
 	}
-	code, err := os.ReadFile(f.path)
+	code, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +159,26 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation
 		Name: f.name, Stderr: out,
 		MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(), QueueBytes: int(s.Limits.Queue),
 	})
+}
+
+// startProcess starts an executable: its copy or, where the system lets none be executed in the cache, the file itself.
+func (t *transports) startProcess(ctx context.Context, f *file, s Settings, out *session.Log) (session.Transport, error) {
+	path, err := t.startable(f)
+	if err != nil {
+		return nil, err
+	}
+	o := process.StartOptions{MemoryBytes: uint64(s.Limits.Memory), Stderr: out}
+	child, err := process.Start(ctx, path, o)
+	if errors.Is(err, os.ErrPermission) && path != f.path {
+		if digest, derr := digestOf(f.path); derr != nil || digest != f.digest {
+			return nil, err
+		}
+		child, err = process.Start(ctx, f.path, o)
+	}
+	if err != nil {
+		return nil, err // not child, which would make an interface that is not nil
+	}
+	return child, nil
 }
 
 func changedError(f *file) error {

@@ -64,7 +64,7 @@ func open(t *testing.T, dir, cache, place, worker string) *kitchen {
 	k := &kitchen{T: t, place: place, registry: prometheus.NewPedanticRegistry()}
 	var err error
 	if k.Catalogue, err = plugin.New(plugin.Options{
-		Directories: []string{dir}, CacheDir: cache, Worker: worker,
+		Directories: []string{dir}, CacheDir: cache, KeepCopies: true, Worker: worker,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: k.registry,
 	}); err != nil {
 		t.Fatal(err)

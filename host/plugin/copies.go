@@ -1,0 +1,91 @@
+package plugin
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// copies keeps what is started: a copy of each plugin's file, by digest. What runs can then be restarted, and is what was vetted,
+// whatever happens to the file itself; and that can be overwritten, which a system refuses for an executable that runs.
+type copies struct{ dir string }
+
+// copyLife is how long a copy stays that nobody starts.
+const copyLife = 30 * 24 * time.Hour
+
+// of returns the path of the file's copy, which it makes if there is none. An error means that the file cannot be read, or has
+// another digest than it had when it was found.
+func (c copies) of(f *file) (string, error) {
+	path := filepath.Join(c.dir, f.digest, filepath.Base(f.path))
+	if digest, err := digestOf(path); err == nil && digest == f.digest {
+		now := time.Now()
+		_ = os.Chtimes(filepath.Dir(path), now, now) // It lives on a little shorter otherwise.
+		return path, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone after a rename
+	digest, err := copyTo(tmp, f.path)
+	if err := errors.Join(err, tmp.Chmod(0o500), tmp.Close()); err != nil {
+		return "", err
+	}
+	if digest != f.digest {
+		return "", changedError(f)
+	}
+	c.prune()
+	return path, os.Rename(tmp.Name(), path)
+}
+
+// copyTo copies the file at path and returns the digest of what was copied.
+func copyTo(w io.Writer, path string) (string, error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = r.Close() }() // only read
+	h := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(w, h), r); err != nil {
+		return "", fmt.Errorf("copy %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// prune removes copies that have not been started for a long time. What of it runs goes on.
+func (c copies) prune() {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > copyLife {
+			_ = os.RemoveAll(filepath.Join(c.dir, e.Name())) // Tried again next time.
+		}
+	}
+}
+
+// startable returns the path to start the file from: its copy or, where there can be none, the file itself if it is still the one
+// that was found.
+func (t *transports) startable(f *file) (string, error) {
+	if t.copies.dir != "" {
+		path, err := t.copies.of(f)
+		if err == nil {
+			return path, nil
+		}
+		t.log.Debug("no copy of plugin", "plugin", f.name, "path", f.path, "err", err)
+	}
+	digest, err := digestOf(f.path)
+	if err == nil && digest != f.digest {
+		err = changedError(f)
+	}
+	return f.path, err
+}

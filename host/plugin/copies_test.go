@@ -1,0 +1,84 @@
+package plugin
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCopies(t *testing.T) {
+	dir, original := t.TempDir(), filepath.Join(t.TempDir(), "sd-a")
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(original, []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr := &transports{copies: copies{dir}, log: slog.New(slog.DiscardHandler)}
+	f := &file{name: "sd-a", path: original, digest: digest("one")}
+	want := func(kept bool, content string) {
+		t.Helper()
+		path, err := tr.startable(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != content || (path != original) != kept || filepath.Base(path) != "sd-a" {
+			t.Errorf("%s with %q, %v", path, got, err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o100 == 0 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+	}
+	write("one")
+	want(true, "one")
+	write("two") // What runs can be started again all the same.
+	want(true, "one")
+	if err := os.Remove(original); err != nil {
+		t.Fatal(err)
+	}
+	want(true, "one")
+
+	// A copy that somebody changed is made anew, or not used.
+	path, err := tr.startable(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("evil"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("two")
+	if _, err := tr.startable(f); err == nil || !strings.Contains(err.Error(), "changed since the config was loaded") {
+		t.Errorf("error %v", err)
+	}
+	write("one")
+	want(true, "one")
+
+	// Copies that nobody starts go.
+	old := time.Now().Add(-2 * copyLife)
+	if err := os.Chtimes(filepath.Dir(path), old, old); err != nil {
+		t.Fatal(err)
+	}
+	f = &file{name: "sd-a", path: original, digest: digest("two")}
+	write("two")
+	want(true, "two")
+	if _, err := os.Stat(filepath.Dir(path)); !os.IsNotExist(err) {
+		t.Errorf("the old copy is still there: %v", err)
+	}
+
+	// Without a folder the file itself is started.
+	tr.copies.dir = filepath.Join(original, "below-a-file")
+	want(false, "two")
+	tr.copies.dir = ""
+	want(false, "two")
+	write("three")
+	if _, err := tr.startable(f); err == nil {
+		t.Error("a changed file is started")
+	}
+}
