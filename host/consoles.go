@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/narthex-io/narthex/host/template"
+	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/promql"
 )
 
@@ -71,7 +72,7 @@ func (h *Host) expandConsole(r *http.Request, text string, params url.Values) ([
 	if err != nil {
 		client = r.RemoteAddr
 	}
-	origin := promql.Origin{Request: &promql.RequestOrigin{ClientIP: client, Method: r.Method, Path: r.URL.Path}}
+	origin := promql.Origin{Request: &promql.RequestOrigin{ClientIP: client, Method: r.Method, Path: r.URL.Path, User: access.User(r.Context())}}
 	return page.Expand(r.Context(), data, time.Now(), func(ctx context.Context, query string, at time.Time) (promql.Vector, error) {
 		return h.instantVector(ctx, query, origin, at)
 	})

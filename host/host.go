@@ -29,6 +29,8 @@ import (
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web"
+	"github.com/narthex-io/narthex/host/web/access"
+	"github.com/narthex-io/narthex/host/web/api"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
 )
@@ -132,6 +134,7 @@ type Host struct {
 	engine        *promql.Engine
 	rules         *rules.Manager
 	web           *web.Server
+	access        *access.Gate
 	storage       gate
 	exporters     exporters
 	cleanups      cleanups
@@ -289,6 +292,15 @@ func (h *Host) makeEngine() (err error) {
 }
 
 func (h *Host) makeWeb(ctx context.Context) (err error) {
+	h.access, err = access.New(access.Options{
+		Prefix:     web.RoutePrefix(h.opts.RoutePrefix, h.opts.ExternalURL),
+		CORS:       api.CORS(h.opts.CORSOrigin),
+		Registerer: h.registry,
+		Log:        h.log.With("component", "web"),
+	}, h.firstPolicy())
+	if err != nil {
+		return err
+	}
 	h.web, err = web.New(ctx, web.Options{
 		ListenAddresses: h.opts.ListenAddresses,
 		ConfigFile:      h.opts.WebConfigFile,
@@ -297,6 +309,7 @@ func (h *Host) makeWeb(ctx context.Context) (err error) {
 		ExternalURL:     h.opts.ExternalURL,
 		RoutePrefix:     h.opts.RoutePrefix,
 		EnableLifecycle: h.opts.EnableLifecycle,
+		Gate:            h.access,
 		Gatherer:        h.registry,
 		Registerer:      h.registry,
 		API:             h.api(),
@@ -312,6 +325,13 @@ func (h *Host) makeWeb(ctx context.Context) (err error) {
 	}
 	h.cleanups.add("web", h.web.Close)
 	return nil
+}
+
+// firstPolicy lets in whom the web server answers before the configuration is applied for the first time, which starts the
+// plugins: everybody, unless some of them are to judge that.
+func (h *Host) firstPolicy() access.Policy {
+	cfg := h.config.Load().Web
+	return access.Policy{Starting: len(cfg.Auth) > 0, PublicPaths: cfg.PublicPaths}
 }
 
 // URL returns where clients reach the server.

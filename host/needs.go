@@ -15,13 +15,18 @@ import (
 	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/sdk"
 )
 
 // needs are all places of a configuration that need a plugin: for each job its discoveries, then its exporters; then the
-// discoveries of each entry of alertmanagers; then the receivers of alerts.
-type needs struct{ uses []plugin.Use }
+// discoveries of each entry of alertmanagers; then the receivers of alerts; then what judges requests to the web server.
+type needs struct {
+	uses []plugin.Use
+	// receivers and auth are where those of the last two begin.
+	receivers, auth int
+}
 
 func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 	n := &needs{}
@@ -53,12 +58,22 @@ func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 			n.uses = append(n.uses, use)
 		}
 	}
+	n.receivers = len(n.uses)
 	for _, r := range cfg.Alerting.Receivers {
 		origin, name := cfg.Origin("alerting"), strictyaml.Index(r.Key, r.Index)
 		use, err := pluginUse(r.Name, r.Key, name, r.JSON, origin, userAgent)
 		if err != nil {
 			return nil, err
 		}
+		n.uses = append(n.uses, use)
+	}
+	n.auth = len(n.uses)
+	for i, e := range cfg.Web.Auth {
+		use, err := pluginUse("web", e.Key, strictyaml.Join(strictyaml.Index("auth", i), e.Key), e.JSON, cfg.Origin("web"), userAgent)
+		if err != nil {
+			return nil, err
+		}
+		use.Kind = sdk.KindAuthInbound
 		n.uses = append(n.uses, use)
 	}
 	return n, nil
@@ -147,9 +162,20 @@ func (n *needs) alertmanagers(cfg *config.Config, change *plugin.Change) []disco
 func (n *needs) notifiers(cfg *config.Config, change *plugin.Change) []sdk.Notifier {
 	out := make([]sdk.Notifier, len(cfg.Alerting.Receivers))
 	for i := range out {
-		out[i] = change.Notifier(len(n.uses) - len(out) + i)
+		out[i] = change.Notifier(n.receivers + i)
 	}
 	return out
+}
+
+// access returns who is let into the web server.
+func (n *needs) access(cfg *config.Config, change *plugin.Change) access.Policy {
+	p := access.Policy{PublicPaths: cfg.Web.PublicPaths}
+	for i, e := range cfg.Web.Auth {
+		p.Entries = append(p.Entries, access.Authenticator{
+			Name: strictyaml.Index("web.auth", i) + "." + e.Key, Authenticator: change.Authenticator(n.auth + i),
+		})
+	}
+	return p
 }
 
 // discoveryJob returns a job whose plugins are those of change from first on.

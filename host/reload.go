@@ -120,6 +120,7 @@ func (h *Host) reload(ctx context.Context) (err error) {
 	h.config.Store(cfg)
 	h.exporters.add(exporting) // Loops of the old configuration still look up theirs.
 	plugins.Apply()
+	h.access.Set(needs.access(cfg, plugins))
 	scraped.Apply()
 	discovered.Apply()
 	notified.Apply()

@@ -13,6 +13,8 @@ type RequestOrigin struct {
 	ClientIP string `json:"clientIP"`
 	Method   string `json:"method"`
 	Path     string `json:"path"`
+	// User is who sent it, if that is known.
+	User string `json:"user,omitempty"`
 }
 
 // RuleOrigin is a group of rules.
@@ -21,11 +23,13 @@ type RuleOrigin struct {
 	Name string `json:"name"`
 }
 
-// key tells those who wait from each other: clients by their address, groups of rules by file and name.
+// key tells those who wait from each other: clients by their user or else their address, groups of rules by file and name.
 func (o *Origin) key() string {
 	switch {
 	case o.Rule != nil:
 		return o.Rule.File + "\x00" + o.Rule.Name
+	case o.Request != nil && o.Request.User != "":
+		return "user\x00" + o.Request.User
 	case o.Request != nil:
 		return o.Request.ClientIP
 	default:

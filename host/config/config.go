@@ -1,6 +1,6 @@
 // Package config turns the configuration file into one immutable value made of the packages' own Config types.
 //
-// Start with [Load]. The schema is that of Prometheus, read strictly, plus the section plugins; sections of parts that
+// Start with [Load]. The schema is that of Prometheus, read strictly, plus the sections plugins and web; sections of parts that
 // this version lacks are refused by name. Each error is one line: file, line, field and what is wrong.
 package config
 
@@ -18,6 +18,7 @@ import (
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/model/labels"
 )
@@ -33,6 +34,7 @@ type Config struct {
 	ScrapeConfigs     []*scrape.Config `yaml:"scrape_configs,omitempty"`
 	Storage           Storage          `yaml:"storage,omitempty"`
 	Plugins           plugin.Config    `yaml:"plugins,omitempty"`
+	Web               access.Config    `yaml:"web,omitempty"`
 
 	// Dir is the folder of the file, against which relative paths in it are resolved.
 	Dir string `yaml:"-"`

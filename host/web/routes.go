@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -14,11 +15,12 @@ import (
 //go:embed index.html
 var indexPage []byte
 
-// routePrefix returns the prefix with a slash in front and none behind; empty for none.
-func routePrefix(opts Options) string {
-	prefix := opts.RoutePrefix
-	if prefix == "" && opts.ExternalURL != nil {
-		prefix = opts.ExternalURL.Path
+// RoutePrefix returns what precedes all paths, with a slash in front and none behind: what is configured, or else the path
+// of the external URL, which may be nil. It is empty for none.
+func RoutePrefix(configured string, externalURL *url.URL) string {
+	prefix := configured
+	if prefix == "" && externalURL != nil {
+		prefix = externalURL.Path
 	}
 	if prefix = strings.Trim(prefix, "/"); prefix == "" {
 		return ""

@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"golang.org/x/net/netutil"
+
+	"github.com/narthex-io/narthex/host/web/access"
 )
 
 // Options configure a [Server]. Listeners' addresses, Gatherer, Registerer, API, Plugins, Consoles, Reload and Quit are
@@ -38,6 +40,8 @@ type Options struct {
 	RoutePrefix string
 	// EnableLifecycle allows reload and shutdown by request.
 	EnableLifecycle bool
+	// Gate decides which requests are answered; nil answers all.
+	Gate *access.Gate
 
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer
@@ -85,10 +89,13 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	if err := s.listen(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.prefix = routePrefix(opts)
+	s.prefix = RoutePrefix(opts.RoutePrefix, opts.ExternalURL)
 	handler, err := s.routes()
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
+	}
+	if opts.Gate != nil {
+		handler = opts.Gate.Wrap(handler)
 	}
 	s.server = &http.Server{
 		Handler:     handler,

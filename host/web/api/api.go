@@ -245,11 +245,18 @@ func (a *api) endpoint(h handler) http.Handler {
 	})
 }
 
-func (a *api) cors(w http.ResponseWriter, r *http.Request) {
+func (a *api) cors(w http.ResponseWriter, r *http.Request) { cors(a.CORSOrigin, w, r) }
+
+// CORS returns a function that adds to an answer what lets pages read it whose origin matches; nil matches none.
+func CORS(allowed *regexp.Regexp) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) { cors(allowed, w, r) }
+}
+
+func cors(allowed *regexp.Regexp, w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Vary", "Origin")
 	origin := r.Header.Get("Origin")
-	if origin == "" || a.CORSOrigin == nil || !a.CORSOrigin.MatchString(origin) {
+	if origin == "" || allowed == nil || !allowed.MatchString(origin) {
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", origin)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/promql/parser"
 )
@@ -116,7 +117,7 @@ func originOf(r *http.Request) promql.Origin {
 		ip = r.RemoteAddr
 	}
 	path, _, _ := strings.Cut(r.RequestURI, "?") // As it was before prefixes were stripped.
-	return promql.Origin{Request: &promql.RequestOrigin{ClientIP: ip, Method: r.Method, Path: path}}
+	return promql.Origin{Request: &promql.RequestOrigin{ClientIP: ip, Method: r.Method, Path: path, User: access.User(r.Context())}}
 }
 
 func queryAnswer(r *http.Request, res *promql.Result, err error) (*answer, error) {
