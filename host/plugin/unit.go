@@ -19,8 +19,8 @@ const (
 	failedAfter = 5
 	// steadyAfter is how long a guest has to run before its end counts as the first.
 	steadyAfter = time.Minute
-	// stopTimeout is how long a guest may take to stop when it is asked to.
-	stopTimeout = 5 * time.Second
+	// stopTimeout is how long a guest may take to stop when it is asked to: as long as to answer a cancelled call.
+	stopTimeout = 2 * time.Second
 )
 
 // unit is what one distinct use of a plugin needs: it starts guests for it, and keeps count.
