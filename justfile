@@ -59,6 +59,11 @@ bench pkg base="HEAD~1" count="6":
 e2e: build
     go test -count=1 -tags e2e ./e2e/...
 
+# let guests attack a server in each of the places where they can run, and print how it fared as a table
+attack: build-host
+    export ATTACK_TABLE=$(mktemp); code=0; go test -count=1 -timeout 15m -parallel 4 -tags e2e -run '^TestAttacks$' ./e2e || code=$?; \
+      cat $ATTACK_TABLE; rm $ATTACK_TABLE; exit $code
+
 # the same random queries through upstream's engine and ours: just compliance 71 10000
 compliance seed="1" queries="3000":
     SEED={{seed}} QUERIES={{queries}} go -C bench/promql test -vet=off -count=1 -v -run Differential .

@@ -1,13 +1,16 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/narthex-io/narthex/host/plugin/session"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -36,7 +39,7 @@ func (d *Discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 	defer d.tenure.leave()
 	ctx, stop := until(ctx, d.tenure.closing)
 	defer stop()
-	r := relay{unit: d.unit, out: updates, sources: map[string]struct{}{}}
+	r := relay{unit: d.unit, out: updates, sources: map[string]int{}}
 	for {
 		err := d.runGuest(ctx, &r)
 		if ctx.Err() != nil || !sleep(ctx, d.unit.failed(err)) {
@@ -104,11 +107,12 @@ func (d *Discovery) close() {
 	d.tenure.close()
 }
 
-// relay passes updates on and remembers which sources have targets.
+// relay passes updates on and remembers which sources have targets, and how many.
 type relay struct {
 	unit    *unit
 	out     chan<- []sdk.Group
-	sources map[string]struct{}
+	sources map[string]int
+	targets int // of all sources
 }
 
 func (r *relay) run(ctx context.Context, d sdk.Discovery) error {
@@ -118,12 +122,15 @@ func (r *relay) run(ctx context.Context, d sdk.Discovery) error {
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx, in) }()
 	for first := true; ; first = false {
+		var over error
 		select {
 		case groups := <-in:
 			if first {
 				groups = append(groups, r.vanished(groups)...)
 			}
-			r.note(groups)
+			if over = r.note(groups); over != nil {
+				break
+			}
 			select {
 			case r.out <- groups:
 				continue
@@ -133,7 +140,7 @@ func (r *relay) run(ctx context.Context, d sdk.Discovery) error {
 			return err
 		}
 		cancel()
-		return <-ended
+		return cmp.Or(over, <-ended)
 	}
 }
 
@@ -150,16 +157,36 @@ func (r *relay) vanished(groups []sdk.Group) []sdk.Group {
 	return empty
 }
 
-func (r *relay) note(groups []sdk.Group) {
+// note remembers an update, unless there would be more targets with it than the limit.
+func (r *relay) note(groups []sdk.Group) error {
+	changed := map[string]int{}
 	for _, g := range groups {
-		delete(r.sources, g.Source)
+		changed[g.Source] += len(g.Targets)
 	}
-	for _, g := range groups {
-		if len(g.Targets) > 0 {
-			r.sources[g.Source] = struct{}{}
+	targets, sources := r.targets, len(r.sources)
+	for source, n := range changed {
+		old, known := r.sources[source]
+		targets += n - old
+		if known && n == 0 {
+			sources--
+		} else if !known && n > 0 {
+			sources++
+		}
+	}
+	limit := cmp.Or(r.unit.settings.Limits.Targets, defaultTargets)
+	if targets > limit || sources > limit {
+		return &session.EndError{Reason: session.ReasonTargets, Detail: fmt.Sprintf("found %d targets in %d sources; the limit is %d", targets, sources, limit)}
+	}
+	r.targets = targets
+	for source, n := range changed {
+		if n > 0 {
+			r.sources[source] = n
+		} else {
+			delete(r.sources, source)
 		}
 	}
 	r.unit.mu.Lock()
 	r.unit.updated = time.Now()
 	r.unit.mu.Unlock()
+	return nil
 }

@@ -33,6 +33,8 @@ type Limits struct {
 	Requests int `yaml:"requests,omitempty"`
 	// LogRate is the lasting rate of log lines a second; four times as many may come at once. [50]
 	LogRate int `yaml:"log_rate,omitempty"`
+	// Targets is how many targets, and how many sources that have any, a discovery may have at a time. [250000]
+	Targets int `yaml:"targets,omitempty"`
 }
 
 const (
@@ -43,6 +45,7 @@ const (
 	minQueue   = 4 << 10
 
 	defaultMessage = 64 << 20
+	defaultTargets = 250_000
 
 	minCallTimeout  = time.Millisecond
 	maxCallTimeout  = time.Hour
@@ -52,6 +55,7 @@ const (
 	maxOpenFiles = 1024
 	maxRequests  = 10_000
 	maxLogRate   = 10_000
+	maxTargets   = 10_000_000
 	logBurst     = 4 // times the rate
 )
 
@@ -83,6 +87,7 @@ func (l *Limits) validate() []error {
 	count("open_files", l.OpenFiles, maxOpenFiles)
 	count("requests", l.Requests, maxRequests)
 	count("log_rate", l.LogRate, maxLogRate)
+	count("targets", l.Targets, maxTargets)
 	return errs
 }
 

@@ -106,6 +106,32 @@ func TestGuestThatEndsAgainAndAgainFails(t *testing.T) {
 	})
 }
 
+func TestDiscoveryThatFindsTooMuch(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
+		ch, err := b.Prepare(t.Context(), Config{Settings: map[string]Settings{"sd-a": {Limits: Limits{Targets: 3}}}}, []Use{on("a_sd_configs", `1`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch.Apply()
+		r := runDiscovery(ch.Discovery(0))
+		accepted := func(groups ...sdk.Group) {
+			t.Helper()
+			b.last().groups <- groups
+			want(t, "update", <-r.updates, groups)
+		}
+		accepted(group("s1", "a:1", "b:1"), group("s2", "c:1"))
+		accepted(group("s1", "a:1"), group("s3", "d:1")) // what an update replaces does not count
+		accepted(group("s2"), group("s4", "e:1"))
+		b.last().groups <- []sdk.Group{group("s5", "f:1")}
+		synctest.Wait()
+		i := b.info("sd-a")
+		want(t, "state", i.State, StateDegraded)
+		want(t, "last error", i.LastError, "guest ended (target_limit): found 4 targets in 4 sources; the limit is 3")
+		want(t, "Run", r.stop(), context.Canceled)
+	})
+}
+
 func TestExporterRestarts(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		t.Helper()

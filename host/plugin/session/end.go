@@ -33,6 +33,8 @@ const (
 	ReasonFiles Reason = "file_limit"
 	// ReasonLog means that the guest did not stop writing many times more log lines than it may.
 	ReasonLog Reason = "log_limit"
+	// ReasonTargets means more targets than a discovery may have.
+	ReasonTargets Reason = "target_limit"
 	// ReasonQueue means that the guest did not read what waits for it.
 	ReasonQueue Reason = "queue_limit"
 	// ReasonError means that the guest itself said that it cannot go on.
@@ -61,7 +63,7 @@ func (e *EndError) Error() string {
 // IsLimit reports whether r says that a limit was exceeded.
 func (r Reason) IsLimit() bool {
 	switch r {
-	case ReasonMemory, ReasonDeadline, ReasonMessage, ReasonOutput, ReasonRequests, ReasonFiles, ReasonLog, ReasonQueue:
+	case ReasonMemory, ReasonDeadline, ReasonMessage, ReasonOutput, ReasonRequests, ReasonFiles, ReasonLog, ReasonQueue, ReasonTargets:
 		return true
 	}
 	return false

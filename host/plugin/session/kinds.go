@@ -98,5 +98,5 @@ func (n notifier) Notify(ctx context.Context, b sdk.Batch) error {
 	if err != nil || head.Line != wire.Rejected {
 		return fmt.Errorf("plugin %s: the answer to %s is neither empty nor a rejection", n.s.manifest.Name, wire.MethodNotify)
 	}
-	return sdk.Rejected(errors.New(string(reason)))
+	return sdk.Rejected(errors.New(clip(reason)))
 }

@@ -55,6 +55,7 @@ func TestBadStarts(t *testing.T) {
 	}
 	read := wire.Frame{}
 	fails("first frame is READY instead of HELLO", frame(wire.Ready, 0, ""))
+	fails("HELLO of 65537 bytes, the limit is 65536", frame(wire.Hello, 0, strings.Repeat("x", 64<<10+1)))
 	fails("HELLO: invalid character", frame(wire.Hello, 0, "x"))
 	fails("speaks ABI 2, the host 1", frame(wire.Hello, 0, `{"abi":2}`))
 	fails(`plugin name "../x"`, frame(wire.Hello, 0, `{"abi":1,"name":"../x","kinds":["exporter"]}`))
@@ -118,6 +119,31 @@ func TestBrokenUpdate(t *testing.T) {
 	err = s.Discovery().Run(t.Context(), make(chan []sdk.Group))
 	if session.ReasonOf(err) != session.ReasonProtocol || !strings.Contains(err.Error(), "plugin x") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestExcess: what a guest says and finds does not grow in the host's hands.
+func TestExcess(t *testing.T) {
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	run := func(more ...wire.Frame) error {
+		t.Helper()
+		all := append([]wire.Frame{frame(wire.Hello, 0, hello), {}, frame(wire.Ready, 0, ""), {}}, more...)
+		s, err := session.Open(t.Context(), runtimetest.NewScripted(script(all...)), session.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Discovery().Run(t.Context(), make(chan []sdk.Group))
+		_ = s.Close(canceled)
+		return err
+	}
+	if err := run(frame(wire.Groups, 1, "[{}"+strings.Repeat(",{}", 5<<20)+"]")); session.ReasonOf(err) != session.ReasonTargets {
+		t.Errorf("an update of millions of groups: %v", err)
+	}
+	for _, id := range []uint32{0, 1} {
+		if err := run(frame(wire.Error, id, strings.Repeat("é", 1<<20))); len(err.Error()) > 5000 || !strings.HasSuffix(err.Error(), "éé…") {
+			t.Errorf("a message of 2 MiB became an error of %d bytes", len(err.Error()))
+		}
 	}
 }
 

@@ -2,12 +2,10 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
 	"github.com/narthex-io/narthex/host/plugin/grant"
-	"github.com/narthex-io/narthex/sdk"
 	"github.com/narthex-io/narthex/sdk/wire"
 )
 
@@ -55,9 +53,9 @@ func (s *Session) handle(ctx context.Context, f wire.Frame) error {
 		return s.answer(f, nil)
 	case wire.Error:
 		if f.ID == 0 {
-			return &EndError{Reason: ReasonError, Detail: string(f.Payload)}
+			return &EndError{Reason: ReasonError, Detail: clip(f.Payload)}
 		}
-		return s.answer(f, guestError(s.manifest.Name, string(f.Payload)))
+		return s.answer(f, guestError(s.manifest.Name, clip(f.Payload)))
 	case wire.Done:
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -89,9 +87,9 @@ func (s *Session) groups(f wire.Frame) error {
 	if c == nil || c.updates == nil {
 		return protocolError("GROUPS for call %d, which is not a running discovery", f.ID)
 	}
-	var groups []sdk.Group
-	if err := json.Unmarshal(f.Payload, &groups); err != nil {
-		return protocolError("GROUPS: %v", err)
+	groups, err := decodeUpdate(f.Payload)
+	if err != nil {
+		return err
 	}
 	s.stats.updates.Add(1)
 	s.stats.lastUpdate.Store(time.Now().UnixNano())

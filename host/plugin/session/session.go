@@ -181,6 +181,9 @@ func (s *Session) hello(ctx context.Context) error {
 	if f.Type != wire.Hello {
 		return protocolError("first frame is %v instead of HELLO", f.Type)
 	}
+	if len(f.Payload) > maxHelloBytes {
+		return protocolError("HELLO of %d bytes, the limit is %d", len(f.Payload), maxHelloBytes)
+	}
 	hello := struct {
 		ABI int `json:"abi"`
 		sdk.Manifest
@@ -221,7 +224,7 @@ func (s *Session) start(ctx context.Context, o Options) error {
 	case err != nil:
 		return fmt.Errorf("wait for READY: %w", err)
 	case f.Type == wire.Error && f.ID == 0:
-		return &ConfigError{Plugin: s.manifest.Name, Message: string(f.Payload)}
+		return &ConfigError{Plugin: s.manifest.Name, Message: clip(f.Payload)}
 	case f.Type != wire.Ready:
 		return protocolError("%v instead of READY", f.Type)
 	}

@@ -55,7 +55,8 @@ func wildSend() string {
 	out := ""
 	for _, at := range []uintptr{0xffff_ffff, 0xffff_0000, 0x7fff_ffff} {
 		p := unsafe.Pointer(at) //nolint:govet // wild on purpose
-		out += fmt.Sprintf("attacker_errno{call=\"send\"} %d\nattacker_errno{call=\"recv\"} %d\n", hostSend(uint32(wire.Ready), 0, p, 1<<20), hostRecv(p, 1<<20, 0))
+		out += fmt.Sprintf("attacker_errno{at=\"%x\"} %d\n", at, hostSend(uint32(wire.Ready), 0, p, 1<<20))
+		_ = hostRecv(p, 1<<20, 0)
 	}
 	return out
 }

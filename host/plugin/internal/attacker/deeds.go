@@ -83,6 +83,9 @@ func (a *attacker) exhaust(id uint32) bool {
 	case "giant-message":
 		_ = a.send(wire.Frame{Type: wire.Result, ID: id, Payload: make([]byte, a.config.Size)})
 		time.Sleep(time.Hour)
+	case "giant-error":
+		_ = a.text(wire.Error, 0, strings.Repeat("x", a.config.Size))
+		time.Sleep(time.Hour)
 	case "giant-update":
 		_ = a.text(wire.Groups, id, "[{}"+strings.Repeat(",{}", a.config.Size/3)+"]")
 		time.Sleep(time.Hour)
