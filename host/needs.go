@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/narthex-io/narthex/host/config"
 	"github.com/narthex-io/narthex/host/discovery"
 	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/plugin/grant"
 	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/sdk"
@@ -124,13 +127,18 @@ func takeClient(section map[string]json.RawMessage) map[string]json.RawMessage {
 	return taken
 }
 
+// connectTimeout is for connections of plugins, and their keep-alive.
+const connectTimeout = 30 * time.Second
+
 func pluginClient(job, key string, settings []byte, dir, userAgent string) (*http.Client, error) {
 	cfg, err := httpclient.Parse(settings)
 	if err != nil {
 		return nil, err
 	}
 	cfg.SetDirectory(dir)
-	return httpclient.New(cfg, httpclient.Options{Name: job + "/" + key, UserAgent: userAgent})
+	return httpclient.New(cfg, httpclient.Options{
+		Name: job + "/" + key, UserAgent: userAgent, Dial: grant.Dial(net.Dialer{Timeout: connectTimeout, KeepAlive: connectTimeout}),
+	})
 }
 
 // jobs returns what the discovery manager of scraping is to run.

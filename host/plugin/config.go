@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -46,6 +47,27 @@ type Grants struct {
 	HTTP []string `yaml:"http,omitempty"`
 	// Files are files, folders with everything below them, or paths whose last element is a pattern.
 	Files []string `yaml:"files,omitempty"`
+	// Addresses are where granted names may be although others may not, as addresses and as prefixes such as 127.0.0.0/8.
+	Addresses []string `yaml:"addresses,omitempty"`
+}
+
+// prefixes returns the addresses; those that are none are left out.
+func (g *Grants) prefixes() []netip.Prefix {
+	var list []netip.Prefix
+	for _, text := range g.Addresses {
+		if p, err := parsePrefix(text); err == nil {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// parsePrefix reads an address or a prefix.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return ip.Unmap().Prefix(ip.Unmap().BitLen())
+	}
+	return netip.ParsePrefix(text)
 }
 
 var (
@@ -107,6 +129,10 @@ func (s *Settings) validate() []error {
 	}
 	for i, f := range s.Grants.Files {
 		check(f != "", strictyaml.Index("grants.files", i), "empty path")
+	}
+	for i, a := range s.Grants.Addresses {
+		_, err := parsePrefix(a)
+		check(err == nil, strictyaml.Index("grants.addresses", i), "%q is neither an address nor a prefix such as 127.0.0.0/8", a)
 	}
 	check(slices.Contains([]Isolation{"", IsolationInline, IsolationWorker}, s.Isolation),
 		"isolation", "%q is neither inline nor worker", s.Isolation)

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ settings:
       open_files: 1
       requests: 2
       log_rate: 3
-    grants: {http: ["https://cmdb.internal:8443"], files: [acme, /etc/acme]}
+    grants: {http: ["https://cmdb.internal:8443"], files: [acme, /etc/acme], addresses: [127.0.0.1, "fe80::/10"]}
     isolation: inline
 `), &c)
 	if err != nil {
@@ -40,6 +41,7 @@ settings:
 	s := c.Settings["sd-acme"]
 	want(t, "directory", c.Directory, "/etc/narthex/plugins")
 	want(t, "files", s.Grants.Files, []string{"/etc/narthex/acme", "/etc/acme"})
+	want(t, "addresses", s.Grants.prefixes(), []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("fe80::/10")})
 	want(t, "memory", s.Limits.Memory, Size(64<<20))
 	want(t, "output", s.Limits.Output, Size(1536))
 	want(t, "timeout", time.Duration(s.Limits.CallTimeout), 30*time.Second)
@@ -62,14 +64,14 @@ func TestConfigValidateNamesAllMistakes(t *testing.T) {
 			Limits: Limits{
 				Memory: 1, Output: 1 << 40, CallTimeout: 1, Message: 1, Queue: 1, StartTimeout: 1, OpenFiles: -1, Requests: 10_001, LogRate: -1,
 			},
-			Grants: Grants{HTTP: []string{"https://ok", "ftp://x"}, Files: []string{""}},
+			Grants: Grants{HTTP: []string{"https://ok", "ftp://x"}, Files: []string{""}, Addresses: []string{"::1", "localhost"}},
 		},
 		"Sd Acme": {},
 	}}
 	err := c.Validate()
 	for _, w := range []string{
 		"settings.sd-acme.sha256", "settings.sd-acme.isolation", "settings.sd-acme.limits.memory: 1B", "settings.sd-acme.limits.output",
-		"settings.sd-acme.limits.call_timeout", "settings.sd-acme.grants.http[1]", "settings.sd-acme.grants.files[0]", "settings.Sd Acme",
+		"settings.sd-acme.limits.call_timeout", "settings.sd-acme.grants.http[1]", "settings.sd-acme.grants.files[0]", `settings.sd-acme.grants.addresses[1]: "localhost" is neither an address`, "settings.Sd Acme",
 		"settings.sd-acme.limits.message: 1B is not between 64KiB and 1GiB", "settings.sd-acme.limits.queue",
 		"settings.sd-acme.limits.start_timeout: 1ns", "settings.sd-acme.limits.open_files: -1", "settings.sd-acme.limits.requests: 10001",
 		"settings.sd-acme.limits.log_rate",

@@ -55,22 +55,24 @@ func takeCredentials(section any, asks sdk.Asks) (credentials, error) {
 	return c, err
 }
 
-// fillDefaults sets the fields of section that the operator left out.
-func fillDefaults(section any, asks sdk.Asks) any {
+// fillDefaults sets the fields of section that the operator left out, and returns their names.
+func fillDefaults(section any, asks sdk.Asks) (any, []string) {
 	if len(asks.Defaults) == 0 {
-		return section
+		return section, nil
 	}
 	if section == nil {
 		section = map[string]any{}
 	}
+	var filled []string
 	if fields, ok := section.(map[string]any); ok {
 		for field, value := range asks.Defaults {
 			if fields[field] == nil {
 				fields[field] = value
+				filled = append(filled, field)
 			}
 		}
 	}
-	return section
+	return section, filled
 }
 
 // through returns a transport that sends c with each request.

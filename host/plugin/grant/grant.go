@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
+	"slices"
 
 	"github.com/narthex-io/narthex/sdk"
 )
@@ -39,8 +41,10 @@ type Options struct {
 	// Files are granted whatever the config says: a file, a folder with everything below it, or a path whose last
 	// element is a pattern.
 	Files []string
+	// Addresses are where granted names may be besides where names may be anyway: see [Dial].
+	Addresses []netip.Prefix
 	// Client sends requests to origins that the plugin's config names. It carries the operator's credentials, TLS
-	// settings, redirect policy and timeout. Nil means a plain client.
+	// settings, redirect policy and timeout, and connects with what [Dial] returns. Nil means a plain client.
 	Client *http.Client
 	// Plain sends requests to the origins in HTTP, to which the credentials of Client do not belong. Nil means a
 	// transport without credentials and without a proxy from the environment.
@@ -59,12 +63,12 @@ func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, erro
 	if err != nil {
 		return Set{}, nil, fmt.Errorf("decode config of plugin %s: %w", m.Name, err)
 	}
-	section = fillDefaults(section, m.Asks)
+	section, filled := fillDefaults(section, m.Asks)
 	secrets, err := takeCredentials(section, m.Asks)
 	if err != nil {
 		return Set{}, nil, err
 	}
-	urls, err := collect(section, m.Asks.HTTP)
+	urls, err := collectFields(section, m.Asks.HTTP, filled)
 	if err != nil {
 		return Set{}, nil, err
 	}
@@ -116,6 +120,14 @@ func join(base, path string) string {
 		return path
 	}
 	return filepath.Join(base, path)
+}
+
+// collectFields is collect, with the values of filled fields apart.
+func collectFields(section any, exprs, filled []string) (fields, error) {
+	isFilled := func(expr string) bool { return slices.Contains(filled, expr) }
+	defaults, err1 := collect(section, slices.DeleteFunc(slices.Clone(exprs), func(e string) bool { return !isFilled(e) }))
+	written, err2 := collect(section, slices.DeleteFunc(slices.Clone(exprs), isFilled))
+	return fields{written: written, defaults: defaults}, errors.Join(err1, err2)
 }
 
 func collect(section any, exprs []string) ([]string, error) {

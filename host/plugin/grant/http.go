@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -9,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+
+	"golang.org/x/net/idna"
 )
 
 // The plain transport's patience. There is no limit for an answer: waiting for changes takes as long as it takes, and
@@ -21,7 +25,13 @@ const (
 // HTTP sends requests to granted origins. It is safe for concurrent use.
 type HTTP struct {
 	client  *http.Client
-	origins map[string]http.RoundTripper
+	origins map[string]origin
+}
+
+// origin is a granted one.
+type origin struct {
+	place
+	through http.RoundTripper
 }
 
 // NewHTTP grants the origins (scheme, host and port) of urls through client, and those of explicit through plain. An
@@ -31,14 +41,17 @@ type HTTP struct {
 // The allow-list sits below the client, in front of the transports, so that whatever the client decides to send,
 // redirects included, passes it; and so an origin gets only the credentials that are meant for it.
 func NewHTTP(urls, explicit []string, client *http.Client, plain http.RoundTripper) (*HTTP, error) {
-	return newHTTP(urls, Options{HTTP: explicit, Client: client, Plain: plain}, credentials{})
+	return newHTTP(fields{written: urls}, Options{HTTP: explicit, Client: client, Plain: plain}, credentials{})
 }
 
-func newHTTP(urls []string, o Options, secrets credentials) (*HTTP, error) {
+// fields are values of a plugin's section: those that the operator wrote, and those that the manifest has for what was left out.
+type fields struct{ written, defaults []string }
+
+func newHTTP(urls fields, o Options, secrets credentials) (*HTTP, error) {
 	plain := o.Plain
 	if plain == nil {
 		plain = &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
+			DialContext:         Dial(net.Dialer{Timeout: connectTimeout}),
 			TLSHandshakeTimeout: connectTimeout,
 			IdleConnTimeout:     idleTimeout,
 			ForceAttemptHTTP2:   true,
@@ -53,22 +66,27 @@ func newHTTP(urls []string, o Options, secrets credentials) (*HTTP, error) {
 		}
 	}
 	inner = secrets.through(inner)
-	h := &HTTP{client: &copied, origins: map[string]http.RoundTripper{}}
-	for _, u := range o.HTTP {
-		if err := h.grant(u, plain); err != nil {
-			return nil, err
-		}
-	}
-	for _, u := range urls {
-		if err := h.grant(u, inner); err != nil {
-			return nil, err
+	h := &HTTP{client: &copied, origins: map[string]origin{}}
+	rules := newAddresses(o.Addresses)
+	for _, list := range []struct {
+		urls []string
+		as   origin
+	}{
+		{o.HTTP, origin{place{written: true, rules: rules}, plain}},
+		{urls.defaults, origin{place{rules: rules}, inner}},
+		{urls.written, origin{place{written: true, rules: rules}, inner}},
+	} {
+		for _, u := range list.urls {
+			if err := h.grant(u, list.as); err != nil {
+				return nil, err
+			}
 		}
 	}
 	copied.Transport = gate{h}
 	return h, nil
 }
 
-func (h *HTTP) grant(raw string, through http.RoundTripper) error {
+func (h *HTTP) grant(raw string, as origin) error {
 	schemes := []string{""}
 	if !strings.Contains(raw, "://") {
 		raw, schemes = "//"+raw, []string{"http", "https"}
@@ -81,30 +99,36 @@ func (h *HTTP) grant(raw string, through http.RoundTripper) error {
 		if s != "" {
 			u.Scheme = s
 		}
-		o, err := origin(u)
+		name, host, err := originOf(u)
 		if err != nil {
 			return fmt.Errorf("grant HTTP to %q: %w", raw, err)
 		}
-		h.origins[o] = through
+		as.host = host
+		h.origins[name] = as
 	}
 	return nil
 }
 
-// origin returns scheme://host:port in the one form in which origins are compared.
-func origin(u *url.URL) (string, error) {
+// originOf returns scheme://host:port, and the host, in the one form in which they are compared.
+func originOf(u *url.URL) (name, host string, err error) {
 	scheme, port := strings.ToLower(u.Scheme), u.Port()
 	switch {
 	case scheme != "http" && scheme != "https":
-		return "", fmt.Errorf("scheme %q is not http or https", u.Scheme)
+		return "", "", fmt.Errorf("scheme %q is not http or https", u.Scheme)
 	case u.Hostname() == "":
-		return "", fmt.Errorf("no host")
+		return "", "", errors.New("no host")
 	case port == "" && scheme == "http":
 		port = "80"
 	case port == "":
 		port = "443"
 	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	return scheme + "://" + net.JoinHostPort(host, port), nil
+	host = canonical(u.Hostname())
+	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		if host, err = idna.Lookup.ToASCII(host); err != nil { // as the HTTP client does
+			return "", "", fmt.Errorf("host %q: %w", u.Hostname(), err)
+		}
+	}
+	return scheme + "://" + net.JoinHostPort(host, port), host, nil
 }
 
 // Origins returns what is granted, sorted, as scheme://host:port.
@@ -117,21 +141,21 @@ func (h *HTTP) Origins() []string {
 
 // Check returns an error that wraps [ErrNotGranted] unless requests to u are granted.
 func (h *HTTP) Check(u *url.URL) error {
-	_, err := h.transport(u)
+	_, err := h.origin(u)
 	return err
 }
 
-func (h *HTTP) transport(u *url.URL) (http.RoundTripper, error) {
-	o, err := origin(u)
+func (h *HTTP) origin(u *url.URL) (origin, error) {
+	name, _, err := originOf(u)
 	if err != nil {
-		return nil, fmt.Errorf("request %s: %w", u.Redacted(), err)
+		return origin{}, fmt.Errorf("request %s: %w", u.Redacted(), err)
 	}
 	if h != nil {
-		if t, ok := h.origins[o]; ok {
-			return t, nil
+		if o, ok := h.origins[name]; ok {
+			return o, nil
 		}
 	}
-	return nil, fmt.Errorf("request to %s: %w", o, ErrNotGranted)
+	return origin{}, fmt.Errorf("request to %s: %w", name, ErrNotGranted)
 }
 
 // Do sends r and follows redirects as the client does, all within the granted origins. The caller closes the body.
@@ -148,14 +172,14 @@ type gate struct{ h *HTTP }
 
 // RoundTrip implements http.RoundTripper.
 func (g gate) RoundTrip(r *http.Request) (*http.Response, error) {
-	t, err := g.h.transport(r.URL)
+	o, err := g.h.origin(r.URL)
 	if err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
 		return nil, err
 	}
-	return t.RoundTrip(r)
+	return o.through.RoundTrip(r.WithContext(toPlace(r.Context(), &o.place)))
 }
 
 // CloseIdle closes connections that nobody uses, in both transports.
@@ -163,8 +187,8 @@ func (h *HTTP) CloseIdle() {
 	if h == nil {
 		return
 	}
-	for _, t := range h.origins {
-		if c, ok := t.(interface{ CloseIdleConnections() }); ok {
+	for _, o := range h.origins {
+		if c, ok := o.through.(interface{ CloseIdleConnections() }); ok {
 			c.CloseIdleConnections()
 		}
 	}

@@ -1,0 +1,15 @@
+package grant
+
+import "net/netip"
+
+// CheckAddress is place.check.
+func CheckAddress(host string, written bool, ip netip.Addr, granted ...netip.Prefix) error {
+	p := place{host: host, written: written, rules: &addresses{granted: granted}}
+	return p.check(ip)
+}
+
+// IsOwn is place.isLocal with another hosts file.
+func IsOwn(host, file string) bool {
+	p := place{host: host, rules: &addresses{hostsFile: file}}
+	return p.isLocal()
+}
