@@ -20,6 +20,8 @@ import (
 type client struct {
 	t    *testing.T
 	base string // such as http://127.0.0.1:9090
+	// token is sent as a bearer token, unless it is empty.
+	token string
 }
 
 // do sends a request and returns status and body. A form goes into the body of a POST, and into the URL otherwise.
@@ -47,6 +49,9 @@ func (c client) try(method, path string, form url.Values) (status int, body stri
 	}
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

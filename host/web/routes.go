@@ -69,6 +69,17 @@ func (s *Server) routes() (http.Handler, error) {
 	return mux, nil
 }
 
+// aboutServer answers OPTIONS *, which asks about the server as a whole.
+func aboutServer(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions && r.RequestURI == "*" {
+			w.Header().Set("Content-Length", "0")
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // missing answers for an endpoint of a part that Prometheus has and this version lacks.
 func missing(part string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -94,13 +94,16 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	handler = aboutServer(handler)
 	if opts.Gate != nil {
 		handler = opts.Gate.Wrap(handler)
 	}
 	s.server = &http.Server{
 		Handler:     handler,
 		ReadTimeout: opts.ReadTimeout,
-		ErrorLog:    slog.NewLogLogger(opts.Logger.Handler(), slog.LevelWarn),
+		// The library would answer OPTIONS * itself, before the gate.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(opts.Logger.Handler(), slog.LevelWarn),
 	}
 	return s, nil
 }
