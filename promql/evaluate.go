@@ -180,6 +180,7 @@ func (e *Engine) result(r *request, out *exec.Result) *Result {
 	default:
 		res.Value = matrix(series)
 	}
+	out.ReleaseSeries()
 	return res
 }
 

@@ -79,6 +79,9 @@ type SeriesSet interface {
 	Warnings() Warnings
 }
 
+// Sized is a [SeriesSet] that knows how many series are left at most, for those who make room for them.
+type Sized interface{ Size() int }
+
 // Series is one series of a snapshot. Different series may be used by different goroutines at once.
 type Series interface {
 	// Labels returns the identity. It may be made on demand: call it once.

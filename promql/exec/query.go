@@ -61,6 +61,7 @@ type query struct {
 	*Usage
 	probing
 	reads           reads
+	selections      []*selection
 	notes           Annotations
 	storageWarnings []error
 	// perStep and readPerStep split the statistics, if that is asked for; tally is that of what is being built.

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/narthex-io/narthex/promql/plan"
@@ -91,9 +92,39 @@ func (q *query) selectRange(ctx context.Context, n *plan.Selector, g plan.Grid, 
 	return s, err
 }
 
+// newSelection returns an empty selection, which lasts as long as the query.
+func (q *query) newSelection() *selection {
+	s, ok := q.Pool.selections.Get().(*selection)
+	if !ok {
+		s = &selection{}
+	}
+	q.selections = append(q.selections, s)
+	return s
+}
+
+// maxPooledSeries is how many series a selection may have to be kept for other queries.
+const maxPooledSeries = 1 << 18
+
+// releaseSelections gives back the memory of all selections, at the end of the query.
+func (q *query) releaseSelections() {
+	for _, s := range q.selections {
+		if cap(s.list) > maxPooledSeries {
+			continue
+		}
+		clear(s.list)
+		clear(s.out)
+		s.list, s.out = s.list[:0], s.out[:0]
+		q.Pool.selections.Put(s)
+	}
+	q.selections = nil
+}
+
 func (q *query) ask(ctx context.Context, n *plan.Selector, hints *storage.SelectHints) (*selection, error) {
 	set := q.Querier.Select(ctx, false, hints, n.Matchers...)
-	s := &selection{}
+	s := q.newSelection()
+	if sized, ok := set.(storage.Sized); ok {
+		s.list, s.out = slices.Grow(s.list, sized.Size()), slices.Grow(s.out, sized.Size())
+	}
 	for set.Next() {
 		series := set.At()
 		ls := series.Labels()
@@ -127,16 +158,17 @@ type loaded struct {
 // read puts the samples of the i-th series into the worker's columns, with or without stale markers. There may be more
 // than the selector needs.
 func (s *source) read(ctx context.Context, w *worker, i int, stale bool) error {
+	if s.probe == nil {
+		return s.load(ctx, w, i, stale)
+	}
 	begin := time.Now()
 	if err := s.load(ctx, w, i, stale); err != nil {
 		return err
 	}
-	if s.probe != nil {
-		took := time.Since(begin)
-		w.inner += took
-		s.probe.time.Add(int64(took))
-		s.probe.read.Add(int64(w.cols.Len()))
-	}
+	took := time.Since(begin)
+	w.inner += took
+	s.probe.time.Add(int64(took))
+	s.probe.read.Add(int64(w.cols.Len()))
 	return nil
 }
 

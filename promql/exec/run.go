@@ -31,6 +31,26 @@ type Result struct {
 // Release gives the memory of all points back to the pool. They must not be used any more.
 func (r *Result) Release() { r.slabs.release() }
 
+// ReleaseSeries gives back the memory of Series itself. The points stay.
+func (r *Result) ReleaseSeries() {
+	if len(r.Series) > 0 && cap(r.Series) <= maxPooledSeries {
+		clear(r.Series)
+		r.slabs.pool.results.Put(&seriesList{r.Series[:0]})
+	}
+	r.Series = nil
+}
+
+// seriesList is memory for the series of a result.
+type seriesList struct{ list []ResultSeries }
+
+// newSeriesList returns memory for n series.
+func (q *query) newSeriesList(n int) []ResultSeries {
+	if l, ok := q.Pool.results.Get().(*seriesList); ok {
+		return slices.Grow(l.list, n)
+	}
+	return make([]ResultSeries, 0, n)
+}
+
 // ResultSeries is a series with its points.
 type ResultSeries struct {
 	Labels labels.Labels
@@ -93,7 +113,7 @@ func (q *query) finalNames(op operator) operator {
 	return merge(op, out)
 }
 
-// Finish evaluates what is left and returns the result.
+// Finish evaluates what is left and returns the result. It may be called once.
 func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
 	res := &Result{Type: p.root.Type(), Notes: &p.q.notes, slabs: &p.slabs}
 	var err error
@@ -111,6 +131,7 @@ func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.q.releaseSelections()
 	res.StorageWarnings = p.q.storageWarnings
 	res.Stats = p.q.Usage.Stats()
 	for i := range p.q.perStep {
@@ -127,7 +148,7 @@ func (p *Prepared) collect(ctx context.Context) ([]ResultSeries, error) {
 	if m, ok := bare(p.op).(pointer); ok {
 		return m.points(ctx, p.q)
 	}
-	all := make([]ResultSeries, 0, len(in))
+	all := p.q.newSeriesList(len(in))
 	err := p.q.each(ctx, p.op, grid, func(i int, r *Row) error {
 		n := r.count()
 		if n == 0 {

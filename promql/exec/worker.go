@@ -42,7 +42,7 @@ type worker struct {
 }
 
 // Pool lends scratch memory and that of results to one query after the other. The zero value is ready to use.
-type Pool struct{ workers, slabs sync.Pool }
+type Pool struct{ workers, slabs, selections, results sync.Pool }
 
 // newWorker returns a worker, to be closed by its goroutine.
 func (q *query) newWorker(ctx context.Context) *worker {

@@ -58,8 +58,8 @@ type Block struct {
 
 	// damaged is told of damage that queries come across; nil tells nobody.
 	damaged func(error)
-	// scratch holds builders for the labels of series.
-	scratch sync.Pool
+	// scratch and slabs lend memory to queries: for making labels, and for series.
+	scratch, slabs sync.Pool
 
 	mu         sync.Mutex
 	meta       Meta

@@ -11,10 +11,12 @@ import (
 
 // columnReader decodes a series chunk by chunk.
 type columnReader struct {
-	series
-	chunks  []index.ChunkMeta
-	next    int
-	deleted []Interval
+	series     *series
+	block      *Block
+	mint, maxt int64
+	chunks     []index.ChunkMeta
+	next       int
+	deleted    []Interval
 	// decoder keeps its memory from one series to the next.
 	decoder chunk.Decoder
 	err     error
@@ -37,7 +39,7 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 		r.next++
 		before := dst.Len()
 		if err := r.decode(c.Ref, dst); err != nil {
-			r.err = r.q.block.found(fmt.Errorf("read series %s: %w", r.Labels(), err))
+			r.err = r.block.found(fmt.Errorf("read series %s: %w", r.series.Labels(), err))
 			truncate(dst, before)
 			return false
 		}
@@ -52,7 +54,7 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 }
 
 func (r *columnReader) decode(ref uint64, dst *storage.Columns) error {
-	s := r.q.block.segments
+	s := r.block.segments
 	enc, data, err := s.chunk(ref)
 	if err != nil {
 		return err

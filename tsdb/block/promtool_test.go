@@ -15,6 +15,7 @@ import (
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
+	"github.com/narthex-io/narthex/tsdb/index"
 	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
@@ -239,7 +240,7 @@ func checkSize(t *testing.T, got, want *Block, file string) {
 
 func copySeries(t *testing.T, b *Block, w *Writer) {
 	t.Helper()
-	var scratch labels.ScratchBuilder
+	var scratch index.Scratch
 	for _, id := range seriesIDs(t, b) {
 		ls, err := b.Index().Labels(id, &scratch)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/narthex-io/narthex/model/labels"
@@ -18,14 +19,40 @@ type querier struct {
 	tombstones Tombstones
 	mint, maxt int64
 	closed     atomic.Bool
+
+	mu sync.Mutex
+	// slabs hold the series that were handed out, and go back to the block.
+	slabs []*slab
 }
+
+// slab holds the series of large selections.
+type slab [512]series
 
 // Close gives back the block. Closing again does nothing.
 func (q *querier) Close() error {
 	if q.closed.Swap(true) {
 		return nil
 	}
+	for _, s := range q.slabs {
+		clear(s[:])
+		q.block.slabs.Put(s)
+	}
 	return q.block.release()
+}
+
+// room returns memory for the next series of a set, of which so many may follow.
+func (q *querier) room(left int) []series {
+	if left < len(slab{}) {
+		return make([]series, left)
+	}
+	s, ok := q.block.slabs.Get().(*slab)
+	if !ok {
+		s = &slab{}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.slabs = append(q.slabs, s)
+	return s[:]
 }
 
 func (q *querier) wrap(what string, err error) error {
@@ -84,8 +111,8 @@ type seriesSet struct {
 	limit      int
 	given      int
 	project    *index.Projection
-	// slab holds the series that are handed out next, made some at a time.
-	slab   []series
+	// free is memory for the series that are handed out next.
+	free   []series
 	chunks []index.ChunkMeta
 	at     *series
 	err    error
@@ -98,11 +125,11 @@ func (s *seriesSet) Next() bool {
 		if s.chunks, s.err = s.q.chunks(id, s.mint, s.maxt, s.chunks[:0]); s.err != nil || len(s.chunks) == 0 {
 			continue
 		}
-		if len(s.slab) == 0 {
-			s.slab = make([]series, min(64, len(s.ids)+1))
+		if len(s.free) == 0 {
+			s.free = s.q.room(len(s.ids) + 1)
 		}
-		s.at, s.slab = &s.slab[0], s.slab[1:]
-		*s.at = series{q: s.q, id: id, mint: s.mint, maxt: s.maxt, project: s.project}
+		s.at, s.free = &s.free[0], s.free[1:]
+		*s.at = series{set: s, id: id}
 		if len(s.chunks) == 1 {
 			s.at.single, s.at.only = true, s.chunks[0]
 		}
@@ -111,6 +138,9 @@ func (s *seriesSet) Next() bool {
 	}
 	return false
 }
+
+// Size returns how many series are left at most.
+func (s *seriesSet) Size() int { return len(s.ids) }
 
 func (s *seriesSet) At() storage.Series         { return s.at }
 func (s *seriesSet) Err() error                 { return s.err }
@@ -134,24 +164,22 @@ func (q *querier) chunks(id uint32, mint, maxt int64, dst []index.ChunkMeta) ([]
 
 // series is read from the index again when it is asked for several chunks, which costs less than keeping them.
 type series struct {
-	q          *querier
-	id         uint32
-	mint, maxt int64
-	// project chooses labels; nil chooses all.
-	project *index.Projection
-	// single says that there is one chunk alone, only: a short query need not go back to the index.
-	single bool
+	set *seriesSet
+	// only is the chunk if there is a single one: a short query need not go back to the index.
 	only   index.ChunkMeta
+	single bool
+	id     uint32
 }
 
 // Labels makes the labels. The entry was checked when the set came to it, so that it can't fail any more.
 func (s *series) Labels() labels.Labels {
-	b, ok := s.q.block.scratch.Get().(*labels.ScratchBuilder)
+	b := s.set.q.block
+	scratch, ok := b.scratch.Get().(*index.Scratch)
 	if !ok {
-		b = &labels.ScratchBuilder{}
+		scratch = &index.Scratch{}
 	}
-	defer s.q.block.scratch.Put(b)
-	ls, err := s.q.block.index.Projected(s.id, s.project, b)
+	defer b.scratch.Put(scratch)
+	ls, err := b.index.Projected(s.id, s.set.project, scratch)
 	if err != nil {
 		return labels.EmptyLabels()
 	}
@@ -163,12 +191,14 @@ func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {
 	if !ok {
 		r = &columnReader{}
 	}
-	r.series, r.next = *s, 0
-	r.deleted = s.q.tombstones[s.id]
+	q := s.set.q
+	r.series, r.block, r.next = s, q.block, 0
+	r.mint, r.maxt = s.set.mint, s.set.maxt
+	r.deleted = q.tombstones[s.id]
 	if s.single {
 		r.chunks, r.err = append(r.chunks[:0], s.only), nil
 		return r
 	}
-	r.chunks, r.err = s.q.chunks(s.id, s.mint, s.maxt, r.chunks[:0])
+	r.chunks, r.err = q.chunks(s.id, r.mint, r.maxt, r.chunks[:0])
 	return r
 }

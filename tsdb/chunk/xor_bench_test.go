@@ -8,8 +8,8 @@ import (
 )
 
 // benchPoints are 120 samples as scrapes bring them.
-func benchPoints(kind string) []point {
-	r := rand.New(rand.NewPCG(1, 2))
+func benchPoints(kind string, seed uint64) []point {
+	r := rand.New(rand.NewPCG(seed, 2))
 	points := make([]point, 120)
 	t, v := int64(1_700_000_000_000), 0.0
 	for i := range points {
@@ -33,7 +33,7 @@ func benchPoints(kind string) []point {
 func BenchmarkAppendXOR(b *testing.B) {
 	for _, kind := range []string{"constant", "counter", "gauge", "jitter"} {
 		b.Run("data="+kind, func(b *testing.B) {
-			points := benchPoints(kind)
+			points := benchPoints(kind, 1)
 			buf := make([]byte, 0, 4096)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -49,30 +49,34 @@ func BenchmarkAppendXOR(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeXOR reads many different chunks in turn: a processor learns the branches that a single one takes.
 func BenchmarkDecodeXOR(b *testing.B) {
+	const chunks = 512
 	for _, kind := range []string{"constant", "counter", "gauge", "jitter"} {
-		points := benchPoints(kind)
-		data := encodeXOR(points)
-		run := func(loop string, decode func(c *Columns)) {
+		var all [][]byte
+		for seed := range uint64(chunks) {
+			all = append(all, encodeXOR(benchPoints(kind, seed)))
+		}
+		run := func(loop string, decode func(data []byte, c *Columns)) {
 			b.Run(fmt.Sprintf("data=%s/loop=%s", kind, loop), func(b *testing.B) {
 				var c Columns
 				b.ReportAllocs()
-				for b.Loop() {
+				for i := 0; b.Loop(); i++ {
 					c.T, c.F = c.T[:0], c.F[:0]
-					decode(&c)
+					decode(all[i%chunks], &c)
 				}
-				if len(c.T) != len(points) {
+				if len(c.T) != 120 {
 					b.Fatalf("got %d samples", len(c.T))
 				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(points)), "ns/sample")
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(c.T)), "ns/sample")
 			})
 		}
-		run("fast", func(c *Columns) {
+		run("fast", func(data []byte, c *Columns) {
 			c.T, c.F, _ = DecodeXOR(data, math.MinInt64, math.MaxInt64, c.T, c.F)
 		})
-		run("plain", func(c *Columns) {
+		run("plain", func(data []byte, c *Columns) {
 			d := xorReader{r: bitReader{data: data, pos: 2}}
-			for i := range points {
+			for i := range 120 {
 				d.next(i)
 				c.T = append(c.T, d.t)
 				c.F = append(c.F, d.v.float())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/tsdb/block"
+	"github.com/narthex-io/narthex/tsdb/index"
 	"github.com/narthex-io/narthex/tsdb/vfs"
 )
 
@@ -173,7 +174,7 @@ type cursor struct {
 	fresh      bool
 	ids        []uint32
 	tombstones block.Tombstones
-	scratch    labels.ScratchBuilder
+	scratch    index.Scratch
 
 	id     uint32
 	labels labels.Labels

@@ -204,6 +204,9 @@ func (s *seriesSet) Next() bool {
 	return true
 }
 
+// Size returns how many series are left.
+func (s *seriesSet) Size() int { return len(s.ids) }
+
 func (s *seriesSet) At() storage.Series         { return s.at }
 func (s *seriesSet) Err() error                 { return s.err }
 func (s *seriesSet) Warnings() storage.Warnings { return nil }

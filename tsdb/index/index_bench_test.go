@@ -91,7 +91,7 @@ func BenchmarkSeries(b *testing.B) {
 	ids := all.AppendTo(nil)
 	b.Run("read=labels", func(b *testing.B) {
 		b.ReportAllocs()
-		var scratch labels.ScratchBuilder
+		var scratch Scratch
 		i := 0
 		for b.Loop() {
 			if _, err := r.Labels(ids[i%len(ids)], &scratch); err != nil {

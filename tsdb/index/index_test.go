@@ -92,7 +92,7 @@ func TestSeriesComeBack(t *testing.T) {
 		if len(ids) != n {
 			t.Fatalf("got %d series, want %d", len(ids), n)
 		}
-		var b labels.ScratchBuilder
+		var b Scratch
 		for i, id := range ids {
 			ls, err := r.Labels(id, &b)
 			if err != nil || !labels.Equal(ls, series[i].ls) {
@@ -212,7 +212,7 @@ func readEverything(data []byte) (string, error) {
 		return "", err
 	}
 	var out bytes.Buffer
-	var b labels.ScratchBuilder
+	var b Scratch
 	for _, id := range all.AppendTo(nil) {
 		ls, err := r.Labels(id, &b)
 		if err != nil {

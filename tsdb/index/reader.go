@@ -234,63 +234,93 @@ func (r *Reader) list(offset uint64) (stored, error) {
 
 // entry returns the bytes of a series.
 func (r *Reader) entry(id uint32) ([]byte, error) {
+	body, sum, err := r.unchecked(id)
+	if err == nil && crc32.Checksum(body, castagnoli()) != binary.BigEndian.Uint32(sum) {
+		return nil, corrupt("series", uint64(id)*seriesAlign, "the checksum does not match")
+	}
+	return body, err
+}
+
+// unchecked returns the bytes of a series, and the checksum behind them.
+func (r *Reader) unchecked(id uint32) (body, sum []byte, err error) {
 	at := uint64(id) * seriesAlign
 	if at < headerSize || at >= uint64(len(r.data)) {
-		return nil, corrupt("series", at, "it lies outside of the file")
+		return nil, nil, corrupt("series", at, "it lies outside of the file")
 	}
 	d := decoder{b: r.data[at:]}
 	size := d.uvarint()
 	if d.bad || size > uint64(len(d.b)) || uint64(len(d.b))-size < crcSize {
-		return nil, corrupt("series", at, "it reaches beyond the file")
+		return nil, nil, corrupt("series", at, "it reaches beyond the file")
 	}
-	body := d.b[:size]
-	if crc32.Checksum(body, castagnoli()) != binary.BigEndian.Uint32(d.b[size:]) {
-		return nil, corrupt("series", at, "the checksum does not match")
-	}
-	return body, nil
+	return d.b[:size], d.b[size:], nil
 }
 
 // Projection is a choice of labels.
-type Projection struct{ wanted []bool }
+type Projection struct {
+	wanted []bool
+	// none says that no series has any of them.
+	none bool
+}
 
 // Project returns the choice of some names.
 func (r *Reader) Project(names []string) *Projection {
-	p := &Projection{make([]bool, len(r.nameRefs))}
+	p := &Projection{wanted: make([]bool, len(r.nameRefs))}
 	for i, n := range r.nameRefs {
 		p.wanted[i] = slices.Contains(names, n.name)
 	}
+	p.none = !slices.Contains(p.wanted, true)
 	return p
 }
 
-// Labels returns the labels of a series, using the memory of b.
-func (r *Reader) Labels(id uint32, b *labels.ScratchBuilder) (labels.Labels, error) {
-	return r.Projected(id, nil, b)
+// Scratch is memory for making labels. The zero value is ready to use; it belongs to one goroutine, and should go on
+// being used with the same reader, whose latest symbols it remembers. It must not be used after the reader's bytes are gone.
+type Scratch struct {
+	builder labels.ScratchBuilder
+	symbols symbols
 }
 
-// Projected returns those of the labels of a series that are chosen; nil chooses all.
-func (r *Reader) Projected(id uint32, p *Projection, b *labels.ScratchBuilder) (labels.Labels, error) {
+// Labels returns the labels of a series.
+func (r *Reader) Labels(id uint32, s *Scratch) (labels.Labels, error) {
 	body, err := r.entry(id)
 	if err != nil {
 		return labels.EmptyLabels(), err
 	}
-	b.Reset()
+	return r.labelsOf(id, body, nil, s)
+}
+
+// Projected returns those of the labels of a series that are chosen; nil chooses all. It is for series whose entry was
+// read before, by [Reader.Chunks]: the checksum is not looked at again.
+func (r *Reader) Projected(id uint32, p *Projection, s *Scratch) (labels.Labels, error) {
+	body, _, err := r.unchecked(id)
+	if err != nil {
+		return labels.EmptyLabels(), err
+	}
+	return r.labelsOf(id, body, p, s)
+}
+
+func (r *Reader) labelsOf(id uint32, body []byte, p *Projection, s *Scratch) (labels.Labels, error) {
+	if p != nil && p.none {
+		return labels.EmptyLabels(), nil
+	}
+	s.symbols.use(&r.symbols)
+	s.builder.Reset()
 	d := decoder{b: body}
 	for range d.uvarint() {
 		nameRef, valueRef := d.uvarint(), d.uvarint()
 		i, ok := r.nameIndex(nameRef)
-		if ok && p != nil && !p.wanted[i] {
+		if ok && p != nil && !p.wanted[i] && !d.bad {
 			continue
 		}
-		value, okValue := r.symbols.at(valueRef)
+		value, okValue := s.symbols.at(valueRef)
 		if d.bad || !ok || !okValue {
 			return labels.EmptyLabels(), corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
 		}
-		b.Add(r.nameRefs[i].name, value)
+		s.builder.Add(r.nameRefs[i].name, value)
 	}
 	if d.bad {
 		return labels.EmptyLabels(), corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
 	}
-	return b.Labels(), nil
+	return s.builder.Labels(), nil
 }
 
 // nameIndex returns the place of a symbol among those of the label names.

@@ -50,8 +50,13 @@ func (t *symbolTable) at(i uint64) (string, bool) {
 	if i >= uint64(t.count) {
 		return "", false
 	}
-	pos := int(t.samples[i/sampleEvery])
-	for range i % sampleEvery {
+	s, _ := t.walk(int(t.samples[i/sampleEvery]), int(i%sampleEvery))
+	return s, true
+}
+
+// walk returns the symbol so many behind that at pos, and where the one after it begins.
+func (t *symbolTable) walk(pos, steps int) (s string, next int) {
+	for range steps {
 		// Fast path: most strings are short. All lengths were checked when the table was opened.
 		if size := t.body[pos]; size < 0x80 {
 			pos += 1 + int(size)
@@ -61,7 +66,54 @@ func (t *symbolTable) at(i uint64) (string, bool) {
 		pos += n + int(size)
 	}
 	d := decoder{b: t.body[pos:]}
-	return d.str(), true
+	s = d.str()
+	return s, len(t.body) - len(d.b)
+}
+
+// knownSymbols is the number of symbols that are remembered: a power of two.
+const knownSymbols = 256
+
+// symbols looks up symbols of a table and remembers some, since the series that follow each other share most of theirs,
+// and those that they do not share follow each other, too.
+type symbols struct {
+	table *symbolTable
+	known [knownSymbols]knownSymbol
+	// next is the number of the symbol behind the latest that was looked up, and nextPos its place.
+	next    uint64
+	nextPos int
+}
+
+type knownSymbol struct {
+	// ref is the number of the symbol, plus one.
+	ref  uint64
+	text string
+}
+
+// use forgets what is remembered of another table.
+func (s *symbols) use(t *symbolTable) {
+	if s.table != t {
+		*s = symbols{table: t}
+	}
+}
+
+// at is [symbolTable.at].
+func (s *symbols) at(i uint64) (string, bool) {
+	k := &s.known[i%knownSymbols]
+	if k.ref == i+1 {
+		return k.text, true
+	}
+	t := s.table
+	if i >= uint64(t.count) {
+		return "", false
+	}
+	pos, steps := int(t.samples[i/sampleEvery]), int(i%sampleEvery)
+	if s.next != 0 && i >= s.next && i-s.next < uint64(steps) {
+		pos, steps = s.nextPos, int(i-s.next)
+	}
+	text, next := t.walk(pos, steps)
+	s.next, s.nextPos = i+1, next
+	k.ref, k.text = i+1, text
+	return text, true
 }
 
 // find returns the position of a symbol.

@@ -85,6 +85,19 @@ func (s *seriesSet) advance(set int) {
 	s.heads = slices.Insert(s.heads, at, h)
 }
 
+// Size returns how many series are left at most, zero if it is not known.
+func (s *seriesSet) Size() int {
+	total := len(s.heads)
+	for _, set := range s.sets {
+		sized, ok := set.(storage.Sized)
+		if !ok {
+			return 0
+		}
+		total += sized.Size()
+	}
+	return total
+}
+
 func (s *seriesSet) At() storage.Series { return s.at }
 func (s *seriesSet) Err() error         { return s.err }
 

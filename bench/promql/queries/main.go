@@ -2,7 +2,8 @@
 // version of upstream's module and therefore is a program of its own, in bench/thanos.
 //
 // Without arguments it compares; it starts itself again for each engine. With -tsdb each engine reads a data directory
-// through its own storage, else all read the same samples from memory.
+// through its own storage, else all read the same samples from memory. With -data the directories are kept for further
+// runs, and -cpuprofile shows where this engine's time goes.
 package main
 
 import (
@@ -14,6 +15,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +43,8 @@ func run(ctx context.Context) error {
 		thanos  = flag.String("thanos", "", "the program that serves the engine of Thanos")
 		minTime = flag.Duration("mintime", 200*time.Millisecond, "how long to repeat each query")
 		only    = flag.String("only", "", "leave out queries without this text")
+		data    = flag.String("data", "", "where data directories are kept, and taken from if they are there")
+		profile = flag.String("cpuprofile", "", "write a profile of this engine to a file")
 	)
 	flag.Parse()
 	sizes, err := numbers(*series)
@@ -47,25 +52,44 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if *engine != "" {
-		return serve(ctx, *engine, suite.SizeFor(sizes[0]), *dir)
+		return profiled(*profile, func() error { return serve(ctx, *engine, suite.SizeFor(sizes[0]), *dir) })
 	}
 	plan := suite.Plan{Series: sizes, MinTime: *minTime, Only: *only}
 	if plan.Steps, err = numbers(*steps); err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "queries")
-	if err != nil {
-		return err
+	scratch := *data
+	if scratch == "" {
+		if scratch, err = os.MkdirTemp("", "queries"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(scratch)
 	}
-	defer os.RemoveAll(scratch)
 	if *tsdb {
 		if err := writeAll(ctx, scratch, sizes, *thanos != ""); err != nil {
 			return err
 		}
 	}
-	plan.Engines = processes(*tsdb, scratch, *thanos)
+	plan.Engines = processes(*tsdb, scratch, *thanos, *profile)
 	rows, err := suite.Compare(ctx, plan, os.Stdout)
 	return errors.Join(err, suite.Summarize(plan, rows, os.Stdout))
+}
+
+// profiled calls f and writes a profile of the time that it takes, if a file is named.
+func profiled(file string, f func() error) error {
+	if file == "" {
+		return f()
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	err = f()
+	pprof.StopCPUProfile()
+	return errors.Join(err, out.Close())
 }
 
 func numbers(text string) (all []int, err error) {
@@ -80,17 +104,17 @@ func numbers(text string) (all []int, err error) {
 }
 
 // processes returns how each engine is started.
-func processes(tsdb bool, scratch, thanos string) []suite.Process {
+func processes(tsdb bool, scratch, thanos, profile string) []suite.Process {
 	with := func(name string, command ...string) suite.Process {
 		return suite.Process{Name: name, Command: func(series int) []string {
-			full := append(command, "-series", strconv.Itoa(series))
+			full := append(slices.Clone(command), "-series", strconv.Itoa(series))
 			if tsdb {
 				full = append(full, "-dir", dataDir(scratch, series, name))
 			}
 			return full
 		}}
 	}
-	all := []suite.Process{with("narthex", os.Args[0], "-engine", "narthex"), with("prometheus", os.Args[0], "-engine", "prometheus")}
+	all := []suite.Process{with("narthex", os.Args[0], "-engine", "narthex", "-cpuprofile", profile), with("prometheus", os.Args[0], "-engine", "prometheus")}
 	if thanos != "" {
 		all = append(all, with("thanos", thanos))
 	}
@@ -109,6 +133,9 @@ func writeAll(ctx context.Context, scratch string, sizes []int, thanos bool) err
 	}
 	for _, series := range sizes {
 		dir := dataDir(scratch, series, "narthex")
+		if _, err := os.Stat(dir); err == nil {
+			continue
+		}
 		if err := write(ctx, suite.SizeFor(series), dir); err != nil {
 			return fmt.Errorf("write data of %d series: %w", series, err)
 		}
