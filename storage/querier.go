@@ -63,6 +63,9 @@ type SelectHints struct {
 	// others.
 	Projection       bool
 	ProjectionLabels []string
+	// Latest says that of each series nothing but the latest sample in the range will be used, so that those before it may
+	// be left out.
+	Latest bool
 	// SeriesOnly says that no samples will be read.
 	SeriesOnly bool
 }

@@ -31,6 +31,8 @@ type readKey struct {
 type reads struct {
 	// union is the range of all users of a read; a user takes part if it is not much larger than its own.
 	union map[*plan.Read]timeRange
+	// latest are those of which all users need nothing but the latest sample in the range, which is that of each.
+	latest map[*plan.Read]bool
 	// made are the selections there are so far, kept for the sake of further users.
 	made map[readKey]*selection
 }
@@ -48,14 +50,19 @@ func (q *query) findReads(root plan.Node) {
 		var r timeRange
 		r.min, r.max = n.Bounds(g, q.Lookback)
 		if q.reads.union == nil {
-			q.reads = reads{union: map[*plan.Read]timeRange{}, made: map[readKey]*selection{}}
+			q.reads = reads{union: map[*plan.Read]timeRange{}, latest: map[*plan.Read]bool{}, made: map[readKey]*selection{}}
 		}
+		latest := latestOnly(n, g)
 		if u, found := q.reads.union[n.Read]; found {
+			latest = latest && q.reads.latest[n.Read] && r == u
 			r = timeRange{min(r.min, u.min), max(r.max, u.max)}
 		}
-		q.reads.union[n.Read] = r
+		q.reads.union[n.Read], q.reads.latest[n.Read] = r, latest
 	})
 }
+
+// latestOnly reports whether a selector looks at nothing but the latest sample of the range that it reads.
+func latestOnly(n *plan.Selector, g plan.Grid) bool { return g.N == 1 && n.Range == 0 && !n.Smoothed && !n.Anchored }
 
 // selected returns the series of a selector that have samples in a range, those of an earlier selector if it has read
 // the same.
@@ -83,6 +90,10 @@ func (q *query) selectRange(ctx context.Context, n *plan.Selector, g plan.Grid, 
 	hints := storage.SelectHints{
 		Start: r.min, End: r.max, Step: g.Step, Range: n.Range, Func: n.Hints.Func, Grouping: n.Hints.Grouping, By: n.Hints.By,
 		Projection: n.Hints.Project && !q.DelayNameRemoval, ProjectionLabels: n.Hints.Labels,
+	}
+	hints.Latest = latestOnly(n, g)
+	if n.Read != nil && q.reads.union != nil {
+		hints.Latest = q.reads.latest[n.Read]
 	}
 	s, err := q.ask(ctx, n, &hints)
 	if err == nil && hints.Projection && n.Range > 0 && !haveOneName(s.out) {

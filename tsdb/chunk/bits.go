@@ -101,6 +101,18 @@ func (r *bitReader) ones(limit int) int {
 	return n
 }
 
+// zeroPairs reads pairs of zeros, up to limit and as far as they are at hand, and returns how many there were.
+func (r *bitReader) zeroPairs(limit int) int {
+	if r.n < 2 {
+		r.refill()
+	}
+	pairs := min(bits.LeadingZeros64(r.buf), r.n) / 2
+	pairs = max(min(pairs, limit), 0)
+	r.buf <<= uint(2 * pairs)
+	r.n -= 2 * pairs
+	return pairs
+}
+
 // uvarint and varint read the varints of encoding/binary; one of more than 64 bits counts as an overrun.
 func (r *bitReader) uvarint() uint64 {
 	var v uint64

@@ -111,118 +111,132 @@ func DecodeXOR(data []byte, mint, maxt int64, ts []int64, vs []float64) ([]int64
 	}
 	ts, vs = slices.Grow(ts, n), slices.Grow(vs, n)
 	start := len(ts)
-	got, err := decodeXOR(data, maxt, ts[start:start+n], vs[start:start+n])
-	t, v := ts[start:start+got], vs[start:start+got]
-	if got > 0 && t[0] < mint {
-		skip := 0
-		for skip < got && t[skip] < mint {
-			skip++
-		}
-		copy(t, t[skip:])
-		copy(v, v[skip:])
-		got -= skip
+	decode := decodeXORFast
+	if len(data) > MaxBytes || 8*len(data) < 4*n {
+		decode = decodeXOR // Here most samples repeat the one before.
 	}
+	got, err := decode(data, mint, maxt, ts[start:start+n], vs[start:start+n])
 	return ts[:start+got], vs[:start+got], err
 }
 
-// decodeXOR fills t and v, whose lengths are the number of samples, stops before the first sample after maxt and
-// returns how many it decoded.
-func decodeXOR(data []byte, maxt int64, t []int64, v []float64) (int, error) {
+// decodeXOR fills t and v, whose lengths are the number of samples, with those in [mint, maxt], stops after the first
+// that is later, and returns how many there are. Fast path: it goes through runs of the same value at the same distance,
+// which are zeros, at once.
+func decodeXOR(data []byte, mint, maxt int64, t []int64, v []float64) (got int, err error) {
 	d := xorReader{r: bitReader{data: data, pos: 2}}
-	v = v[:len(t)]
-	plain := len(t)
-	if len(data) <= MaxBytes {
-		plain = min(2, len(t))
-	}
-	for i := range plain {
+	for i := 0; i < len(t); {
 		d.next(i)
 		if d.r.overrun() {
-			return i, endsEarly(EncXOR, i, len(t))
+			return got, endsEarly(EncXOR, i, len(t))
 		}
-		if d.t > maxt {
-			return i, nil
+		i++
+		same := 0
+		if i > 1 {
+			same = d.r.zeroPairs(len(t) - i)
+			i += same
 		}
-		t[i], v[i] = d.t, d.v.float()
+		for k := range 1 + same {
+			if k > 0 {
+				d.t += int64(d.delta)
+			}
+			if d.t > maxt {
+				return got, nil
+			}
+			if t[got], v[got] = d.t, d.v.float(); d.t >= mint {
+				got++
+			}
+		}
 	}
-	if plain == len(t) {
-		return plain, nil
-	}
-	return d.fast(data, maxt, t, v)
+	return got, nil
 }
 
-// fast goes on after the second sample. Fast path: it works on a copy with zeros behind it, so that eight bytes can be
-// loaded anywhere, keeps all state in registers and looks for the end of the data once; BenchmarkDecodeXOR compares
-// with the plain loop.
-func (d *xorReader) fast(data []byte, maxt int64, t []int64, v []float64) (int, error) {
-	var padded [MaxBytes + 32]byte
+// decodeXORFast is decodeXOR for chunks of up to [MaxBytes]. Fast path: it works on a copy with zeros behind it, so that
+// eight bytes can be loaded anywhere, keeps all state in registers and looks for the end of the data once.
+// BenchmarkDecodeXOR compares.
+func decodeXORFast(data []byte, mint, maxt int64, t []int64, v []float64) (got int, err error) {
+	var padded [MaxBytes + 40]byte
 	copy(padded[:], data)
-	at, delta, value := d.t, d.delta, d.v.bits
-	lead, trail := uint(d.v.lead), uint(d.v.trail)
-	// buf holds the next n bits on top, n below 64; what lies below them is the beginning of the byte at pos.
-	pos := (8*d.r.pos - d.r.n) / 8
-	buf, n := uint64(0), uint(0)
-	if used := uint(8*d.r.pos-d.r.n) % 8; used > 0 {
-		buf, n = uint64(padded[pos])<<56<<used, 8-used
-		pos++
-	}
+	at, pos := varintAt(&padded, 2)
+	value := binary.BigEndian.Uint64(padded[pos : pos+8])
+	pos += 8
 	end := len(data)
-	i := 2
+	v = v[:len(t)]
+	if pos > end {
+		return 0, endsEarly(EncXOR, 0, len(t))
+	}
+	if at > maxt {
+		return 0, nil
+	}
+	if t[0], v[0] = at, math.Float64frombits(value); at >= mint {
+		got = 1
+	}
+	if len(t) == 1 {
+		return got, nil
+	}
+	first, size := binary.Uvarint(padded[pos : pos+binary.MaxVarintLen64])
+	if size <= 0 {
+		return got, endsEarly(EncXOR, 1, len(t))
+	}
+	pos += size
+	delta := first
+	// The significant bits are so many behind the leading zeros, before the trailing ones.
+	lead, bitsUsed, trail := uint(0), uint(64), uint(0)
+	// buf holds the next n bits on top, n below 64; what lies below them is the beginning of the byte at pos. The zero that
+	// it begins with says that the distance does not change.
+	buf, n := uint64(0), uint(1)
+	i := 1
 	for ; i < len(t); i++ {
 		// The position runs ahead of the samples by up to eight bytes.
 		if pos > end+8 {
-			return i, endsEarly(EncXOR, i, len(t))
+			return got, endsEarly(EncXOR, i, len(t))
 		}
 		buf |= binary.BigEndian.Uint64(padded[pos:pos+8]) >> (n & 63)
 		pos += int(63-n) >> 3
 		n |= 56
-		// Now 56 bits or more suffice for the timestamp's 24 and the value's first 13.
-		switch {
-		case buf>>63 == 0:
-			buf, n = buf<<1, n-1
-		case buf>>62 == 0b10:
-			delta += uint64(signed(buf<<2>>(64-14), 14))
-			buf, n = buf<<16, n-16
-		case buf>>61 == 0b110:
-			delta += uint64(signed(buf<<3>>(64-17), 17))
-			buf, n = buf<<20, n-20
-		case buf>>60 == 0b1110:
-			delta += uint64(signed(buf<<4>>(64-20), 20))
-			buf, n = buf<<24, n-24
-		default:
-			// Four ones and 64 bits, of which 52 or more are at hand.
-			have := n - 4
-			high := buf << 4 >> ((64 - have) & 63)
-			next := binary.BigEndian.Uint64(padded[pos : pos+8])
-			delta += high<<((64-have)&63) | next>>(have&63)
-			buf, n = next<<((64-have)&63), have
-			pos += 8
+		// Now 56 bits or more suffice for the timestamp's 24 and the value's first 13. The timestamp's last bit stays, so that
+		// the value always begins at the second.
+		if int64(buf) < 0 {
+			switch {
+			case buf>>62 == 0b10:
+				delta += uint64(signed(buf<<2>>(64-14), 14))
+				buf, n = buf<<15, n-15
+			case buf>>61 == 0b110:
+				delta += uint64(signed(buf<<3>>(64-17), 17))
+				buf, n = buf<<19, n-19
+			case buf>>60 == 0b1110:
+				delta += uint64(signed(buf<<4>>(64-20), 20))
+				buf, n = buf<<23, n-23
+			default:
+				// Four ones and 64 bits, of which 52 or more are at hand.
+				have := n - 4
+				high := buf << 4 >> ((64 - have) & 63)
+				next := binary.BigEndian.Uint64(padded[pos : pos+8])
+				delta += high<<((64-have)&63) | next>>(have&63)
+				buf, n = next<<((63-have)&63), have+1
+				pos += 8
+			}
 		}
 		at += int64(delta)
-		if buf>>63 == 0 {
-			buf, n = buf<<1, n-1
+		if control := buf >> 61 & 0b11; control < 0b10 {
+			buf, n = buf<<2, n-2
 		} else {
-			if buf>>62 == 0b11 {
-				lead = uint(buf << 2 >> (64 - 5))
-				size := uint(buf << 7 >> (64 - 6))
-				if size == 0 {
-					size = 64
+			head := uint(3)
+			if control == 0b11 {
+				lead = uint(buf << 3 >> (64 - 5))
+				bitsUsed = uint(buf<<8>>(64-6)-1)&63 + 1 // 64 is written as zero.
+				if lead+bitsUsed > 64 {
+					return got, fmt.Errorf("%w: XOR sample %d has %d significant bits after %d zeros", ErrCorrupt, i+1, bitsUsed, lead)
 				}
-				if lead+size > 64 {
-					return i, fmt.Errorf("%w: XOR sample %d has %d significant bits after %d zeros", ErrCorrupt, i+1, size, lead)
-				}
-				trail = 64 - lead - size
-				buf, n = buf<<13, n-13
-			} else {
-				buf, n = buf<<2, n-2
+				trail = 64 - lead - bitsUsed
+				head = 14
 			}
-			size := 64 - lead - trail
-			if size <= n {
-				value ^= buf >> ((64 - size) & 63) << (trail & 63)
-				buf, n = buf<<(size&63), n-size
+			if head+bitsUsed <= n {
+				value ^= buf << head >> ((64 - bitsUsed) & 63) << (trail & 63)
+				buf, n = buf<<((head+bitsUsed)&63), n-head-bitsUsed
 			} else {
 				// At hand are 19 bits or more; the rest comes with the next load.
-				rest := size - n
-				high := buf >> ((64 - n) & 63)
+				rest := head + bitsUsed - n
+				high := buf << head >> ((64 - n + head) & 63)
 				next := binary.BigEndian.Uint64(padded[pos : pos+8])
 				value ^= (high<<(rest&63) | next>>((64-rest)&63)) << (trail & 63)
 				buf, n = next<<(rest&63), 64-rest
@@ -232,10 +246,22 @@ func (d *xorReader) fast(data []byte, maxt int64, t []int64, v []float64) (int, 
 		if at > maxt {
 			break
 		}
-		t[i], v[i] = at, math.Float64frombits(value)
+		if t[got], v[got] = at, math.Float64frombits(value); at >= mint {
+			got++
+		}
 	}
 	if 8*pos-int(n) > 8*end {
-		return i, endsEarly(EncXOR, i-1, len(t))
+		return got, endsEarly(EncXOR, min(i, len(t)-1), len(t))
 	}
-	return i, nil
+	return got, nil
+}
+
+// varintAt reads a varint, and returns where the byte behind it is. One of more than 64 bits counts as one that the data
+// ends within.
+func varintAt(data *[MaxBytes + 40]byte, pos int) (v int64, next int) {
+	v, n := binary.Varint(data[pos : pos+binary.MaxVarintLen64])
+	if n <= 0 {
+		return 0, len(data) - 8
+	}
+	return v, pos + n
 }

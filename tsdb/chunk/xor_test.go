@@ -129,6 +129,20 @@ func TestXORRange(t *testing.T) {
 	check(10, 10, 1, 1)
 }
 
+// TestXORRangeOfRuns reads parts of a chunk in which most samples repeat the one before.
+func TestXORRangeOfRuns(t *testing.T) {
+	var points []point
+	for i := range int64(120) {
+		points = append(points, point{i * 10, float64(i / 50)})
+	}
+	data := encodeXOR(points)
+	for first := range int64(120) {
+		for last := first; last < 120; last++ {
+			checkPoints(t, decodeAll(t, EncXOR, data, first*10, last*10+9), points[first:last+1])
+		}
+	}
+}
+
 func TestXORAppendsAfterWhatIsThere(t *testing.T) {
 	data := encodeXOR([]point{{5, 1.5}, {6, 2.5}})
 	c := Columns{T: []int64{1}, F: []float64{9}}

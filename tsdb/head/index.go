@@ -24,6 +24,8 @@ type seriesIndex struct {
 	nodes  []*pageNode
 	nextID uint32
 	series int
+	// scratch holds builders for labels.
+	scratch sync.Pool
 }
 
 const nodeSize = 1024
@@ -37,15 +39,20 @@ var (
 
 // at returns the page of a series and its slot; nil if the series does not exist. The caller holds mu.
 func (x *seriesIndex) at(id uint32) (*page, int) {
-	n := int(id / (pageSize * nodeSize))
-	if n >= len(x.nodes) || x.nodes[n] == nil {
-		return nil, 0
-	}
-	p := x.nodes[n][id/pageSize%nodeSize]
+	p := x.page(id)
 	if p == nil || p.slots[id%pageSize].ref == 0 {
 		return nil, 0
 	}
 	return p, int(id % pageSize)
+}
+
+// page returns the page in which a series would be; nil if it does not exist. The caller holds mu.
+func (x *seriesIndex) page(id uint32) *page {
+	n := int(id / (pageSize * nodeSize))
+	if n >= len(x.nodes) || x.nodes[n] == nil {
+		return nil
+	}
+	return x.nodes[n][id/pageSize%nodeSize]
 }
 
 // find returns the series with the given labels. The caller holds mu.
@@ -155,31 +162,28 @@ func (x *seriesIndex) remove(dead []uint32) {
 }
 
 // labels makes the labels of a series; they are empty if it does not exist any more.
-func (x *seriesIndex) labels(id uint32) labels.Labels {
-	var b labels.ScratchBuilder
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	p, i := x.at(id)
-	if p == nil {
-		return labels.EmptyLabels()
-	}
-	return x.pairs.labels(p.labels(i), &b)
-}
+func (x *seriesIndex) labels(id uint32) labels.Labels { return x.projected(id, nil) }
 
-// projected is labels with nothing but the given names.
-func (x *seriesIndex) projected(id uint32, names []string) labels.Labels {
-	var b labels.ScratchBuilder
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	p, i := x.at(id)
-	if p == nil {
+// projected is labels with nothing but the given names, unless it is given nil.
+func (x *seriesIndex) projected(id uint32, names *[]string) labels.Labels {
+	if names != nil && len(*names) == 0 {
 		return labels.EmptyLabels()
 	}
-	for _, number := range p.labels(i) {
-		if e := &x.pairs.all[number]; slices.Contains(names, e.name.name) {
-			b.Add(e.name.name, e.value)
+	b, ok := x.scratch.Get().(*labels.ScratchBuilder)
+	if !ok {
+		b = &labels.ScratchBuilder{}
+	}
+	defer x.scratch.Put(b)
+	b.Reset()
+	x.mu.RLock()
+	if p, i := x.at(id); p != nil {
+		for _, number := range p.labels(i) {
+			if e := &x.pairs.all[number]; names == nil || slices.Contains(*names, e.name.name) {
+				b.Add(e.name.name, e.value)
+			}
 		}
 	}
+	x.mu.RUnlock()
 	return b.Labels()
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/tsdb/chunk"
 	"github.com/narthex-io/narthex/tsdb/headchunk"
 )
@@ -167,6 +168,15 @@ func (p *page) newestOpen(i int) (t int64, ok bool) {
 		return p.native[uint8(i)].w.LastT(), true
 	}
 	return s.xor.LastT(), s.xor.Samples() > 0
+}
+
+// latest returns the latest sample of the open chunk; ok is false if there is none, or if it takes decoding to know.
+func (p *page) latest(i int) (last sample.Sample, ok bool) {
+	s := &p.slots[i]
+	if s.native || s.xor.Samples() == 0 || p.starts[uint8(i)] != nil {
+		return last, false
+	}
+	return sample.Sample{T: s.xor.LastT(), F: s.xor.LastV()}, true
 }
 
 // lastFull returns the newest complete chunk.

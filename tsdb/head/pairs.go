@@ -93,15 +93,6 @@ func (p *pairs) equal(numbers []uint32, ls labels.Labels) bool {
 	return i == len(numbers)
 }
 
-// labels makes the label set.
-func (p *pairs) labels(numbers []uint32, b *labels.ScratchBuilder) labels.Labels {
-	b.Reset()
-	for _, i := range numbers {
-		b.Add(p.all[i].name.name, p.all[i].value)
-	}
-	return b.Labels()
-}
-
 // value returns the value of a name, "" if there is none.
 func (p *pairs) value(numbers []uint32, name string) string {
 	for _, i := range numbers {

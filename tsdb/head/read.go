@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/narthex-io/narthex/model/labels"
+	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb/block"
 	"github.com/narthex-io/narthex/tsdb/chunk"
@@ -66,20 +67,45 @@ func (q *querier) find(ctx context.Context, mint, maxt int64, ms []*labels.Match
 	// The lock is given up now and then, so that new series need not wait for a large selection.
 	for batch := range slices.Chunk(ids, 4096) {
 		q.h.index.mu.RLock()
-		for _, id := range batch {
-			if p, i := q.h.index.at(id); p != nil && q.shows(p, i, mint, maxt) {
-				kept = append(kept, id)
+		for len(batch) > 0 {
+			// Those of a page are looked at together.
+			first, n := batch[0]/pageSize, 1
+			for n < len(batch) && batch[n]/pageSize == first {
+				n++
 			}
+			kept = q.filterPage(kept, batch[:n], mint, maxt)
+			batch = batch[n:]
 		}
 		q.h.index.mu.RUnlock()
 	}
 	return kept, nil
 }
 
+// filterPage appends those series of a page that have samples to show. The caller holds the lock of the index.
+func (q *querier) filterPage(kept, ids []uint32, mint, maxt int64) []uint32 {
+	p := q.h.index.page(ids[0])
+	if p == nil {
+		return kept
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		if i := int(id % pageSize); p.slots[i].ref != 0 && q.showsLocked(p, i, mint, maxt) {
+			kept = append(kept, id)
+		}
+	}
+	return kept
+}
+
 // shows reports whether the snapshot has samples of the series in [mint, maxt], as far as bounds tell.
 func (q *querier) shows(p *page, i int, mint, maxt int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return q.showsLocked(p, i, mint, maxt)
+}
+
+// showsLocked is shows for those who hold the lock of the page.
+func (q *querier) showsLocked(p *page, i int, mint, maxt int64) bool {
 	first, last, ok := p.bounds(i)
 	limit, hidden := p.visibleUntil(i, q.seq)
 	if lateMin, lateMax, late := p.late[uint8(i)].bounds(); late && lateMin <= maxt && lateMax >= mint {
@@ -93,12 +119,18 @@ func (q *querier) shows(p *page, i int, mint, maxt int64) bool {
 func (q *querier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	set := &seriesSet{q: q}
 	set.mint, set.maxt = q.bounds(hints)
-	if hints != nil && hints.Projection {
-		set.project = &hints.ProjectionLabels
+	if hints != nil {
+		set.latest = hints.Latest
+		if hints.Projection {
+			set.project = &hints.ProjectionLabels
+		}
 	}
 	if set.mint > set.maxt {
 		return set
 	}
+	q.h.extra.mu.RLock()
+	set.deleted = len(q.h.extra.deleted) > 0
+	q.h.extra.mu.RUnlock()
 	set.ids, set.err = q.find(ctx, set.mint, set.maxt, ms)
 	if sorted {
 		set.ids = q.h.index.sort(set.ids)
@@ -185,9 +217,13 @@ type seriesSet struct {
 	mint, maxt int64
 	ids        []uint32
 	project    *[]string
-	// slab holds the series that are handed out next, made some at a time.
-	slab []series
-	at   *series
+	// latest says that the latest sample of each series suffices.
+	latest bool
+	// deleted says that something was deleted, if not of these series.
+	deleted bool
+	// ready are the series that are handed out next.
+	ready []series
+	at    *series
 	err  error
 }
 
@@ -195,13 +231,24 @@ func (s *seriesSet) Next() bool {
 	if s.err != nil || len(s.ids) == 0 {
 		return false
 	}
-	if len(s.slab) == 0 {
-		s.slab = make([]series, min(64, len(s.ids)))
+	if len(s.ready) == 0 {
+		s.ready = s.prepare(s.ids[:min(512, len(s.ids))])
 	}
-	s.at, s.slab = &s.slab[0], s.slab[1:]
-	*s.at = series{q: s.q, id: s.ids[0], mint: s.mint, maxt: s.maxt, project: s.project}
+	s.at, s.ready = &s.ready[0], s.ready[1:]
 	s.ids = s.ids[1:]
 	return true
+}
+
+// prepare makes series, with one look into the index.
+func (s *seriesSet) prepare(ids []uint32) []series {
+	made := make([]series, len(ids))
+	x := &s.q.h.index
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for k, id := range ids {
+		made[k] = series{set: s, page: x.page(id), id: id}
+	}
+	return made
 }
 
 // Size returns how many series are left.
@@ -213,28 +260,28 @@ func (s *seriesSet) Warnings() storage.Warnings { return nil }
 
 // series is one series of a snapshot.
 type series struct {
-	q          *querier
-	id         uint32
-	mint, maxt int64
-	// project are the labels that are wanted; nil means all.
-	project *[]string
+	set *seriesSet
+	// page holds the series until it is removed; it may be nil then.
+	page *page
+	id   uint32
 }
 
-// Labels makes the labels.
-func (s *series) Labels() labels.Labels {
-	if s.project != nil {
-		return s.q.h.index.projected(s.id, *s.project)
-	}
-	return s.q.h.index.labels(s.id)
-}
+// Labels makes the labels; they are empty if the series was removed meanwhile.
+func (s *series) Labels() labels.Labels { return s.set.q.h.index.projected(s.id, s.set.project) }
 
-// Samples returns a reader.
 func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {
 	r, ok := reuse.(*columnReader)
 	if !ok {
 		r = &columnReader{}
 	}
-	s.q.h.openReader(r, s.id, s.q.seq, s.q.from, s.mint, s.maxt)
+	set, h := s.set, s.set.q.h
+	r.latest, r.deleted = set.latest, nil
+	if set.deleted {
+		r.deleted = h.deletedOf(s.id)
+	}
+	// What came in order is shown from a time on, what came out of order from the beginning.
+	late := h.openInOrder(r, s.page, s.id, set.q.seq, max(set.q.from, set.mint), set.maxt)
+	r.late, r.err = late.points(set.mint, set.maxt)
 	return r
 }
 
@@ -246,7 +293,11 @@ type columnReader struct {
 	open             []byte
 	openEnc          chunk.Encoding
 	openMin, openMax int64
-	deleted          []interval
+	// latest says that the latest sample suffices; if it is at hand, it is all that is read.
+	latest  bool
+	last    sample.Sample
+	hasLast bool
+	deleted []interval
 	// late are what came out of order, those that were not read yet.
 	late []latePoint
 	disk *headchunk.Store
@@ -255,31 +306,43 @@ type columnReader struct {
 	err     error
 }
 
-// openReader makes r read what a snapshot shows of a series: what came in order from a time on, and what came out of
-// order.
-func (h *Head) openReader(r *columnReader, id uint32, seq uint64, from, mint, maxt int64) {
-	late := h.openInOrder(r, id, seq, max(from, mint), maxt)
-	r.late, r.err = late.points(mint, maxt)
+// deletedOf returns what is deleted of a series.
+func (h *Head) deletedOf(id uint32) []interval {
+	h.extra.mu.RLock()
+	defer h.extra.mu.RUnlock()
+	return h.extra.deleted[id]
 }
 
-// openInOrder leaves what came out of order to its caller.
-func (h *Head) openInOrder(r *columnReader, id uint32, seq uint64, mint, maxt int64) (late lateReading) {
-	r.full, r.open, r.openEnc, r.openMin, r.openMax = nil, r.open[:0], chunk.EncNone, 0, 0
-	r.mint, r.maxt, r.late, r.disk, r.err = mint, maxt, nil, h.disk, nil
-	h.extra.mu.RLock()
-	r.deleted = h.extra.deleted[id]
-	h.extra.mu.RUnlock()
+// pageOf returns the page of a series, nil if it was removed.
+func (h *Head) pageOf(id uint32) *page {
 	h.index.mu.RLock()
 	defer h.index.mu.RUnlock()
-	p, i := h.index.at(id)
+	return h.index.page(id)
+}
+
+// openInOrder makes r read what a snapshot shows of a series on a page, less what r says is deleted. It leaves what came
+// out of order to its caller.
+func (h *Head) openInOrder(r *columnReader, p *page, id uint32, seq uint64, mint, maxt int64) (late lateReading) {
+	r.full, r.open, r.openEnc, r.openMin, r.openMax = nil, r.open[:0], chunk.EncNone, 0, 0
+	r.mint, r.maxt, r.late, r.disk, r.err, r.hasLast = mint, maxt, nil, h.disk, nil, false
 	if p == nil {
 		return late
 	}
+	i := int(id % pageSize)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.slots[i].ref == 0 {
+		return late
+	}
 	late = p.readLate(i, seq)
 	if limit, hidden := p.visibleUntil(i, seq); hidden {
 		r.maxt = min(r.maxt, limit-1)
+	}
+	if r.latest && len(r.deleted) == 0 && len(late.open)+len(late.full) == 0 {
+		if r.last, r.hasLast = p.latest(i); r.hasLast && r.last.T >= mint && r.last.T <= r.maxt {
+			return late
+		}
+		r.hasLast = false
 	}
 	r.full = p.complete(i)
 	if last, ok := p.newestOpen(i); ok && p.slots[i].openMin <= r.maxt && last >= mint {
@@ -291,6 +354,11 @@ func (h *Head) openInOrder(r *columnReader, id uint32, seq uint64, mint, maxt in
 
 // Read appends the samples of the next chunk.
 func (r *columnReader) Read(dst *storage.Columns) bool {
+	if r.hasLast {
+		r.hasLast = false
+		dst.Append(r.last.T, r.last.F, nil)
+		return true
+	}
 	before := dst.Len()
 	for dst.Len() == before && r.err == nil {
 		var data []byte
@@ -333,6 +401,9 @@ func (r *columnReader) Err() error { return r.err }
 // Bounds returns times between which the samples that are left lie.
 func (r *columnReader) Bounds() (minT, maxT int64) {
 	minT, maxT = math.MaxInt64, math.MinInt64
+	if r.hasLast {
+		return r.last.T, r.last.T
+	}
 	if len(r.full) > 0 {
 		c, _ := nextFull(r.full)
 		minT, maxT = max(r.mint, c.minT), r.maxt // Only the first one's bounds are cheap.
@@ -396,7 +467,8 @@ func (h *Head) eachSeries(ctx context.Context, seq uint64, ids []uint32, mint, m
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		h.openInOrder(&r, id, seq, mint, maxt-1)
+		r.deleted = h.deletedOf(id)
+		h.openInOrder(&r, h.pageOf(id), id, seq, mint, maxt-1)
 		if chunks, err = r.chunks(chunks[:0], h.damagedChunk); err != nil {
 			return fmt.Errorf("series %s: %w", h.index.labels(id), err)
 		}

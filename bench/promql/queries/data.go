@@ -82,8 +82,18 @@ func (q *nameQuerier) Select(ctx context.Context, sorted bool, hints *storage.Se
 	return q.Querier.Select(ctx, sorted, hints, ms...)
 }
 
-// write makes a data directory of blocks.
-func write(ctx context.Context, size suite.Size, dir string) error {
+// write makes a data directory of blocks, or one whose samples are all in the log.
+func write(ctx context.Context, size suite.Size, dir string, head bool) error {
+	if head {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+		db, err := tsdb.Open(ctx, tsdb.Options{Dir: dir, WALCompression: tsdb.CompressionNone})
+		if err != nil {
+			return err
+		}
+		return errors.Join(fill(ctx, db, size), db.Close())
+	}
 	work, err := os.MkdirTemp("", "narthex-head")
 	if err != nil {
 		return err

@@ -43,6 +43,7 @@ func run(ctx context.Context) error {
 		thanos  = flag.String("thanos", "", "the program that serves the engine of Thanos")
 		minTime = flag.Duration("mintime", 200*time.Millisecond, "how long to repeat each query")
 		only    = flag.String("only", "", "leave out queries without this text")
+		head    = flag.Bool("head", false, "with -tsdb, leave the samples in the log, so that they are read from memory, as those of the latest hours")
 		data    = flag.String("data", "", "where data directories are kept, and taken from if they are there")
 		profile = flag.String("cpuprofile", "", "write a profile of this engine to a file")
 	)
@@ -66,7 +67,7 @@ func run(ctx context.Context) error {
 		defer os.RemoveAll(scratch)
 	}
 	if *tsdb {
-		if err := writeAll(ctx, scratch, sizes, *thanos != ""); err != nil {
+		if err := writeAll(ctx, scratch, sizes, *thanos != "", *head); err != nil {
 			return err
 		}
 	}
@@ -126,7 +127,7 @@ func dataDir(scratch string, series int, engine string) string {
 }
 
 // writeAll writes a data directory for each size, and a copy for each engine.
-func writeAll(ctx context.Context, scratch string, sizes []int, thanos bool) error {
+func writeAll(ctx context.Context, scratch string, sizes []int, thanos, head bool) error {
 	engines := []string{"prometheus"}
 	if thanos {
 		engines = append(engines, "thanos")
@@ -136,7 +137,7 @@ func writeAll(ctx context.Context, scratch string, sizes []int, thanos bool) err
 		if _, err := os.Stat(dir); err == nil {
 			continue
 		}
-		if err := write(ctx, suite.SizeFor(series), dir); err != nil {
+		if err := write(ctx, suite.SizeFor(series), dir, head); err != nil {
 			return fmt.Errorf("write data of %d series: %w", series, err)
 		}
 		for _, engine := range engines {
