@@ -245,9 +245,11 @@ func (c client) awaitInstances(within time.Duration, job string, want ...string)
 type plugin struct {
 	Name, State, Transport, Path, LastError string
 	Kinds, Keys                             []string
+	Digest, RefusedChange                   string
 	Restarts                                int
 	MemoryBytes                             uint64
 	Uses                                    []struct{ Name string }
+	Signature                               struct{ State, KeyID, Comment string }
 }
 
 // plugin returns what the server says about one plugin.

@@ -82,6 +82,8 @@ type Options struct {
 	// means that all of them run inside this process.
 	PluginWorker string
 	PluginCache  string
+	// WatchPlugins puts plugins in force when their files change; otherwise that takes a reload.
+	WatchPlugins bool
 	// PluginTrust says who may have signed plugins.
 	PluginTrust PluginTrust
 

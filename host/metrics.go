@@ -15,6 +15,7 @@ const PrometheusVersion = "3.14.0"
 // metrics are the host's own.
 type metrics struct {
 	reloadSuccessful, reloadSuccess, ready prometheus.Gauge
+	exchangeSuccessful                     prometheus.Gauge
 }
 
 func (h *Host) makeRegistry() error {
@@ -26,12 +27,16 @@ func (h *Host) makeRegistry() error {
 		reloadSuccessful: gauge("prometheus_config_last_reload_successful", "Whether the last configuration reload attempt was successful."),
 		reloadSuccess:    gauge("prometheus_config_last_reload_success_timestamp_seconds", "Timestamp of the last successful configuration reload."),
 		ready:            gauge("prometheus_ready", "Whether the server has started and can be queried."),
+		exchangeSuccessful: gauge("narthex_plugin_last_exchange_successful",
+			"Whether the plugins whose files changed last were put in force; with --plugins.watch."),
 	}
 	b := h.opts.Build
+	h.metrics.exchangeSuccessful.Set(1)
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		h.metrics.reloadSuccessful, h.metrics.reloadSuccess, h.metrics.ready,
+		h.metrics.exchangeSuccessful,
 		buildInfo("prometheus_build_info", "The Prometheus release that this server is compatible with, and how it was built.", PrometheusVersion, b),
 		buildInfo("narthex_build_info", "The release of this server, and how it was built.", b.Version, b),
 	} {

@@ -19,6 +19,7 @@ import (
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
@@ -74,10 +75,6 @@ func (h *Host) reload(ctx context.Context) (err error) {
 	if err := h.checkEncoding(cfg); err != nil {
 		return err
 	}
-	needs, err := needsOf(cfg, h.opts.Build.userAgent())
-	if err != nil {
-		return err
-	}
 	ruled, err := h.prepareRules(cfg)
 	if err != nil {
 		return err
@@ -92,41 +89,14 @@ func (h *Host) reload(ctx context.Context) (err error) {
 			err = errors.Join(err, queryLog.Close())
 		}
 	}()
-	plugins, err := h.catalogue.Prepare(ctx, cfg.Plugins, needs.uses)
+	ch, err := h.prepare(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	discovered, err := h.discovery.Prepare(ctx, needs.jobs(cfg, plugins))
-	if err != nil {
-		plugins.Discard()
-		return err
-	}
-	scraped, err := h.scrape.Prepare(cfg.ScrapeConfigs, cfg.Global.Labels())
-	if err != nil {
-		discovered.Discard()
-		plugins.Discard()
-		return positioned(cfg, err)
-	}
-	found, notified, err := h.prepareNotify(ctx, cfg, needs, plugins)
-	if err != nil {
-		scraped.Discard()
-		discovered.Discard()
-		plugins.Discard()
-		return err
-	}
-	exporting := needs.exporters(cfg, plugins)
 	// From here on nothing can fail.
 	applied = true
-	h.config.Store(cfg)
-	h.exporters.add(exporting) // Loops of the old configuration still look up theirs.
-	plugins.Apply()
-	h.access.Set(needs.access(cfg, plugins))
-	scraped.Apply()
-	discovered.Apply()
-	notified.Apply()
-	found.Apply()
+	ch.apply()
 	ruled.Apply()
-	h.exporters.replace(exporting)
 	if db := h.storage.get(); db != nil {
 		h.applyStorage(db, cfg)
 	}
@@ -135,6 +105,67 @@ func (h *Host) reload(ctx context.Context) (err error) {
 	}
 	h.applyRuntime(cfg)
 	return nil
+}
+
+// change is a configuration that the plugins, and those who work with them, are prepared for.
+type change struct {
+	host      *Host
+	config    *config.Config
+	plugins   *plugin.Change
+	scraped   *scrape.Change
+	exporting map[exporterKey]*plugin.Exporter
+	policy    access.Policy
+
+	discovered, found *discovery.Change // targets and Alertmanagers
+	notified          *notify.Change
+}
+
+// prepare has plugins, discovery, scraping and the notifier prepare, so that nothing can fail any more. Nothing is touched yet.
+func (h *Host) prepare(ctx context.Context, cfg *config.Config) (*change, error) {
+	needs, err := needsOf(cfg, h.opts.Build.userAgent())
+	if err != nil {
+		return nil, err
+	}
+	plugins, err := h.catalogue.Prepare(ctx, cfg.Plugins, needs.uses)
+	if err != nil {
+		return nil, err
+	}
+	discovered, err := h.discovery.Prepare(ctx, needs.jobs(cfg, plugins))
+	if err != nil {
+		plugins.Discard()
+		return nil, err
+	}
+	scraped, err := h.scrape.Prepare(cfg.ScrapeConfigs, cfg.Global.Labels())
+	if err != nil {
+		discovered.Discard()
+		plugins.Discard()
+		return nil, positioned(cfg, err)
+	}
+	found, notified, err := h.prepareNotify(ctx, cfg, needs, plugins)
+	if err != nil {
+		scraped.Discard()
+		discovered.Discard()
+		plugins.Discard()
+		return nil, err
+	}
+	return &change{
+		host: h, config: cfg, plugins: plugins, scraped: scraped, exporting: needs.exporters(cfg, plugins),
+		policy:     needs.access(cfg, plugins),
+		discovered: discovered, found: found, notified: notified,
+	}, nil
+}
+
+// apply puts the configuration in force.
+func (c *change) apply() {
+	c.host.config.Store(c.config)
+	c.host.exporters.add(c.exporting) // Loops of the old configuration still look up theirs.
+	c.plugins.Apply()
+	c.host.access.Set(c.policy)
+	c.scraped.Apply()
+	c.discovered.Apply()
+	c.notified.Apply()
+	c.found.Apply()
+	c.host.exporters.replace(c.exporting)
 }
 
 // openQueryLog opens the query log anew with each reload, so that it can be moved away; nil if there is to be none.
@@ -252,6 +283,8 @@ func (h *Host) retention(cfg *config.Config) tsdb.Retention {
 // runReloads applies the configuration for the first time, lets the world know when the server is ready, and then
 // answers requests for a reload until ctx is done.
 func (h *Host) runReloads(ctx context.Context, configured chan<- struct{}, opened <-chan struct{}) error {
+	changed, stopWatch := h.watchPlugins(ctx)
+	defer stopWatch()
 	if err := h.Reload(ctx); err != nil && ctx.Err() == nil {
 		return &ConfigError{err}
 	}
@@ -267,10 +300,10 @@ func (h *Host) runReloads(ctx context.Context, configured chan<- struct{}, opene
 	case <-ctx.Done():
 		return nil
 	}
-	return h.awaitReloads(ctx)
+	return h.awaitReloads(ctx, changed)
 }
 
-func (h *Host) awaitReloads(ctx context.Context) error {
+func (h *Host) awaitReloads(ctx context.Context, pluginsChanged <-chan struct{}) error {
 	var tick <-chan time.Time
 	seen := h.configSum()
 	if h.opts.AutoReload > 0 {
@@ -282,6 +315,9 @@ func (h *Host) awaitReloads(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-pluginsChanged:
+			h.exchangePlugins(ctx)
+			continue
 		case <-h.opts.Reload:
 		case <-tick:
 			sum := h.configSum()

@@ -42,6 +42,7 @@ func settings() []setting {
 	return []setting{
 		{name: "settings.file", help: "YAML file with settings, keyed by flag name. Environment variables and flags win over it.", ours: true},
 		{name: "plugins.directory", kind: kindList, help: "Directory to search for plugins, before 'plugins' beside the binary and ./plugins. Repeatable. plugins.directory of the config file takes the place of them all.", ours: true},
+		{name: "plugins.watch", value: "false", kind: kindBool, help: "Put plugins in force when their files, or plugins.lock, change. Otherwise that takes a reload.", ours: true},
 		{name: "plugins.require-signature", value: "false", kind: kindBool, help: "Refuse plugins that are not signed by a trusted key, before anything of them runs.", ours: true},
 		{name: "plugins.trusted-key", kind: kindList, help: "File with a public key, as narthex plugin keygen and minisign write it, that may have signed plugins. Repeatable. More keys can stand below plugins.trusted_keys in the config file.", ours: true},
 		{name: "plugins.cache-directory", help: "Directory for compiled plugins. Default: narthex in the user's cache directory.", ours: true},

@@ -172,6 +172,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		PluginDirectories:       pluginDirectories(v.list("plugins.directory")),
 		PluginCache:             v.text("plugins.cache-directory"),
 		PluginWorker:            ownBinary(),
+		WatchPlugins:            v.flag("plugins.watch"),
 		PluginTrust:             host.PluginTrust{Keys: keys, Required: v.flag("plugins.require-signature")},
 		DiscoveryReloadInterval: v.duration("scrape.discovery-reload-interval"),
 		SetGCPercent:            debug.SetGCPercent,

@@ -86,6 +86,7 @@ type Catalogue struct {
 	units   map[string]*unit // of the applied change, by fingerprint
 	uses    []use            // of the applied change
 	retired map[*unit]struct{}
+	refused map[string]error // by plugin: why the last change was not applied; nil after one that was
 }
 
 // use is a Use and the unit that serves it.

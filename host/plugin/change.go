@@ -17,6 +17,7 @@ type Change struct {
 	units     map[string]*unit
 	fresh     []*unit // started for this change
 	ended     bool
+	refused   map[string]error // why there is no change, by plugin
 }
 
 // Prepare finds the plugins that uses need, starts a guest for each use that is new or whose config, settings or file
@@ -30,10 +31,13 @@ func (c *Catalogue) Prepare(ctx context.Context, config Config, uses []Use) (*Ch
 	if err := c.begin(); err != nil {
 		return nil, err
 	}
-	ch := &Change{catalogue: c, units: map[string]*unit{}}
+	ch := &Change{catalogue: c, units: map[string]*unit{}, refused: map[string]error{}}
 	err := ch.prepare(ctx, config, uses)
 	if err != nil {
 		ch.Discard()
+		c.mu.Lock()
+		c.refused = ch.refused
+		c.mu.Unlock()
 		return nil, err
 	}
 	return ch, nil
@@ -66,6 +70,7 @@ func (ch *Change) prepare(ctx context.Context, config Config, uses []Use) error 
 		u, err := ch.choose(found, config, uses[i])
 		if err != nil {
 			errs = append(errs, err)
+			ch.refused[ch.catalogue.servedBy(&uses[i])] = err
 			continue
 		}
 		ch.uses = append(ch.uses, use{name: uses[i].name(), position: uses[i].Position, unit: u})
@@ -124,7 +129,33 @@ func (ch *Change) start(ctx context.Context) error {
 		})
 	}
 	wait.Wait()
+	for i, err := range errs {
+		if err != nil {
+			ch.refused[ch.fresh[i].file.name] = err
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// servedBy returns the name of the plugin that serves a use now or, when nothing does, the name that it should have.
+func (c *Catalogue) servedBy(u *Use) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, running := range c.uses {
+		if running.name == u.name() {
+			return running.unit.file.name
+		}
+	}
+	return u.likelyName()
+}
+
+// Started lists the plugins of which the change starts guests, sorted.
+func (ch *Change) Started() []string {
+	names := make([]string, len(ch.fresh))
+	for i, u := range ch.fresh {
+		names[i] = u.file.name
+	}
+	return sorted(names)
 }
 
 // explain says which file failed to start, unless the guest refused its config, which is about the config alone.
@@ -171,7 +202,7 @@ func (ch *Change) Apply() {
 	old := c.units
 	closed := c.closed
 	if !closed {
-		c.files, c.units, c.uses = ch.files, ch.units, ch.uses
+		c.files, c.units, c.uses, c.refused = ch.files, ch.units, ch.uses, nil
 	}
 	c.mu.Unlock()
 	if closed {

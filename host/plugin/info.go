@@ -60,6 +60,9 @@ type Info struct {
 	Restarts    uint64 `json:"restarts"`
 	// LastError is the last reason why a guest ended, or why the file cannot be loaded.
 	LastError string `json:"lastError,omitempty"`
+	// RefusedChange says why the plugin's part of the last change, of the config or of a file, did not come into force. What ran
+	// before goes on.
+	RefusedChange string `json:"refusedChange,omitempty"`
 	// LastGroups is when the last update of a discovery came.
 	LastGroups time.Time `json:"lastGroups,omitzero"`
 	Uses       []UseInfo `json:"uses"`
@@ -85,11 +88,15 @@ type UseInfo struct {
 // Plugins describes all plugin files that the applied config knows of, sorted by name.
 func (c *Catalogue) Plugins() []Info {
 	c.mu.Lock()
-	files, uses := c.files, c.uses
+	files, uses, refused := c.files, c.uses, c.refused
 	c.mu.Unlock()
 	infos := make([]Info, 0, len(files))
 	for _, f := range files {
-		infos = append(infos, c.info(f, uses))
+		info := c.info(f, uses)
+		if err := refused[f.name]; err != nil {
+			info.RefusedChange = err.Error()
+		}
+		infos = append(infos, info)
 	}
 	slices.SortFunc(infos, func(a, b Info) int { return cmp.Compare(a.Name, b.Name) })
 	return infos

@@ -233,3 +233,43 @@ func TestOnlyUsed(t *testing.T) {
 		t.Errorf("a manifest that is known is shown: %+v", i)
 	}
 }
+
+// TestRefusedChange shows why what was asked for did not come into force, until something does.
+func TestRefusedChange(t *testing.T) {
+	b := newBench(t)
+	b.apply(on("a_sd_configs", `1`), on("exporter-x", `2`))
+	fails := func(plugin, want string) {
+		t.Helper()
+		if _, err := b.Prepare(t.Context(), Config{}, []Use{on("a_sd_configs", `1`), on("exporter-x", `2`)}); err == nil {
+			t.Fatal("no error")
+		}
+		for _, name := range []string{"sd-a", "exporter-x"} {
+			i := b.info(name)
+			if name == plugin && !strings.Contains(i.RefusedChange, want) || name != plugin && i.RefusedChange != "" {
+				t.Errorf("%s: %q", name, i.RefusedChange)
+			}
+			if i.State != StateReady || i.LastError != "" {
+				t.Errorf("%s: %s, %s", name, i.State, i.LastError)
+			}
+		}
+		b.wantAlive("exporter-x2", "sd-a1")
+	}
+	b.write("exporter-x", "x2")
+	b.setRefusal("exporter-x", errors.New("out of memory"))
+	fails("exporter-x", "out of memory")
+	b.setRefusal("exporter-x", nil)
+	b.write("sd-a.wasm", "a2")
+	b.manifests["sd-a"] = sdk.Manifest{Name: "sd-z", Kinds: []sdk.Kind{sdk.KindDiscovery}}
+	fails("sd-a", "its manifest says sd-z")
+	b.write("sd-a.wasm", "a1")
+	ch := b.prepare(on("a_sd_configs", `1`), on("exporter-x", `2`))
+	if got := ch.Started(); len(got) != 1 || got[0] != "exporter-x" {
+		t.Errorf("started %v", got)
+	}
+	ch.Apply()
+	for _, name := range []string{"sd-a", "exporter-x"} {
+		if i := b.info(name); i.RefusedChange != "" {
+			t.Errorf("%s: %q", name, i.RefusedChange)
+		}
+	}
+}
