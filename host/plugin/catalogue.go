@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -78,6 +79,7 @@ type Catalogue struct {
 	log      *slog.Logger
 	metrics  *metrics
 	ledger   *ledger
+	pause    func(failures int) time.Duration // before a restart
 
 	mu      sync.Mutex
 	pending bool // a change is neither applied nor discarded
@@ -113,6 +115,7 @@ func newCatalogue(o Options, l launcher) *Catalogue {
 		log:      o.Logger,
 		metrics:  newMetrics(),
 		ledger:   newLedger(),
+		pause:    pauseAfter,
 		units:    map[string]*unit{},
 		retired:  map[*unit]struct{}{},
 	}

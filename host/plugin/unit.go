@@ -138,7 +138,7 @@ func (u *unit) failed(err error) time.Duration {
 	if u.failures >= failedAfter {
 		u.state = StateFailed
 	}
-	pause := pauseAfter(u.failures)
+	pause := u.catalogue.pause(u.failures)
 	failures := u.failures
 	u.mu.Unlock()
 	reason := session.ReasonOf(err)
