@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,18 +115,11 @@ func pluginNewCommand(io streams) *cobra.Command {
 			}
 			fmt.Fprintf(io.out, "%s: plugin %s\n  %s\n\nNext:\n  go -C %[1]s test ./...\n  %[4]s plugin build %[1]s\n",
 				s.Dir, s.Plugin, strings.Join(s.Files, "\n  "), os.Args[0])
-			use := "name it below exporters of a job"
-			switch sdk.Kind(kind) {
-			case sdk.KindDiscovery:
-				use = "use " + s.Key + " in a job"
-			case sdk.KindNotify:
-				use = "use " + s.Key + " below alerting"
-			}
-			fmt.Fprintf(io.out, "Then put the file into a plugins directory, %s, and reload. %s shows how.\n", use, filepath.Join(s.Dir, "README.md"))
+			fmt.Fprintf(io.out, "Then put the file into a plugins directory, %s, and reload. %s shows how.\n", s.Use, filepath.Join(s.Dir, "README.md"))
 			return nil
 		},
 	}
-	c.Flags().StringVar(&kind, "kind", string(sdk.KindDiscovery), "discovery, exporter or notify")
+	c.Flags().StringVar(&kind, "kind", string(sdk.KindDiscovery), strings.Join(author.Kinds(), ", "))
 	c.Flags().StringVar(&dir, "dir", "", "folder to write; default: the plugin's name")
 	return c
 }
@@ -160,13 +154,16 @@ func pluginBuildCommand(io streams, cache *string) *cobra.Command {
 }
 
 func pluginRunCommand(io streams) *cobra.Command {
-	var configFile string
+	var configFile, request string
+	var fields []string
 	o := author.RunOptions{Worker: ownBinary()}
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Run a plugin alone and watch what it finds",
 		Long: "Runs the plugin in a file alone and prints what it finds. --config has one entry of what stands below the\n" +
-			"plugin's key in a job or in alerting, or below config of an exporter, such as: targets: [\"localhost:9100\"]",
+			"plugin's key in a job, in alerting or in web.auth, or below config of an exporter, such as: targets: [\"localhost:9100\"]\n\n" +
+			"A plugin that judges requests to the server is asked about one, that of --request and --header:\n" +
+			"  plugin run auth-jwt.wasm --config jwt.yml --request 'POST /-/reload' --header \"Authorization: Bearer $TOKEN\"",
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if configFile != "" {
@@ -176,6 +173,10 @@ func pluginRunCommand(io streams) *cobra.Command {
 				}
 				o.BaseDir, o.Position = filepath.Dir(configFile), configFile
 			}
+			var err error
+			if o.Request, err = requestFrom(request, fields); err != nil {
+				return err
+			}
 			o.Logger = slog.New(slog.NewTextHandler(io.err, nil))
 			return author.Run(cmd.Context(), args[0], o, io.out)
 		},
@@ -183,7 +184,27 @@ func pluginRunCommand(io streams) *cobra.Command {
 	c.Flags().StringVar(&configFile, "config", "", "file with the plugin's section, in YAML or JSON")
 	c.Flags().BoolVar(&o.Once, "once", false, "end after the first update or collection")
 	c.Flags().DurationVar(&o.Interval, "interval", 15*time.Second, "how often to ask an exporter")
+	c.Flags().StringVar(&request, "request", "GET /", "method and path of a request to judge")
+	c.Flags().StringArrayVar(&fields, "header", nil, "field of that request's header, as NAME: VALUE; may be given several times")
 	return c
+}
+
+// requestFrom makes a request of flags.
+func requestFrom(line string, fields []string) (sdk.AuthRequest, error) {
+	method, url, ok := strings.Cut(line, " ")
+	if !ok || method == "" || !strings.HasPrefix(url, "/") {
+		return sdk.AuthRequest{}, fmt.Errorf("--request %q is not a method and a path, such as GET /metrics", line)
+	}
+	r := sdk.AuthRequest{Method: method, URL: url, Header: sdk.Header{"Host": {"localhost:9090"}}, RemoteAddr: "127.0.0.1:1"}
+	for _, field := range fields {
+		name, value, ok := strings.Cut(field, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return r, fmt.Errorf("--header %q is not a name, a colon and a value", field)
+		}
+		name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+		r.Header[name] = append(r.Header[name], strings.TrimSpace(value))
+	}
+	return r, nil
 }
 
 // sectionFrom reads a plugin's section, in YAML or JSON.

@@ -183,3 +183,40 @@ func TestInspectRefusesWhatIsNoPlugin(t *testing.T) {
 		}
 	}
 }
+
+func TestNewAuthenticator(t *testing.T) {
+	ctx, cache := t.Context(), t.TempDir()
+	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
+	s, err := New(ctx, "door", sdk.KindAuthInbound, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Plugin != "auth-door" || s.Key != "door_auth" || s.Use != "use door_auth below web.auth" {
+		t.Fatalf("%+v", s)
+	}
+	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}} {
+		if err := goCommand(ctx, dir, nil, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	built, err := Build(ctx, dir, TargetWasm, plugins, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(method, url, key string) (string, error) {
+		var out bytes.Buffer
+		r := sdk.AuthRequest{Method: method, URL: url, Header: sdk.Header{"X-Api-Key": {key}}, RemoteAddr: "192.0.2.1:1"}
+		config := `{"keys": {"bob": "83006a438f94daf3a7dd9c7b27f70c15e443c0ca55d58fcdfa76899ae466b455"}}`
+		err := Run(ctx, built.Path, RunOptions{Config: json.RawMessage(config), CacheDir: cache, Request: r}, &out)
+		return out.String(), err
+	}
+	if out, err := ask("GET", "/metrics", "mellon"); err != nil || out != "allowed: GET /metrics of user \"bob\"\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, err := ask("", "", "friend"); err == nil || !strings.Contains(err.Error(), "status 401: the key is wrong (WWW-Authenticate: ApiKey)") {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, err := ask("POST", "/-/reload", "mellon"); err == nil || !strings.Contains(err.Error(), "status 403: bob may only read") {
+		t.Errorf("%q, %v", out, err)
+	}
+}

@@ -29,37 +29,66 @@ var shortNamePattern = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 type Scaffold struct {
 	// Plugin is the plugin's name, such as sd-acme.
 	Plugin string
-	// Key is the config key that a discovery or a notifier claims, such as acme_sd_configs.
+	// Key is the config key that the plugin claims, such as acme_sd_configs; empty for a kind that claims none.
 	Key string
+	// Use says where the plugin is used in the config.
+	Use string
 	// Dir is the folder.
 	Dir string
 	// Files are the names in it, sorted.
 	Files []string
 }
 
+// shape says what the plugins of a kind have in common.
+type shape struct {
+	kind sdk.Kind
+	// prefix starts their names; suffix ends their keys, and is empty for a kind that claims none.
+	prefix, suffix string
+	// use says where they are used, before and after the key.
+	use [2]string
+}
+
+// shapes returns those that [New] writes, in the order in which they are listed.
+func shapes() []shape {
+	return []shape{
+		{sdk.KindDiscovery, "sd-", plugin.DiscoveryKeySuffix, [2]string{"use ", " in a job"}},
+		{sdk.KindExporter, "exporter-", "", [2]string{"name it below exporters of a job"}},
+		{sdk.KindNotify, "notify-", plugin.NotifyKeySuffix, [2]string{"use ", " below alerting"}},
+		{sdk.KindAuthInbound, "auth-", plugin.AuthKeySuffix, [2]string{"use ", " below web.auth"}},
+	}
+}
+
+// Kinds returns the kinds that [New] takes.
+func Kinds() []string {
+	var names []string
+	for _, s := range shapes() {
+		names = append(names, string(s.kind))
+	}
+	return names
+}
+
 // New writes a folder with a plugin that builds, passes its test and runs: go.mod, main.go, its test and a README. name
-// is short, such as acme, or the plugin's, such as sd-acme; a discovery then claims acme_sd_configs, a
-// notifier acme_notify_configs. dir is the folder,
-// which must not exist or be empty; empty means the plugin's name.
+// is short, such as acme, or the plugin's, such as sd-acme; a discovery then claims acme_sd_configs, a notifier
+// acme_notify_configs, and what judges requests to the server acme_auth. dir is the folder, which must not exist or be
+// empty; empty means the plugin's name.
 //
 // Inside a checkout of Narthex, or below one, go.mod points at the checkout; elsewhere it requires the release that
 // this program was built from, and the go command fetches that.
 func New(ctx context.Context, name string, kind sdk.Kind, dir string) (Scaffold, error) {
-	prefix := map[sdk.Kind]string{sdk.KindDiscovery: "sd-", sdk.KindExporter: "exporter-", sdk.KindNotify: "notify-"}[kind]
-	if prefix == "" {
-		return Scaffold{}, fmt.Errorf("kind %q is none of %s, %s and %s", kind, sdk.KindDiscovery, sdk.KindExporter, sdk.KindNotify)
+	at := slices.IndexFunc(shapes(), func(s shape) bool { return s.kind == kind })
+	if at < 0 {
+		return Scaffold{}, fmt.Errorf("kind %q is none of %s", kind, strings.Join(Kinds(), ", "))
 	}
-	short := strings.TrimPrefix(name, prefix)
+	shape := shapes()[at]
+	short := strings.TrimPrefix(name, shape.prefix)
 	if !shortNamePattern.MatchString(short) {
 		return Scaffold{}, fmt.Errorf("name %q is not made of a-z and 0-9, with dashes between words: write one such as acme or rack-list", name)
 	}
-	s := Scaffold{Plugin: prefix + short, Dir: dir}
-	switch kind {
-	case sdk.KindDiscovery:
-		s.Key = strings.ReplaceAll(short, "-", "_") + "_sd_configs"
-	case sdk.KindNotify:
-		s.Key = strings.ReplaceAll(short, "-", "_") + plugin.NotifyKeySuffix
+	s := Scaffold{Plugin: shape.prefix + short, Dir: dir}
+	if shape.suffix != "" {
+		s.Key = strings.ReplaceAll(short, "-", "_") + shape.suffix
 	}
+	s.Use = shape.use[0] + s.Key + shape.use[1]
 	if s.Dir == "" {
 		s.Dir = s.Plugin
 	}

@@ -29,6 +29,8 @@ type RunOptions struct {
 	HTTPClient *http.Client
 	// Interval is how often an exporter collects. [15 s]
 	Interval time.Duration
+	// Request is what a plugin that judges requests is asked about. [one of an unknown sender for /]
+	Request sdk.AuthRequest
 	// Once ends after the first update or collection.
 	Once bool
 	// Logger gets the plugin's log lines. [they are discarded]
@@ -39,7 +41,8 @@ type RunOptions struct {
 
 // Run runs the plugin in a file and writes what it finds to out: each update of a discovery as indented JSON, each
 // collection of an exporter as it comes. It goes on until ctx is done, which is no error. A notifier is given an example to
-// deliver, once. What the plugin says about its config is an error.
+// deliver, once, and what judges requests one to judge; that it refuses it is an error, and so is what the plugin says about
+// its config.
 func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err error) {
 	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir})
 	if err != nil {
@@ -73,6 +76,8 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 		err = watch(ctx, ch.Discovery(0), o.Once, out)
 	case ch.Notifier(0) != nil:
 		err = deliver(ctx, ch.Notifier(0), out)
+	case ch.Authenticator(0) != nil:
+		err = judge(ctx, ch.Authenticator(0), o.Request, out)
 	case ch.Exporter(0) != nil:
 		err = collect(ctx, ch.Exporter(0), o, out)
 	default:
@@ -147,5 +152,22 @@ func deliver(ctx context.Context, n sdk.Notifier, out io.Writer) error {
 		return fmt.Errorf("deliver an example: %w", err)
 	}
 	_, err = fmt.Fprintf(out, "delivered:\n%s\n", batch)
+	return err
+}
+
+// judge prints the verdict on a request. Requests that are not allowed are errors.
+func judge(ctx context.Context, a sdk.Authenticator, r sdk.AuthRequest, out io.Writer) error {
+	r.Method, r.URL = cmp.Or(r.Method, http.MethodGet), cmp.Or(r.URL, "/")
+	id, err := a.Authenticate(ctx, r)
+	challenge, unauthenticated := sdk.IsUnauthenticated(err)
+	switch {
+	case unauthenticated:
+		return fmt.Errorf("status 401: %w (WWW-Authenticate: %s)", err, challenge)
+	case sdk.IsForbidden(err):
+		return fmt.Errorf("status 403: %w", err)
+	case err != nil:
+		return fmt.Errorf("status 503: %w", err)
+	}
+	_, err = fmt.Fprintf(out, "allowed: %s %s of user %q\n", r.Method, r.URL, id.User)
 	return err
 }
