@@ -70,9 +70,13 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 	if err != nil {
 		return checked, err
 	}
+	parsing, err := needs.parsers(cfg, change)
 	change.Discard()
+	if err != nil {
+		return checked, err
+	}
 	files, err := checkRules(cfg, opts)
-	if err := errors.Join(checkJobs(cfg), checkAlerting(ctx, cfg), checkCredentials(cfg), err); err != nil {
+	if err := errors.Join(checkJobs(cfg, parsing), checkAlerting(ctx, cfg), checkCredentials(cfg), err); err != nil {
 		return checked, err
 	}
 	checked = Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files, Intervals: map[string]time.Duration{}}
@@ -134,15 +138,15 @@ func checkRules(cfg *config.Config, opts CheckOptions) ([]*rules.File, error) {
 }
 
 // checkJobs has the scrape manager prepare the jobs, which reads the files with certificates and keys.
-func checkJobs(cfg *config.Config) error {
+func checkJobs(cfg *config.Config, parsing parsed) error {
 	manager, err := scrape.New(scrape.Options{
-		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: &gate{}, Exporters: &exporters{},
+		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: &gate{}, Exporters: &exporters{}, Parsers: &parsers{},
 		OpenLog: func(string) (io.WriteCloser, error) { return noLog{}, nil },
 	})
 	if err != nil {
 		return err
 	}
-	change, err := manager.Prepare(cfg.ScrapeConfigs, cfg.Global.Labels())
+	change, err := manager.Prepare(cfg.ScrapeConfigs, cfg.Global.Labels(), parsing.types())
 	if err != nil {
 		return positioned(cfg, err)
 	}

@@ -10,43 +10,70 @@ import (
 	"sync"
 
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/sdk"
 )
 
+// running are plugins of a kind in use, by what names them in the configuration.
+type running[K comparable, P any] struct {
+	mu sync.RWMutex
+	by map[K]P
+}
+
+// add makes more plugins known, those that it takes the place of being forgotten.
+func (r *running[K, P]) add(more map[K]P) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := maps.Clone(more)
+	for key, p := range r.by {
+		if _, replaced := all[key]; !replaced {
+			all[key] = p
+		}
+	}
+	r.by = all
+}
+
+// replace forgets all plugins but those of a new configuration.
+func (r *running[K, P]) replace(all map[K]P) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.by = all
+}
+
+func (r *running[K, P]) get(key K) (P, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	p, ok := r.by[key]
+	return p, ok
+}
+
 // exporters are the exporter plugins in use, for scraping in memory.
 type exporters struct {
-	mu      sync.RWMutex
-	running map[exporterKey]*plugin.Exporter
+	running[exporterKey, *plugin.Exporter]
 }
 
 // exporterKey names an exporter: the same plugin with another config is another one.
 type exporterKey struct{ plugin, config string }
 
-func (e *exporters) add(more map[exporterKey]*plugin.Exporter) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	all := maps.Clone(more)
-	for key, exp := range e.running {
-		if _, replaced := all[key]; !replaced {
-			all[key] = exp
-		}
-	}
-	e.running = all
-}
-
-func (e *exporters) replace(all map[exporterKey]*plugin.Exporter) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.running = all
-}
-
 // Exporter returns the exporter behind an entry of an exporters section, and the format that it writes.
 func (e *exporters) Exporter(name string, config json.RawMessage) (sdk.Exporter, string, error) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	found, ok := e.running[exporterKey{name, string(config)}]
+	found, ok := e.get(exporterKey{name, string(config)})
 	if !ok {
 		return nil, "", fmt.Errorf("exporter plugin %s is not running", name)
+	}
+	return found, found.ContentType(), nil
+}
+
+// parsers are the parser plugins in use.
+type parsers struct {
+	running[scrape.ParserKey, *plugin.Parser]
+}
+
+// Parser returns a parser, and the format that it writes.
+func (p *parsers) Parser(key scrape.ParserKey) (sdk.Parser, string, error) {
+	found, ok := p.get(key)
+	if !ok {
+		return nil, "", fmt.Errorf("parser plugin %s is not running", key.Plugin)
 	}
 	return found, found.ContentType(), nil
 }

@@ -139,6 +139,7 @@ type Host struct {
 	access        *access.Gate
 	storage       gate
 	exporters     exporters
+	parsers       parsers
 	cleanups      cleanups
 
 	// quit is closed when a shutdown was asked for.
@@ -238,6 +239,7 @@ func (h *Host) makeScraping() (err error) {
 		Registerer:         h.registry,
 		Storage:            &h.storage,
 		Exporters:          &h.exporters,
+		Parsers:            &h.parsers,
 		UserAgent:          h.opts.Build.userAgent(),
 		Hostname:           h.opts.QualifiedHostname,
 		TimestampTolerance: h.opts.TimestampTolerance,

@@ -18,47 +18,38 @@ import (
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/plugin/grant"
+	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/sdk"
 )
 
-// needs are all places of a configuration that need a plugin: for each job its discoveries, then its exporters; then the
-// discoveries of each entry of alertmanagers; then the receivers of alerts; then what judges requests to the web server.
+// needs are all places of a configuration that need a plugin, and which use each of them is.
 type needs struct {
 	uses []plugin.Use
-	// receivers and auth are where those of the last two begin.
-	receivers, auth int
+	// discoveries are the first uses of each list of discoveries, whose others follow; receivers and auth are where the receivers
+	// of alerts begin, and what judges requests to the web server.
+	discoveries map[*discovery.Configs]int
+	exporting   map[exporterKey]int
+	parsing     map[scrape.ParserKey]int
+	receivers   int
+	auth        int
 }
 
 func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
-	n := &needs{}
+	n := &needs{discoveries: map[*discovery.Configs]int{}, exporting: map[exporterKey]int{}, parsing: map[scrape.ParserKey]int{}}
 	for i, job := range cfg.ScrapeConfigs {
 		origin := cfg.Origins[i]
-		for _, d := range job.Discovery.Plugins {
-			use, err := pluginUse(job.JobName, d.Key, d.Name(), d.JSON, origin, userAgent)
-			if err != nil {
-				return nil, err
-			}
-			n.uses = append(n.uses, use)
+		if err := n.addDiscoveries(job.JobName, &job.Discovery, origin, userAgent); err != nil {
+			return nil, err
 		}
-		for j, e := range job.Exporters {
-			n.uses = append(n.uses, plugin.Use{
-				Plugin:   e.Plugin,
-				Config:   e.JSON,
-				BaseDir:  origin.Dir,
-				Position: origin.Position(strictyaml.Index("exporters", j)),
-			})
-		}
+		n.addExporters(job, origin)
+		n.addParsers(cfg, job, origin)
 	}
 	for i, am := range cfg.Alerting.Alertmanagers {
 		origin := cfg.Origin(strictyaml.Index("alerting.alertmanagers", i))
-		for _, d := range am.Discovery.Plugins {
-			use, err := pluginUse("alertmanagers", d.Key, d.Name(), d.JSON, origin, userAgent)
-			if err != nil {
-				return nil, err
-			}
-			n.uses = append(n.uses, use)
+		if err := n.addDiscoveries("alertmanagers", &am.Discovery, origin, userAgent); err != nil {
+			return nil, err
 		}
 	}
 	n.receivers = len(n.uses)
@@ -80,6 +71,51 @@ func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
 		n.uses = append(n.uses, use)
 	}
 	return n, nil
+}
+
+func (n *needs) addDiscoveries(owner string, from *discovery.Configs, origin config.Origin, userAgent string) error {
+	n.discoveries[from] = len(n.uses)
+	for _, d := range from.Plugins {
+		use, err := pluginUse(owner, d.Key, d.Name(), d.JSON, origin, userAgent)
+		if err != nil {
+			return err
+		}
+		n.uses = append(n.uses, use)
+	}
+	return nil
+}
+
+func (n *needs) addExporters(job *scrape.Config, origin config.Origin) {
+	for i, e := range job.Exporters {
+		n.exporting[exporterKey{e.Plugin, string(e.JSON)}] = len(n.uses)
+		n.uses = append(n.uses, plugin.Use{
+			Plugin:   e.Plugin,
+			Config:   e.JSON,
+			BaseDir:  origin.Dir,
+			Position: origin.Position(strictyaml.Index("exporters", i)),
+		})
+	}
+}
+
+// addParsers adds the parsers of a job. Those that many jobs inherit are one use.
+func (n *needs) addParsers(cfg *config.Config, job *scrape.Config, origin config.Origin) {
+	all, inherited := job.AllParsers()
+	for i, p := range all {
+		if _, known := n.parsing[p.Key()]; known && inherited {
+			continue
+		}
+		place := strictyaml.Index("parsers", i)
+		switch {
+		case job.Parser != nil:
+			place = "parser"
+		case inherited:
+			origin = cfg.Origin("global")
+		}
+		n.parsing[p.Key()] = len(n.uses)
+		n.uses = append(n.uses, plugin.Use{
+			Kind: sdk.KindParser, Plugin: p.Plugin, Config: p.JSON, BaseDir: p.Dir(), Position: origin.Position(place),
+		})
+	}
 }
 
 // pluginUse takes the fields of the HTTP client out of a section, so that the guest never sees a credential, and makes the
@@ -144,10 +180,8 @@ func pluginClient(job, key string, settings []byte, dir, userAgent string) (*htt
 // jobs returns what the discovery manager of scraping is to run.
 func (n *needs) jobs(cfg *config.Config, change *plugin.Change) []discovery.Job {
 	jobs := make([]discovery.Job, len(cfg.ScrapeConfigs))
-	i := 0
-	for j, job := range cfg.ScrapeConfigs {
-		jobs[j] = discoveryJob(job.JobName, &job.Discovery, change, i)
-		i += len(job.Discovery.Plugins) + len(job.Exporters)
+	for i, job := range cfg.ScrapeConfigs {
+		jobs[i] = n.discoveryJob(job.JobName, &job.Discovery, change)
 	}
 	return jobs
 }
@@ -155,13 +189,8 @@ func (n *needs) jobs(cfg *config.Config, change *plugin.Change) []discovery.Job 
 // alertmanagers returns what the discovery manager of notification is to run.
 func (n *needs) alertmanagers(cfg *config.Config, change *plugin.Change) []discovery.Job {
 	jobs := make([]discovery.Job, len(cfg.Alerting.Alertmanagers))
-	i := 0
-	for _, job := range cfg.ScrapeConfigs {
-		i += len(job.Discovery.Plugins) + len(job.Exporters)
-	}
-	for j, am := range cfg.Alerting.Alertmanagers {
-		jobs[j] = discoveryJob(notify.JobName(j), &am.Discovery, change, i)
-		i += len(am.Discovery.Plugins)
+	for i, am := range cfg.Alerting.Alertmanagers {
+		jobs[i] = n.discoveryJob(notify.JobName(i), &am.Discovery, change)
 	}
 	return jobs
 }
@@ -186,11 +215,11 @@ func (n *needs) access(cfg *config.Config, change *plugin.Change) access.Policy 
 	return p
 }
 
-// discoveryJob returns a job whose plugins are those of change from first on.
-func discoveryJob(name string, from *discovery.Configs, change *plugin.Change, first int) discovery.Job {
+// discoveryJob returns a job with the plugins of a list of discoveries.
+func (n *needs) discoveryJob(name string, from *discovery.Configs, change *plugin.Change) discovery.Job {
 	job := discovery.Job{Name: name, Static: from.Groups()}
 	for i, d := range from.Plugins {
-		found := change.Discovery(first + i)
+		found := change.Discovery(n.discoveries[from] + i)
 		job.Providers = append(job.Providers, discovery.Provider{
 			Name: d.Name(), Fingerprint: found.Fingerprint(), Discovery: found,
 		})
@@ -199,15 +228,46 @@ func discoveryJob(name string, from *discovery.Configs, change *plugin.Change, f
 }
 
 // exporters returns the exporters in use by plugin and config.
-func (n *needs) exporters(cfg *config.Config, change *plugin.Change) map[exporterKey]*plugin.Exporter {
+func (n *needs) exporters(change *plugin.Change) map[exporterKey]*plugin.Exporter {
 	found := map[exporterKey]*plugin.Exporter{}
-	i := 0
-	for _, job := range cfg.ScrapeConfigs {
-		i += len(job.Discovery.Plugins)
-		for _, e := range job.Exporters {
-			found[exporterKey{e.Plugin, string(e.JSON)}] = change.Exporter(i)
-			i++
-		}
+	for key, i := range n.exporting {
+		found[key] = change.Exporter(i)
 	}
 	return found
+}
+
+// parsed are the parsers in use.
+type parsed map[scrape.ParserKey]*plugin.Parser
+
+// types returns which media types the plugins themselves name.
+func (p parsed) types() scrape.ParserTypes {
+	return func(key scrape.ParserKey) []string {
+		if found := p[key]; found != nil {
+			return found.ContentTypes()
+		}
+		return nil
+	}
+}
+
+// parsers returns the parsers in use. That it is not clear which of them is to read a body is an error.
+func (n *needs) parsers(cfg *config.Config, change *plugin.Change) (parsed, error) {
+	found := parsed{}
+	for key, i := range n.parsing {
+		found[key] = change.Parser(i)
+	}
+	for i, job := range cfg.ScrapeConfigs {
+		err := job.CheckParsers(found.types())
+		if err == nil {
+			continue
+		}
+		origin := cfg.Origins[i]
+		if _, inherited := job.AllParsers(); inherited {
+			origin = cfg.Origin("global")
+		}
+		if at, ok := errors.AsType[*strictyaml.Error](err); ok {
+			return nil, fmt.Errorf("%s: %w", origin.Position(at.Path), at.Err)
+		}
+		return nil, fmt.Errorf("%s: %w", origin.Position(""), err)
+	}
+	return found, nil
 }

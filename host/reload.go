@@ -114,6 +114,7 @@ type change struct {
 	plugins   *plugin.Change
 	scraped   *scrape.Change
 	exporting map[exporterKey]*plugin.Exporter
+	parsing   parsed
 	policy    access.Policy
 
 	discovered, found *discovery.Change // targets and Alertmanagers
@@ -130,12 +131,17 @@ func (h *Host) prepare(ctx context.Context, cfg *config.Config) (*change, error)
 	if err != nil {
 		return nil, err
 	}
+	parsing, err := needs.parsers(cfg, plugins)
+	if err != nil {
+		plugins.Discard()
+		return nil, err
+	}
 	discovered, err := h.discovery.Prepare(ctx, needs.jobs(cfg, plugins))
 	if err != nil {
 		plugins.Discard()
 		return nil, err
 	}
-	scraped, err := h.scrape.Prepare(cfg.ScrapeConfigs, cfg.Global.Labels())
+	scraped, err := h.scrape.Prepare(cfg.ScrapeConfigs, cfg.Global.Labels(), parsing.types())
 	if err != nil {
 		discovered.Discard()
 		plugins.Discard()
@@ -149,7 +155,7 @@ func (h *Host) prepare(ctx context.Context, cfg *config.Config) (*change, error)
 		return nil, err
 	}
 	return &change{
-		host: h, config: cfg, plugins: plugins, scraped: scraped, exporting: needs.exporters(cfg, plugins),
+		host: h, config: cfg, plugins: plugins, scraped: scraped, exporting: needs.exporters(plugins), parsing: parsing,
 		policy:     needs.access(cfg, plugins),
 		discovered: discovered, found: found, notified: notified,
 	}, nil
@@ -159,6 +165,7 @@ func (h *Host) prepare(ctx context.Context, cfg *config.Config) (*change, error)
 func (c *change) apply() {
 	c.host.config.Store(c.config)
 	c.host.exporters.add(c.exporting) // Loops of the old configuration still look up theirs.
+	c.host.parsers.add(c.parsing)
 	c.plugins.Apply()
 	c.host.access.Set(c.policy)
 	c.scraped.Apply()
@@ -166,6 +173,7 @@ func (c *change) apply() {
 	c.notified.Apply()
 	c.found.Apply()
 	c.host.exporters.replace(c.exporting)
+	c.host.parsers.replace(c.parsing)
 }
 
 // openQueryLog opens the query log anew with each reload, so that it can be moved away; nil if there is to be none.

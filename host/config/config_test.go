@@ -20,6 +20,7 @@ func TestLoad(t *testing.T) {
 global:
   scrape_interval: 15s
   external_labels: {region: "${REGION}-1", price: "$$5"}
+  parsers: [parser-a, {plugin: parser-b, config: {x: [1, {y: z}]}, content_types: [a/b]}]
 storage: {tsdb: {retention: {time: 30d, size: 10GB}}}
 plugins: {directory: guests}
 scrape_configs:
@@ -29,6 +30,10 @@ scrape_configs:
   scrape_interval: 5s
   file_sd_configs: [{files: [targets/*.json]}]
   basic_auth: {username: u, password: hidden-word}
+- job_name: parsed
+  parser: {plugin: parser-c, config: {x: 1}}
+- job_name: unparsed
+  parsers: []
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +44,13 @@ scrape_configs:
 	if j := c.ScrapeConfigs[1]; j.Interval() != 5*time.Second || j.Timeout() != 5*time.Second || len(j.Discovery.Plugins) != 1 {
 		t.Errorf("job is %+v", j)
 	}
-	if got, want := c.Origins[1].Position("file_sd_configs[0]"), "prometheus.yml:12: scrape_configs[1].file_sd_configs[0]"; got != want {
+	if got, want := c.Origins[1].Position("file_sd_configs[0]"), "prometheus.yml:13: scrape_configs[1].file_sd_configs[0]"; got != want {
 		t.Errorf("position is %s, want %s", got, want)
+	}
+	for i, want := range []int{2, 2, 1, 0} {
+		if all, _ := c.ScrapeConfigs[i].AllParsers(); len(all) != want {
+			t.Errorf("job %d has %d parsers, want %d", i, len(all), want)
+		}
 	}
 	shown := c.String()
 	if strings.Contains(shown, "hidden-word") || !strings.Contains(shown, "job_name: apps") || !strings.Contains(shown, "scrape_interval: 15s") {

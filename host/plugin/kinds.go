@@ -3,7 +3,9 @@ package plugin
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
+	"runtime"
 	"slices"
 
 	"github.com/narthex-io/narthex/sdk"
@@ -27,7 +29,21 @@ func (e *Exporter) Collect(ctx context.Context, w io.Writer) error {
 }
 
 // Parser is a parser whose guest may come and go. It implements sdk.Parser.
-type Parser struct{ callee }
+type Parser struct {
+	callee
+	// places bound how many bodies are in the guest at once, so that its memory does not depend on how many targets there are.
+	places chan struct{}
+}
+
+// newParser returns a parser whose guest gets a body at a time if it is sandboxed, because it has one thread, and otherwise
+// as many as there are processors.
+func newParser(u *unit) *Parser {
+	n := 1
+	if u.file.transport == TransportProcess {
+		n = runtime.GOMAXPROCS(0)
+	}
+	return &Parser{callee: newCallee(u), places: make(chan struct{}, n)}
+}
 
 // Name is the plugin's name.
 func (p *Parser) Name() string { return p.unit.file.name }
@@ -40,9 +56,15 @@ func (p *Parser) ContentType() string {
 // ContentTypes are the media types that the plugin reads where the operator lists none.
 func (p *Parser) ContentTypes() []string { return slices.Clone(p.unit.file.manifest.ContentTypes) }
 
-// Parse implements sdk.Parser. While the guest is being restarted, and after the parser is gone, it returns an error
-// that names the plugin and the reason.
+// Parse implements sdk.Parser. It waits for its turn. While the guest is being restarted, and after the parser is gone, it
+// returns an error that names the plugin and the reason.
 func (p *Parser) Parse(ctx context.Context, body []byte, contentType string, w io.Writer) error {
+	select {
+	case p.places <- struct{}{}:
+		defer func() { <-p.places }()
+	case <-ctx.Done():
+		return fmt.Errorf("plugin %s is busy with other bodies: %w", p.Name(), ctx.Err())
+	}
 	return p.call(func(g guest) error { return g.Parser().Parse(ctx, body, contentType, w) })
 }
 

@@ -2,6 +2,8 @@ package plugin
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -53,7 +55,22 @@ func TestParsers(t *testing.T) {
 		want(t, "use", b.info("parser-p").Uses[0].Name, "parser parser-p")
 		want(t, "place without workers", b.info("parser-p").Uses[0].Place, "inline")
 
-		b.last().trap()
+		// A body at a time: a second one waits for its turn, as long as its context lets it.
+		slow := b.apply(on("parser-p", `1`), on("parser-p", `"slow"`)).Parser(1)
+		ended := make(chan error, 1)
+		go func() { ended <- slow.Parse(t.Context(), nil, "", io.Discard) }()
+		synctest.Wait()
+		late, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := slow.Parse(late, nil, "", io.Discard); err == nil || !strings.Contains(err.Error(), "plugin parser-p is busy with other bodies") {
+			t.Errorf("a second body: %v", err)
+		}
+		want(t, "calls", b.last().calls.Load(), int32(1))
+		close(b.last().release)
+		want(t, "the first body", <-ended, nil)
+		want(t, "the next body", slow.Parse(t.Context(), nil, "", io.Discard), nil)
+
+		b.guest("parser-p", "1").trap()
 		synctest.Wait()
 		if _, err = parse(); err == nil || !strings.Contains(err.Error(), "plugin parser-p is being restarted") {
 			t.Errorf("while the guest is away: %v", err)

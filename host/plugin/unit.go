@@ -55,7 +55,7 @@ func newUnit(c *Catalogue, fingerprint string, f *file, s Settings, u Use) *unit
 		unit.discovery = newDiscovery(unit)
 		unit.served = unit.discovery
 	case sdk.KindParser:
-		s := &Parser{newCallee(unit)}
+		s := newParser(unit)
 		unit.callee, unit.served = &s.callee, s
 	case sdk.KindNotify:
 		s := &Notifier{newCallee(unit)}

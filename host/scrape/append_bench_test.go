@@ -115,7 +115,7 @@ func BenchmarkScrape(b *testing.B) {
 				b.Fatal(err)
 			}
 			cfgs := parseConfigs(b, oneTarget)
-			change, err := m.Prepare(cfgs, labels.EmptyLabels())
+			change, err := m.Prepare(cfgs, labels.EmptyLabels(), nil)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -27,6 +27,9 @@ type Config struct {
 	// Exporters are exporter plugins that are targets of the job, scraped in memory.
 	Exporters []ExporterConfig `yaml:"exporters,omitempty"`
 
+	// Parser turns every body that is fetched into metrics; nil leaves that to Parsers and to the format.
+	Parser *ParserConfig `yaml:"parser,omitempty"`
+
 	JobName string `yaml:"job_name"`
 	// Limits and defaults that a job inherits from the global section where it leaves them out.
 	Inherited `yaml:",inline"`
@@ -148,6 +151,9 @@ func (c *Config) SetDirectory(dir string) {
 			credential.HTTPClient.SetDirectory(dir)
 		}
 	}
+	if c.Parser != nil {
+		c.Parser.dir = dir
+	}
 	c.Inherited.SetDirectory(dir)
 }
 
@@ -163,6 +169,9 @@ func (c *Config) Complete(global Inherited) error {
 	}
 	timeoutGiven := c.ScrapeTimeout != 0
 	c.inherit(global)
+	if c.Parser != nil && c.parsersInherited {
+		c.Parsers = nil
+	}
 	if !timeoutGiven {
 		c.ScrapeTimeout = min(global.ScrapeTimeout, c.ScrapeInterval)
 	}
@@ -191,6 +200,7 @@ func (c *Config) Complete(global Inherited) error {
 		fail("static_configs", c.Discovery.CheckStatic("scheme and metrics_path"))
 	}
 	fail("exporters", c.checkExporters())
+	fail("parser", c.checkParser())
 	return errors.Join(errs...)
 }
 
@@ -247,10 +257,20 @@ type Inherited struct {
 	ConvertClassicHistogramsToNHCB *bool `yaml:"convert_classic_histograms_to_nhcb,omitempty"`
 	// ScrapeFailureLogFile is where each scrape that fails is noted, as a line of JSON.
 	ScrapeFailureLogFile string `yaml:"scrape_failure_log_file,omitempty"`
+	// Parsers turn bodies of other content types than those of the protocols into metrics.
+	Parsers ParserConfigs `yaml:"parsers,omitempty"`
+
+	// parsersInherited says that a job has Parsers from the global section.
+	parsersInherited bool
 }
 
-// SetDirectory makes a relative path of the log relative to dir.
+// SetDirectory makes relative paths of the log and of parsers relative to dir.
 func (g *Inherited) SetDirectory(dir string) {
+	for _, p := range g.Parsers {
+		if p != nil {
+			p.dir = dir
+		}
+	}
 	g.ScrapeFailureLogFile = httpconfig.JoinDir(dir, g.ScrapeFailureLogFile)
 }
 
@@ -294,6 +314,9 @@ func (g *Inherited) inherit(from Inherited) {
 	fill(&g.LabelValueLengthLimit, from.LabelValueLengthLimit)
 	fill(&g.KeepDroppedTargets, from.KeepDroppedTargets)
 	fill(&g.ScrapeFailureLogFile, from.ScrapeFailureLogFile)
+	if g.Parsers == nil {
+		g.Parsers, g.parsersInherited = from.Parsers, true
+	}
 	if g.MetricNameValidationScheme == "" {
 		g.MetricNameValidationScheme = from.MetricNameValidationScheme
 		fill(&g.MetricNameEscapingScheme, from.MetricNameEscapingScheme)
@@ -322,6 +345,9 @@ func (g *Inherited) check() error {
 	fail := func(field string, err error) { errs = append(errs, strictyaml.At(field, err)) }
 	if g.ScrapeProtocols != nil {
 		fail("scrape_protocols", checkProtocols(g.ScrapeProtocols))
+	}
+	if !g.parsersInherited { // Those of the global section are checked there.
+		fail("parsers", checkParsers(g.Parsers))
 	}
 	if g.MetricNameValidationScheme != UTF8Names && g.MetricNameValidationScheme != LegacyNames {
 		fail("metric_name_validation_scheme", fmt.Errorf("%q is neither utf8 nor legacy", g.MetricNameValidationScheme))

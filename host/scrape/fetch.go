@@ -21,12 +21,17 @@ func (l *loop) fetch(ctx context.Context, s *settings, t *target) (contentType s
 	} else {
 		contentType, err = l.get(ctx, s, t)
 	}
+	problem := "no complete answer"
 	if err == nil {
 		l.body.complete()
 		l.lastSize = l.body.size
+		if t.exporter == nil { // An exporter writes what needs no parser.
+			problem = "not parsed"
+			contentType, err = l.parse(ctx, s, contentType)
+		}
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return "", fmt.Errorf("no complete answer within the scrape timeout of %s: %w", t.timeout, err)
+		return "", fmt.Errorf("%s within the scrape timeout of %s: %w", problem, t.timeout, err)
 	}
 	return contentType, err
 }

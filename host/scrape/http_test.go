@@ -44,7 +44,7 @@ func TestOverHTTP(t *testing.T) {
   authorization: {credentials: word}
   static_configs: [{targets: ["`+strings.TrimPrefix(server.URL, "http://")+`"]}]
 `)
-	change, err := w.m.Prepare(cfgs, labels.EmptyLabels())
+	change, err := w.m.Prepare(cfgs, labels.EmptyLabels(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package scrape
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -37,8 +38,10 @@ type loop struct {
 	lastStart   time.Time
 	// body is what is being read; nil between scrapes, and until there is an answer.
 	body *body
-	// lastSize is the size of the last body that was read to its end.
-	lastSize int
+	// lastSize is the size of the last body that was read to its end, lastParsed what a parser made of the last one.
+	lastSize, lastParsed int
+	// parsedBy is the parser plugin that the body is from.
+	parsedBy string
 	// fellBack is why the last body was taken for what the fallback protocol says.
 	fellBack error
 }
@@ -199,7 +202,7 @@ func (l *loop) bodyBytes(err error) int {
 	case err != nil:
 		return 0
 	default:
-		return len(l.body.bytes)
+		return l.lastSize
 	}
 }
 
@@ -269,12 +272,19 @@ func (l *loop) storeBody(ctx context.Context, a *appender, out storage.Appender,
 		l.cache = l.cache.replace(s.rules, opts)
 	}
 	a.start(l.env, out, l.cache, t, limitsOf(s.cfg), ts)
-	return a.appendBody(ctx, &l.meta)
+	err = a.appendBody(ctx, &l.meta)
+	if syntax := (*exposition.SyntaxError)(nil); l.parsedBy != "" && errors.As(err, &syntax) {
+		return fmt.Errorf("what parser plugin %s made of the body: %w", l.parsedBy, err)
+	}
+	return err
 }
 
 // readingOf returns how a body is to be read.
 func (l *loop) readingOf(s *settings, t *target, contentType string) (exposition.Options, error) {
 	format, problem, err := formatOf(contentType, s.cfg.FallbackScrapeProtocol)
+	if err != nil && l.parsedBy != "" {
+		err = fmt.Errorf("what parser plugin %s made of the body: %w", l.parsedBy, err)
+	}
 	if err != nil {
 		return exposition.Options{}, err
 	}

@@ -77,8 +77,9 @@ func (e *JobError) Error() string { return fmt.Sprintf("job %q: %v", e.Job, e.Er
 func (e *JobError) Unwrap() error { return e.Err }
 
 // Prepare makes what a new set of complete configs needs and changes nothing. external are the labels that tell this
-// server from its replicas. Only one change may be open at a time. The error joins a [JobError] for each bad job.
-func (m *Manager) Prepare(cfgs []*Config, external labels.Labels) (*Change, error) {
+// server from its replicas; types say which media types parser plugins name, and may be nil where there are none. Only one
+// change may be open at a time. The error joins a [JobError] for each bad job.
+func (m *Manager) Prepare(cfgs []*Config, external labels.Labels, types ParserTypes) (*Change, error) {
 	c := &Change{m: m, settings: map[string]*settings{}, seed: offsetSeed(m.env.Hostname, external)}
 	m.mu.Lock()
 	old := map[string]*settings{}
@@ -92,7 +93,7 @@ func (m *Manager) Prepare(cfgs []*Config, external labels.Labels) (*Change, erro
 			errs = append(errs, fmt.Errorf("job %q: given twice", cfg.JobName))
 			continue
 		}
-		s, err := c.settingsOf(cfg, old[cfg.JobName])
+		s, err := c.settingsOf(cfg, old[cfg.JobName], types)
 		if err != nil {
 			errs = append(errs, &JobError{Job: cfg.JobName, Err: err})
 		}
@@ -110,11 +111,15 @@ func (m *Manager) Prepare(cfgs []*Config, external labels.Labels) (*Change, erro
 }
 
 // settingsOf returns the settings of a job: old, which may be nil, if they still hold.
-func (c *Change) settingsOf(cfg *Config, old *settings) (*settings, error) {
-	if old != nil && sameConfig(old.cfg, cfg) {
+func (c *Change) settingsOf(cfg *Config, old *settings, types ParserTypes) (*settings, error) {
+	routes, err := cfg.routes(types)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil && sameConfig(old.cfg, cfg) && slices.Equal(old.parsers.types, routes.types) {
 		return old, nil
 	}
-	s, err := newSettings(cfg, old, &c.m.env.Options)
+	s, err := newSettings(cfg, routes, old, &c.m.env.Options)
 	if old == nil || old.clients != s.clients {
 		c.clients = append(c.clients, s.clients)
 	}

@@ -52,7 +52,7 @@ func job(t *testing.T, config string) *scraped {
 func (s *scraped) reconfigure(config string) {
 	s.Helper()
 	cfgs := parseConfigs(s.T, "- job_name: j\n"+config)
-	change, err := s.m.Prepare(cfgs, labels.EmptyLabels())
+	change, err := s.m.Prepare(cfgs, labels.EmptyLabels(), nil)
 	if err != nil {
 		s.Fatal(err)
 	}

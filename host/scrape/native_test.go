@@ -162,7 +162,7 @@ func TestProtobufIsAskedForFirst(t *testing.T) {
 	accept := func(config string, features Features, first string) {
 		t.Helper()
 		cfg := parseConfigs(t, oneTarget+config)[0]
-		s, err := newSettings(cfg, nil, &Options{Features: features, NewClient: noClient})
+		s, err := newSettings(cfg, parserRoutes{}, nil, &Options{Features: features, NewClient: noClient})
 		if err != nil || !strings.HasPrefix(s.accept, first) {
 			t.Errorf("%q, %+v: %q, want %q first, error %v", config, features, s.accept, first, err)
 		}
@@ -253,7 +253,7 @@ func TestFailureLog(t *testing.T) {
 func TestFailureLogCannotBeOpened(t *testing.T) {
 	w := newWorld(t, storagetest.NewStore(), nil)
 	w.m.env.OpenLog = func(string) (io.WriteCloser, error) { return nil, os.ErrPermission }
-	_, err := w.m.Prepare(parseConfigs(t, oneTarget+"  scrape_failure_log_file: x\n"), labels.EmptyLabels())
+	_, err := w.m.Prepare(parseConfigs(t, oneTarget+"  scrape_failure_log_file: x\n"), labels.EmptyLabels(), nil)
 	if err == nil || err.Error() != `job "j": open scrape_failure_log_file: permission denied` {
 		t.Errorf("error %v", err)
 	}

@@ -74,13 +74,19 @@ func (p Protocol) mediaType(escaping string) string {
 	}
 }
 
-// acceptHeader lists protocols with falling quality, and anything at all last.
-func acceptHeader(ps []Protocol, escaping string) string {
+// acceptHeader lists protocols with falling quality, then further media types, and anything at all last.
+func acceptHeader(ps []Protocol, escaping string, more ...string) string {
 	var b strings.Builder
 	quality := defaultAcceptQuality
 	for _, p := range ps {
 		b.WriteString(p.mediaType(escaping) + ";q=0." + strconv.Itoa(quality) + ",")
 		quality--
+	}
+	for _, mediaType := range more {
+		b.WriteString(mediaType + ";q=0." + strconv.Itoa(quality) + ",")
+	}
+	if len(more) > 0 {
+		return b.String() + "*/*;q=0.05"
 	}
 	b.WriteString("*/*;q=0." + strconv.Itoa(quality))
 	return b.String()

@@ -83,7 +83,7 @@ func TestReload(t *testing.T) {
 			w.firstScrapes(1)
 			cfgs := parseConfigs(w.T, oneTarget+"- job_name: k\n")
 			cfgs[1].JobName = "j"
-			if _, err := w.m.Prepare(cfgs, w.onlyTarget().Labels); err == nil || err.Error() != `job "j": given twice` {
+			if _, err := w.m.Prepare(cfgs, w.onlyTarget().Labels, nil); err == nil || err.Error() != `job "j": given twice` {
 				w.Errorf("error %v", err)
 			}
 			w.firstScrapes(1)

@@ -27,6 +27,8 @@ type Options struct {
 	Storage storage.Appendable
 	// Exporters finds the plugins behind exporters sections; required if a config has one.
 	Exporters Exporters
+	// Parsers finds the plugins behind parser and parsers; required if a config has one.
+	Parsers Parsers
 	// UserAgent is sent with each scrape.
 	UserAgent string
 	// Hostname tells this server from its replicas, so that they scrape at different moments: the machine's fully

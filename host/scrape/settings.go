@@ -14,21 +14,24 @@ type settings struct {
 	clients *clients
 	// rules say what becomes of exposed samples; jobs that agree on them across a reload share the pointer, so that
 	// caches stay valid.
-	rules          *sampleRules
+	rules *sampleRules
+	// parsers say which plugin reads which body.
+	parsers        parserRoutes
 	accept         string
 	acceptEncoding string
 	extraMetrics   bool
 }
 
 // newSettings makes settings, taking over from old, which may be nil, what has not changed.
-func newSettings(cfg *Config, old *settings, opts *Options) (*settings, error) {
+func newSettings(cfg *Config, parsers parserRoutes, old *settings, opts *Options) (*settings, error) {
 	protocols := cfg.ScrapeProtocols
 	if !cfg.protocolsGiven && opts.Features.startTimes() {
 		protocols = DefaultProtocols(true)
 	}
 	s := &settings{
 		cfg:            cfg,
-		accept:         acceptHeader(protocols, cfg.MetricNameEscapingScheme),
+		parsers:        parsers,
+		accept:         parsers.accept(protocols, cfg.MetricNameEscapingScheme),
 		acceptEncoding: "gzip",
 		rules:          newSampleRules(cfg),
 		extraMetrics:   opts.Features.ExtraMetrics,

@@ -42,6 +42,7 @@ type world struct {
 	updates chan map[string][]sdk.Group
 	stop    func()
 	targets targets
+	parsers parserFuncs
 	// full makes commits fail.
 	full atomic.Bool
 }
@@ -141,7 +142,7 @@ func newWorld(t *testing.T, store *storagetest.Store, exporters Exporters) *worl
 	w.targets.serve = map[string]func(*http.Request) (*http.Response, error){}
 	var err error
 	w.m, err = New(Options{
-		Log: slog.New(slog.DiscardHandler), Registerer: w.reg, Storage: sometimesFull{store, &w.full}, Exporters: exporters,
+		Log: slog.New(slog.DiscardHandler), Registerer: w.reg, Storage: sometimesFull{store, &w.full}, Exporters: exporters, Parsers: &w.parsers,
 		Hostname: "host", TimestampTolerance: 2 * time.Millisecond,
 		NewClient: func(string, httpconfig.HTTPClientConfig, string) (*http.Client, error) {
 			return &http.Client{Transport: &w.targets}, nil
@@ -169,7 +170,7 @@ func (w *world) run() {
 func (w *world) configure(config string) {
 	w.Helper()
 	cfgs := parseConfigs(w.T, config)
-	change, err := w.m.Prepare(cfgs, labels.EmptyLabels())
+	change, err := w.m.Prepare(cfgs, labels.EmptyLabels(), w.parsers.named)
 	if err != nil {
 		w.Fatal(err)
 	}
