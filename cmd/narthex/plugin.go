@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -23,7 +24,7 @@ func pluginCommand(io streams) *cobra.Command {
 	c := group("plugin", "Write, build, look into and run plugins")
 	cache := c.PersistentFlags().String("plugins.cache-directory", "", "directory for compiled plugins; default: narthex in the user's cache directory")
 	c.AddCommand(pluginListCommand(io, cache), pluginInspectCommand(io, cache), pluginNewCommand(io),
-		pluginBuildCommand(io, cache), pluginRunCommand(io), pluginLockCommand(io, cache),
+		pluginBuildCommand(io, cache), pluginRunCommand(io, cache), pluginTestCommand(io, cache), pluginBenchCommand(io, cache), pluginLockCommand(io, cache),
 		pluginKeygenCommand(io), pluginSignCommand(io), pluginVerifyCommand(io))
 	return c
 }
@@ -110,6 +111,9 @@ func pluginNewCommand(io streams) *cobra.Command {
 		Args:  oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := author.New(cmd.Context(), args[0], sdk.Kind(kind), dir)
+			if bad, ok := errors.AsType[*author.NameError](err); ok {
+				return &usageError{bad}
+			}
 			if err != nil {
 				return err
 			}
@@ -153,7 +157,7 @@ func pluginBuildCommand(io streams, cache *string) *cobra.Command {
 	return c
 }
 
-func pluginRunCommand(io streams) *cobra.Command {
+func pluginRunCommand(io streams, cache *string) *cobra.Command {
 	var configFile, request string
 	var fields []string
 	o := author.RunOptions{Worker: ownBinary()}
@@ -177,7 +181,7 @@ func pluginRunCommand(io streams) *cobra.Command {
 			if o.Request, err = requestFrom(request, fields); err != nil {
 				return err
 			}
-			o.Logger = slog.New(slog.NewTextHandler(io.err, nil))
+			o.Logger, o.CacheDir = slog.New(slog.NewTextHandler(io.err, nil)), *cache
 			return author.Run(cmd.Context(), args[0], o, io.out)
 		},
 	}

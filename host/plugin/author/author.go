@@ -1,7 +1,7 @@
 // Package author holds the tools for those who write plugins: a folder to start from, building, looking into a plugin,
-// and running one alone.
+// running one alone, trying whether it does what a host relies on, and measuring it.
 //
-// Start with [New], [Build], [Inspect], [List] and [Run]; each is one subcommand of narthex plugin. They run plugins the
+// Start with [New], [Build], [Inspect], [List], [Run], [Test] and [Bench]; each is one subcommand of narthex plugin. They run plugins the
 // way the server does, through the catalogue in host/plugin, with the same sandbox, limits and grants.
 package author
 

@@ -3,22 +3,32 @@ package author
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/plugin/worker"
 	"github.com/narthex-io/narthex/sdk"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets the test binary be the host's binary, and so a worker.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == worker.Command {
+		worker.Main(os.Args[2:])
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // TestNewDiscovery goes an author's whole way.
 func TestNewDiscovery(t *testing.T) {
@@ -55,9 +65,52 @@ func TestNewDiscovery(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &groups); err != nil || len(groups) != 1 || !slices.Equal(groups[0].Targets, []string{"x:1", "y:2"}) {
 		t.Errorf("%s, %v", &out, err)
 	}
+	tryDiscovery(t, built.Path, cache)
 	err = Run(ctx, built.Path, RunOptions{Config: json.RawMessage(`{"target": []}`), CacheDir: cache}, &out)
 	if err == nil || !strings.Contains(err.Error(), `unknown field "target"`) {
 		t.Errorf("a bad config: %v", err)
+	}
+}
+
+// tryDiscovery has the kit pass, and fail where it has to, in both places.
+func tryDiscovery(t *testing.T, path, cache string) {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := TryOptions{Config: json.RawMessage(`{"targets": ["x:1"]}`), CacheDir: cache, Worker: binary, Patience: time.Minute, Duration: time.Millisecond}
+	var out bytes.Buffer
+	if err := Test(t.Context(), path, o, &out); err != nil {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	text := regexp.MustCompile(` +\S+\n`).ReplaceAllString(out.String(), "\n")
+	const parts = "  ok    manifest\n  ok    bad-config\n  ok    discovery\n  ok    close\n"
+	if !strings.HasPrefix(out.String(), path+": sd-acme 0.1.0, discovery, ") ||
+		!strings.Contains(text, "\ninline\n"+parts+"\nworker\n"+parts+"\nsd-acme") || !strings.HasSuffix(out.String(), "\nsd-acme passes\n") {
+		t.Errorf("%s", &out)
+	}
+	out.Reset()
+	o.Bad, o.Places = []json.RawMessage{o.Config}, []plugin.Isolation{plugin.IsolationInline}
+	if err := Test(t.Context(), path, o, &out); !errors.Is(err, ErrFailed) || !strings.Contains(out.String(), "FAIL  bad-config") ||
+		!strings.Contains(out.String(), `        config {"targets": ["x:1"]} is taken`) {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	o.Kind = sdk.KindExporter
+	if err := Test(t.Context(), path, o, &out); err == nil || !strings.Contains(err.Error(), "no plugin of kind exporter") {
+		t.Error(err)
+	}
+	o.Kind = ""
+	all, err := Bench(t.Context(), path, o)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if m := all[0]; m.Place != "inline" || m.Cold < m.Cached || m.Warm == 0 || m.FirstUpdate == 0 || m.MemoryBytes < 1<<20 {
+		t.Errorf("%+v", m)
+	}
+	o.Config = json.RawMessage(`{"target": []}`)
+	if _, err := Bench(t.Context(), path, o); err == nil || !strings.Contains(err.Error(), `unknown field "target"`) {
+		t.Error(err)
 	}
 }
 
@@ -86,6 +139,22 @@ func TestNewExporter(t *testing.T) {
 		}
 		if !strings.Contains(out.String(), `two_words_uptime_seconds{greeting="hello"} `) {
 			t.Errorf("%s", &out)
+		}
+		if target == TargetWasm { // TestNewDiscovery tries one.
+			continue
+		}
+		o := TryOptions{CacheDir: cache, Patience: time.Minute, Duration: time.Millisecond}
+		out.Reset()
+		if err := Test(ctx, built.Path, o, &out); err != nil {
+			t.Errorf("%v\n%s", err, &out)
+		}
+		all, err := Bench(ctx, built.Path, o)
+		if err != nil || len(all) != 1 || all[0].Calls < 10 || all[0].Median == 0 || all[0].OutBytes == 0 {
+			t.Errorf("%+v, %v", all, err)
+		}
+		out.Reset()
+		if err := WriteBench(&out, all); err != nil || !strings.Contains(out.String(), all[0].Place) || !strings.Contains(out.String(), "call, median") {
+			t.Errorf("%s, %v", &out, err)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(plugins, "sd-broken.wasm"), []byte("?"), 0o600); err != nil {

@@ -67,6 +67,12 @@ func Kinds() []string {
 	return names
 }
 
+// NameError means that there can be no plugin of that name or kind.
+type NameError struct{ text string }
+
+// Error implements error.
+func (e *NameError) Error() string { return e.text }
+
 // New writes a folder with a plugin that builds, passes its test and runs: go.mod, main.go, its test and a README. name
 // is short, such as acme, or the plugin's, such as sd-acme; a discovery then claims acme_sd_configs, a notifier
 // acme_notify_configs, and what judges requests to the server acme_auth. dir is the folder, which must not exist or be
@@ -77,12 +83,12 @@ func Kinds() []string {
 func New(ctx context.Context, name string, kind sdk.Kind, dir string) (Scaffold, error) {
 	at := slices.IndexFunc(shapes(), func(s shape) bool { return s.kind == kind })
 	if at < 0 {
-		return Scaffold{}, fmt.Errorf("kind %q is none of %s", kind, strings.Join(Kinds(), ", "))
+		return Scaffold{}, &NameError{fmt.Sprintf("kind %q is none of %s", kind, strings.Join(Kinds(), ", "))}
 	}
 	shape := shapes()[at]
 	short := strings.TrimPrefix(name, shape.prefix)
 	if !shortNamePattern.MatchString(short) {
-		return Scaffold{}, fmt.Errorf("name %q is not made of a-z and 0-9, with dashes between words: write one such as acme or rack-list", name)
+		return Scaffold{}, &NameError{fmt.Sprintf("name %q is not made of a-z and 0-9, with dashes between words: write one such as acme or rack-list", name)}
 	}
 	s := Scaffold{Plugin: shape.prefix + short, Dir: dir}
 	if shape.suffix != "" {
