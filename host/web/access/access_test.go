@@ -232,7 +232,7 @@ func TestWhatPluginsSee(t *testing.T) {
 			t.Errorf("%s is seen as %s, want %s", target, seen.URL, want)
 		}
 	}
-	if seen.Method != "POST" || seen.RemoteAddr == "" || seen.Header.Get("host") == "" || seen.Header.Get("Authorization") != "a" {
+	if seen.Method != http.MethodPost || seen.RemoteAddr == "" || seen.Header.Get("host") == "" || seen.Header.Get("Authorization") != "a" {
 		t.Errorf("%+v", seen)
 	}
 	user, _, _ := strings.Cut(g.served[0], " ")

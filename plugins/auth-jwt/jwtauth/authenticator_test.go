@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -134,9 +135,7 @@ func TestClaims(t *testing.T) {
 	key := w.add("k", "EdDSA")
 	with := func(changes jwt.MapClaims) string {
 		c := jwt.MapClaims{"email_verified": true, "tenant": "b"}
-		for name, value := range changes {
-			c[name] = value
-		}
+		maps.Copy(c, changes)
 		return sign(t, "EdDSA", "k", key, claims(c))
 	}
 	at := func(d time.Duration) int64 { return start.Add(d).Unix() }
@@ -215,9 +214,19 @@ func TestHeaders(t *testing.T) {
 			}
 		}
 		for _, bad := range []sdk.Header{
-			{}, {name: {}}, {name: {""}}, {name: {"Basic " + token}}, {name: {"Bearer"}}, {name: {"Bearer "}}, {name: {"Bearer x " + token}},
-			{name: {"Bearer " + token, "Bearer " + token}}, {name: {"Bearer " + token, "Basic eDp5"}}, {name: {"Bearer " + token + ", Bearer " + token}},
-			{"X-Other": {"Bearer " + token}}, {"Cookie": {"Authorization=Bearer " + token}}, {"Proxy-Authorization": {"Bearer " + token}},
+			{},
+			{name: {}},
+			{name: {""}},
+			{name: {"Basic " + token}},
+			{name: {"Bearer"}},
+			{name: {"Bearer "}},
+			{name: {"Bearer x " + token}},
+			{name: {"Bearer " + token, "Bearer " + token}},
+			{name: {"Bearer " + token, "Basic eDp5"}},
+			{name: {"Bearer " + token + ", Bearer " + token}},
+			{"X-Other": {"Bearer " + token}},
+			{"Cookie": {"Authorization=Bearer " + token}},
+			{"Proxy-Authorization": {"Bearer " + token}},
 			{name: {"Bearer " + token}, strings.ToLower(name): {"Bearer " + token}, strings.ToUpper(name): {"x"}},
 		} {
 			err := ask(bad)
