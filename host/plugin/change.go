@@ -98,6 +98,9 @@ func (ch *Change) choose(found *found, config Config, u Use) (*unit, error) {
 	if err := ch.catalogue.checkIsolation(f, settings); err != nil {
 		return nil, u.errorf("%w", err)
 	}
+	if err := checkOnFailure(f, settings); err != nil {
+		return nil, u.errorf("%w", err)
+	}
 	print, err := u.fingerprint(f, settings)
 	if err != nil {
 		return nil, u.errorf("%w", err)

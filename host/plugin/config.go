@@ -39,6 +39,8 @@ type Settings struct {
 	Grants Grants `yaml:"grants,omitempty"`
 	// Isolation says where a wasm plugin runs; empty means worker for exporters and parsers, inline for all others.
 	Isolation Isolation `yaml:"isolation,omitempty"`
+	// OnFailure says what becomes of a discovery's targets when the plugin has failed; empty means that they stay.
+	OnFailure OnFailure `yaml:"on_failure,omitempty"`
 }
 
 // Grants are what a plugin may reach besides what its own config names.
@@ -134,6 +136,8 @@ func (s *Settings) validate() []error {
 		_, err := parsePrefix(a)
 		check(err == nil, strictyaml.Index("grants.addresses", i), "%q is neither an address nor a prefix such as 127.0.0.0/8", a)
 	}
+	check(slices.Contains([]OnFailure{"", OnFailureKeepLast, OnFailureDrop}, s.OnFailure),
+		"on_failure", "%q is neither keep_last nor drop", s.OnFailure)
 	check(slices.Contains([]Isolation{"", IsolationInline, IsolationWorker}, s.Isolation),
 		"isolation", "%q is neither inline nor worker", s.Isolation)
 	return errs

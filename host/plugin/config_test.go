@@ -30,6 +30,7 @@ settings:
       log_rate: 3
     grants: {http: ["https://cmdb.internal:8443"], files: [acme, /etc/acme], addresses: [127.0.0.1, "fe80::/10"]}
     isolation: inline
+    on_failure: drop
 `), &c)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +61,7 @@ settings:
 func TestConfigValidateNamesAllMistakes(t *testing.T) {
 	c := Config{Settings: map[string]Settings{
 		"sd-acme": {
-			SHA256: "xyz", Isolation: "jail",
+			SHA256: "xyz", Isolation: "jail", OnFailure: "cry",
 			Limits: Limits{
 				Memory: 1, Output: 1 << 40, CallTimeout: 1, Message: 1, Queue: 1, StartTimeout: 1, OpenFiles: -1, Requests: 10_001, LogRate: -1,
 			},
@@ -70,7 +71,8 @@ func TestConfigValidateNamesAllMistakes(t *testing.T) {
 	}}
 	err := c.Validate()
 	for _, w := range []string{
-		"settings.sd-acme.sha256", "settings.sd-acme.isolation", "settings.sd-acme.limits.memory: 1B", "settings.sd-acme.limits.output",
+		"settings.sd-acme.sha256", "settings.sd-acme.isolation", "settings.sd-acme.on_failure",
+		"settings.sd-acme.limits.memory: 1B", "settings.sd-acme.limits.output",
 		"settings.sd-acme.limits.call_timeout", "settings.sd-acme.grants.http[1]", "settings.sd-acme.grants.files[0]", `settings.sd-acme.grants.addresses[1]: "localhost" is neither an address`, "settings.Sd Acme",
 		"settings.sd-acme.limits.message: 1B is not between 64KiB and 1GiB", "settings.sd-acme.limits.queue",
 		"settings.sd-acme.limits.start_timeout: 1ns", "settings.sd-acme.limits.open_files: -1", "settings.sd-acme.limits.requests: 10001",

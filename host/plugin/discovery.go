@@ -29,7 +29,8 @@ func newDiscovery(u *unit) *Discovery { return &Discovery{unit: u, tenure: newTe
 func (d *Discovery) Fingerprint() string { return d.unit.fingerprint }
 
 // Run implements sdk.Discovery. It returns when ctx is done, with ctx's error, or the catalogue is closed, with
-// [ErrClosed]; in between it runs guest after guest. While there is none it sends nothing, so that what was found stays.
+// [ErrClosed]; in between it runs guest after guest. While there is none it sends nothing, so that what was found stays, unless the operator
+// wants it dropped when the plugin has failed.
 // The first update of a new guest is completed with empty groups for the sources that the guest before it had and it
 // has not. Each Run has a guest of its own, which it closes; a retired discovery goes on until ctx is done.
 func (d *Discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
@@ -42,7 +43,12 @@ func (d *Discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 	r := relay{unit: d.unit, out: updates, sources: map[string]int{}}
 	for {
 		err := d.runGuest(ctx, &r)
-		if ctx.Err() != nil || !sleep(ctx, d.unit.failed(err)) {
+		if ctx.Err() != nil {
+			break
+		}
+		pause := d.unit.failed(err)
+		r.giveUp(ctx)
+		if !sleep(ctx, pause) {
 			break
 		}
 	}
