@@ -19,6 +19,8 @@ type Host struct {
 	Files Files
 	// DNS looks granted names up.
 	DNS DNS
+	// Dial connects to granted targets over TCP.
+	Dial DialFunc
 }
 
 // Request is an HTTP request of a guest.

@@ -95,6 +95,8 @@ type Asks struct {
 	Files []string `json:"files,omitempty"`
 	// DNS are fields that hold names; looking these up is granted.
 	DNS []string `json:"dns,omitempty"`
+	// Dial are fields that hold host:port; connecting there over TCP is granted.
+	Dial []string `json:"dial,omitempty"`
 	// Defaults are values for fields that the operator left out, which the host fills in before it derives grants:
 	// what is reachable without being written shows in the manifest.
 	Defaults map[string]string `json:"defaults,omitempty"`

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/narthex-io/narthex/host/plugin/grant"
 	"github.com/narthex-io/narthex/host/plugin/trust"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 )
@@ -49,6 +50,8 @@ type Grants struct {
 	HTTP []string `yaml:"http,omitempty"`
 	// Files are files, folders with everything below them, or paths whose last element is a pattern.
 	Files []string `yaml:"files,omitempty"`
+	// Dial are targets of TCP connections, as host:port.
+	Dial []string `yaml:"dial,omitempty"`
 	// Addresses are where granted names may be although others may not, as addresses and as prefixes such as 127.0.0.0/8.
 	Addresses []string `yaml:"addresses,omitempty"`
 }
@@ -131,6 +134,11 @@ func (s *Settings) validate() []error {
 	}
 	for i, f := range s.Grants.Files {
 		check(f != "", strictyaml.Index("grants.files", i), "empty path")
+	}
+	for i, d := range s.Grants.Dial {
+		if _, err := grant.ParseTarget(d); err != nil {
+			errs = append(errs, strictyaml.At(strictyaml.Index("grants.dial", i), err))
+		}
 	}
 	for i, a := range s.Grants.Addresses {
 		_, err := parsePrefix(a)

@@ -28,7 +28,7 @@ settings:
       open_files: 1
       requests: 2
       log_rate: 3
-    grants: {http: ["https://cmdb.internal:8443"], files: [acme, /etc/acme], addresses: [127.0.0.1, "fe80::/10"]}
+    grants: {http: ["https://cmdb.internal:8443"], files: [acme, /etc/acme], addresses: [127.0.0.1, "fe80::/10"], dial: ["db.internal:5432"]}
     isolation: inline
     on_failure: drop
 `), &c)
@@ -63,9 +63,9 @@ func TestConfigValidateNamesAllMistakes(t *testing.T) {
 		"sd-acme": {
 			SHA256: "xyz", Isolation: "jail", OnFailure: "cry",
 			Limits: Limits{
-				Memory: 1, Output: 1 << 40, CallTimeout: 1, Message: 1, Queue: 1, StartTimeout: 1, OpenFiles: -1, Requests: 10_001, LogRate: -1,
+				Memory: 1, Output: 1 << 40, CallTimeout: 1, Message: 1, Queue: 1, StartTimeout: 1, OpenFiles: -1, Connections: 1025, Requests: 10_001, LogRate: -1,
 			},
-			Grants: Grants{HTTP: []string{"https://ok", "ftp://x"}, Files: []string{""}, Addresses: []string{"::1", "localhost"}},
+			Grants: Grants{HTTP: []string{"https://ok", "ftp://x"}, Files: []string{""}, Addresses: []string{"::1", "localhost"}, Dial: []string{"db:1", "db"}},
 		},
 		"Sd Acme": {},
 	}}
@@ -73,10 +73,10 @@ func TestConfigValidateNamesAllMistakes(t *testing.T) {
 	for _, w := range []string{
 		"settings.sd-acme.sha256", "settings.sd-acme.isolation", "settings.sd-acme.on_failure",
 		"settings.sd-acme.limits.memory: 1B", "settings.sd-acme.limits.output",
-		"settings.sd-acme.limits.call_timeout", "settings.sd-acme.grants.http[1]", "settings.sd-acme.grants.files[0]", `settings.sd-acme.grants.addresses[1]: "localhost" is neither an address`, "settings.Sd Acme",
+		"settings.sd-acme.limits.call_timeout", "settings.sd-acme.grants.http[1]", "settings.sd-acme.grants.files[0]", `settings.sd-acme.grants.dial[1]: "db" is not host:port`, `settings.sd-acme.grants.addresses[1]: "localhost" is neither an address`, "settings.Sd Acme",
 		"settings.sd-acme.limits.message: 1B is not between 64KiB and 1GiB", "settings.sd-acme.limits.queue",
 		"settings.sd-acme.limits.start_timeout: 1ns", "settings.sd-acme.limits.open_files: -1", "settings.sd-acme.limits.requests: 10001",
-		"settings.sd-acme.limits.log_rate",
+		"settings.sd-acme.limits.log_rate", "settings.sd-acme.limits.connections: 1025",
 	} {
 		if err == nil || !strings.Contains(err.Error(), w) {
 			t.Errorf("%v does not say %q", err, w)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/narthex-io/narthex/host/plugin/grant"
 	"github.com/narthex-io/narthex/host/plugin/trust"
 	"github.com/narthex-io/narthex/sdk"
 )
@@ -55,6 +56,8 @@ type Info struct {
 	Asks sdk.Asks `json:"asks"`
 	// Given are the grants of all guests together.
 	Given Given `json:"given"`
+	// Used counts what all guests, those that ended included, used of what was given, and what they were refused.
+	Used grant.Used `json:"used"`
 	// MemoryBytes is what all guests hold together; 0 if unknown.
 	MemoryBytes uint64 `json:"memoryBytes"`
 	Restarts    uint64 `json:"restarts"`
@@ -73,6 +76,8 @@ type Given struct {
 	HTTP  []string `json:"http"`
 	Files []string `json:"files"`
 	DNS   []string `json:"dns"`
+	// Dial are targets of TCP connections.
+	Dial []string `json:"dial"`
 }
 
 // UseInfo describes one use of a plugin.
@@ -116,7 +121,7 @@ func (c *Catalogue) info(f *file, uses []use) Info {
 		Digest:       f.digest,
 		Signature:    f.signature,
 		Asks:         f.manifest.Asks,
-		Given:        Given{HTTP: []string{}, Files: []string{}, DNS: []string{}},
+		Given:        Given{HTTP: []string{}, Files: []string{}, DNS: []string{}, Dial: []string{}},
 		Uses:         []UseInfo{},
 	}
 	if f.err != nil {
@@ -135,6 +140,8 @@ func (c *Catalogue) info(f *file, uses []use) Info {
 	info.Given.HTTP = sorted(info.Given.HTTP)
 	info.Given.Files = sorted(info.Given.Files)
 	info.Given.DNS = sorted(info.Given.DNS)
+	info.Given.Dial = sorted(info.Given.Dial)
+	info.Used = c.ledger.used(f.name)
 	return info
 }
 
@@ -158,6 +165,7 @@ func (u *unit) addTo(info *Info, first bool) State {
 	info.Given.HTTP = append(info.Given.HTTP, u.grants.HTTP.Origins()...)
 	info.Given.Files = append(info.Given.Files, u.grants.Files.Patterns()...)
 	info.Given.DNS = append(info.Given.DNS, u.grants.DNS.Names()...)
+	info.Given.Dial = append(info.Given.Dial, u.grants.TCP.Targets()...)
 	return u.state
 }
 

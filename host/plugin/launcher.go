@@ -118,6 +118,7 @@ func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (g
 			BaseDir:   u.BaseDir,
 			HTTP:      s.Grants.HTTP,
 			Files:     s.Grants.Files,
+			Dial:      s.Grants.Dial,
 			Addresses: s.Grants.prefixes(),
 			Client:    u.HTTPClient,
 		},

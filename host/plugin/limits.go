@@ -31,6 +31,8 @@ type Limits struct {
 	OpenFiles int `yaml:"open_files,omitempty"`
 	// Requests is how many HTTP requests may be open at a time, and likewise look-ups. [64]
 	Requests int `yaml:"requests,omitempty"`
+	// Connections is how many TCP connections may be open at a time. [16]
+	Connections int `yaml:"connections,omitempty"`
 	// LogRate is the lasting rate of log lines a second; four times as many may come at once. [50]
 	LogRate int `yaml:"log_rate,omitempty"`
 	// Targets is how many targets, and how many sources that have any, a discovery may have at a time. [250000]
@@ -52,7 +54,7 @@ const (
 	minStartTimeout = 100 * time.Millisecond
 	maxStartTimeout = 10 * time.Minute
 
-	maxOpenFiles = 1024
+	maxOpenFiles = 1024 // and connections
 	maxRequests  = 10_000
 	maxLogRate   = 10_000
 	maxTargets   = 10_000_000
@@ -86,6 +88,7 @@ func (l *Limits) validate() []error {
 	span("start_timeout", l.StartTimeout, minStartTimeout, maxStartTimeout)
 	count("open_files", l.OpenFiles, maxOpenFiles)
 	count("requests", l.Requests, maxRequests)
+	count("connections", l.Connections, maxOpenFiles)
 	count("log_rate", l.LogRate, maxLogRate)
 	count("targets", l.Targets, maxTargets)
 	return errs
@@ -107,6 +110,7 @@ func (l *Limits) session() session.Limits {
 		CallTimeout:     time.Duration(l.CallTimeout),
 		HTTPConcurrent:  uint32(l.Requests),
 		FilesConcurrent: uint32(l.OpenFiles),
+		DialConcurrent:  uint32(l.Connections),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/narthex-io/narthex/host/plugin/grant"
 	"github.com/narthex-io/narthex/host/plugin/session"
 )
 
@@ -18,8 +19,8 @@ type metrics struct {
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 
-	state, memory, updated                                *prometheus.Desc
-	received, sent, requests, refused, files, dns, update *prometheus.Desc
+	state, memory, updated                                                *prometheus.Desc
+	received, sent, requests, refused, files, dns, dials, dropped, update *prometheus.Desc
 }
 
 func newMetrics() *metrics {
@@ -48,6 +49,8 @@ func newMetrics() *metrics {
 		refused:  desc("refused_requests_total", "Requests of the plugin's guests, of any kind, that were not granted."),
 		files:    desc("file_requests_total", "File requests of the plugin's guests, refused ones included."),
 		dns:      desc("dns_requests_total", "DNS look-ups of the plugin's guests, refused ones included."),
+		dials:    desc("connections_total", "TCP connections of the plugin's guests, failed and refused ones included."),
+		dropped:  desc("log_lines_dropped_total", "Log lines of the plugin's guests over their rate."),
 		update:   desc("updates_total", "Updates of the plugin's discoveries."),
 	}
 }
@@ -95,7 +98,7 @@ type scraped struct{ c *Catalogue }
 // Describe implements prometheus.Collector.
 func (s scraped) Describe(out chan<- *prometheus.Desc) {
 	m := s.c.metrics
-	for _, d := range []*prometheus.Desc{m.state, m.memory, m.updated, m.received, m.sent, m.requests, m.refused, m.files, m.dns, m.update} {
+	for _, d := range []*prometheus.Desc{m.state, m.memory, m.updated, m.received, m.sent, m.requests, m.refused, m.files, m.dns, m.dials, m.dropped, m.update} {
 		out <- d
 	}
 }
@@ -121,7 +124,8 @@ func (s scraped) Collect(out chan<- prometheus.Metric) {
 		}
 		for d, v := range map[*prometheus.Desc]uint64{
 			m.received: sum.BytesIn, m.sent: sum.BytesOut, m.requests: sum.HTTPRequests,
-			m.refused: sum.Refused, m.files: sum.FileRequests, m.dns: sum.DNSRequests, m.update: sum.Updates,
+			m.refused: sum.Refused, m.files: sum.FileRequests, m.dns: sum.DNSRequests, m.dials: sum.Connections,
+			m.dropped: sum.LogDropped, m.update: sum.Updates,
 		} {
 			send(d, prometheus.CounterValue, float64(v))
 		}
@@ -133,10 +137,11 @@ type ledger struct {
 	mu   sync.Mutex
 	live map[guest]string
 	past map[string]session.Stats
+	uses map[string]grant.Used // of guests that are gone
 }
 
 func newLedger() *ledger {
-	return &ledger{live: map[guest]string{}, past: map[string]session.Stats{}}
+	return &ledger{live: map[guest]string{}, past: map[string]session.Stats{}, uses: map[string]grant.Used{}}
 }
 
 func (l *ledger) add(plugin string, g guest) {
@@ -156,6 +161,20 @@ func (l *ledger) remove(g guest) {
 	last := g.Stats()
 	last.MemoryBytes = 0
 	l.past[plugin] = plus(l.past[plugin], last)
+	l.uses[plugin] = l.uses[plugin].Plus(g.Grants().Usage.Used())
+}
+
+// used returns what the guests of a plugin used of their grants.
+func (l *ledger) used(plugin string) grant.Used {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sum := l.uses[plugin].Plus(grant.Used{})
+	for g, name := range l.live {
+		if name == plugin {
+			sum = sum.Plus(g.Grants().Usage.Used())
+		}
+	}
+	return sum
 }
 
 func (l *ledger) sum(plugin string) session.Stats {
@@ -176,6 +195,8 @@ func plus(a, b session.Stats) session.Stats {
 	a.HTTPRequests += b.HTTPRequests
 	a.FileRequests += b.FileRequests
 	a.DNSRequests += b.DNSRequests
+	a.Connections += b.Connections
+	a.LogDropped += b.LogDropped
 	a.Refused += b.Refused
 	a.Updates += b.Updates
 	a.MemoryBytes += b.MemoryBytes

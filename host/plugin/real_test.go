@@ -119,6 +119,9 @@ func exporters(t *testing.T, k *kitchen) {
 	if i.State != plugin.StateReady || i.Version != "1.2.3" || len(i.Uses) != 3 || len(i.Given.HTTP) != 1 || i.Uses[0].Place != k.place {
 		t.Errorf("%+v", i)
 	}
+	if origin := i.Given.HTTP[0]; i.Used.HTTP[origin] != 1 || i.Used.Refused.Count != 0 {
+		t.Errorf("used %+v", i.Used)
+	}
 	if i.MemoryBytes == 0 && runtime.GOOS == "linux" {
 		t.Error("memory is unknown")
 	}
@@ -153,6 +156,18 @@ func restarts(t *testing.T, k *kitchen) {
 		if _, err := collect(t.Context(), ch.Exporter(0)); session.ReasonOf(err) != session.ReasonExit {
 			t.Errorf("error %v", err)
 		}
+	}
+	// What guests used stays known when they are gone.
+	refused := k.apply(cook(`{"do": "get", "text": "http://127.0.0.1:1"}`))
+	if _, err := collect(t.Context(), refused.Exporter(0)); err == nil {
+		t.Error("a request that is not granted succeeded")
+	}
+	ch = k.apply(cook(`{"do": "exit"}`), cook(`{"do": "echo", "text": "b 2\n"}`))
+	k.until(func() bool {
+		return k.Plugins()[0].Used.Refused.Count == 1 && k.Plugins()[0].Uses[0].State == plugin.StateReady
+	})
+	if last := k.Plugins()[0].Used.Refused.Last; !strings.Contains(last, "http://127.0.0.1:1: not granted") {
+		t.Error(last)
 	}
 	if got, err := collect(t.Context(), ch.Exporter(1)); got != "b 2\n" || err != nil { // the neighbour
 		t.Errorf("%q, %v", got, err)

@@ -80,7 +80,7 @@ type guest struct {
 // limits are what START says.
 type limits struct {
 	messageBytes, outputBytes uint32
-	http, files               chan struct{} // semaphores
+	http, files, dial         chan struct{} // semaphores
 }
 
 // loop reads frames until STOP or an error.
@@ -125,6 +125,7 @@ func (g *guest) start(f wire.Frame) error {
 		outputBytes:  head.Uint(wire.FieldOutputBytes, 1<<20),
 		http:         make(chan struct{}, max(head.Uint(wire.FieldHTTPConcurrent, 1), 1)),
 		files:        make(chan struct{}, max(head.Uint(wire.FieldFilesConcurrent, 1), 1)),
+		dial:         make(chan struct{}, max(head.Uint(wire.FieldDialConcurrent, 1), 1)),
 	}
 	if err := g.build(sdk.Kind(head.Line), sdk.Config(config)); err != nil {
 		return g.sendError(0, err)
@@ -133,7 +134,7 @@ func (g *guest) start(f wire.Frame) error {
 }
 
 func (g *guest) build(kind sdk.Kind, config sdk.Config) (err error) {
-	host := sdk.Host{Log: newLogger(g.lines), HTTP: httpClient{g}, Files: files{g}, DNS: dns{g}}
+	host := sdk.Host{Log: newLogger(g.lines), HTTP: httpClient{g}, Files: files{g}, DNS: dns{g}, Dial: g.dial}
 	switch {
 	case kind == sdk.KindDiscovery && g.plugin.NewDiscovery != nil:
 		g.discovery, err = g.plugin.NewDiscovery(config, host)

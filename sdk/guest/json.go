@@ -32,6 +32,9 @@ func encodeManifest(m sdk.Manifest) []byte {
 	if len(m.Asks.DNS) > 0 {
 		b = appendStrings(append(b, `,"dns":`...), m.Asks.DNS)
 	}
+	if len(m.Asks.Dial) > 0 {
+		b = appendStrings(append(b, `,"dial":`...), m.Asks.Dial)
+	}
 	if len(m.Asks.Defaults) > 0 {
 		b = appendMap(append(b, `,"defaults":`...), m.Asks.Defaults)
 	}

@@ -9,8 +9,9 @@ import (
 
 var errGone = errors.New("the host is gone")
 
-// open reserves an id for a request to the host, and a channel for its answers. Each request has at most two answers
-// under way (a last answer and, for a watch, one change), so the loop never waits to deliver one.
+// open reserves an id for a request to the host, and a channel for its answers. Each request has at most three answers
+// under way (a last one, and one for each direction of a connection; or, for a watch, one change), so the loop never waits to
+// deliver one.
 func (g *guest) open() (uint32, chan wire.Frame, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -19,7 +20,7 @@ func (g *guest) open() (uint32, chan wire.Frame, error) {
 	}
 	for g.seq++; g.seq == 0 || g.requests[g.seq] != nil; g.seq++ {
 	}
-	c := make(chan wire.Frame, 2)
+	c := make(chan wire.Frame, 3)
 	g.requests[g.seq] = c
 	return g.seq, c, nil
 }
@@ -77,11 +78,13 @@ func acquire(ctx context.Context, places chan struct{}) error {
 	}
 }
 
-// goWork runs f in a goroutine that Serve waits for, unless the guest is ending.
-func (g *guest) goWork(f func()) {
+// goWork runs f in a goroutine that Serve waits for, unless the guest is ending; then it reports false.
+func (g *guest) goWork(f func()) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.closed {
-		g.work.Go(f)
+	if g.closed {
+		return false
 	}
+	g.work.Go(f)
+	return true
 }

@@ -32,7 +32,25 @@ func NewHost(tb testing.TB) *Host {
 }
 
 // SDK returns what a plugin gets.
-func (h *Host) SDK() sdk.Host { return sdk.Host{Log: h.log, HTTP: h, Files: h, DNS: h} }
+func (h *Host) SDK() sdk.Host { return sdk.Host{Log: h.log, HTTP: h, Files: h, DNS: h, Dial: h.Dial} }
+
+// Dial implements sdk.DialFunc.
+func (*Host) Dial(ctx context.Context, target string) (sdk.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", target)
+	if err != nil {
+		return nil, err
+	}
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("connection to %s is a %T", target, c), c.Close())
+	}
+	return conn{tcp}, nil
+}
+
+type conn struct{ *net.TCPConn }
+
+// RemoteAddress implements sdk.Conn.
+func (c conn) RemoteAddress() string { return c.RemoteAddr().String() }
 
 // Changed tells everybody who watches that files may have changed.
 func (h *Host) Changed() {

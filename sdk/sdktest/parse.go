@@ -16,8 +16,14 @@ type Body struct {
 // garbage are bodies that a parser has to survive, and may take or refuse.
 func garbage() []Body {
 	return []Body{
-		{}, {Text: "\n"}, {Text: "\x00"}, {Text: "\xff\xfe\xfd"}, {Text: strings.Repeat("[", 100_000)},
-		{Text: strings.Repeat(`{"a":`, 100_000)}, {Text: strings.Repeat("x", 1<<20)}, {Text: strings.Repeat(",= \"\\\n", 1000)},
+		{},
+		{Text: "\n"},
+		{Text: "\x00"},
+		{Text: "\xff\xfe\xfd"},
+		{Text: strings.Repeat("[", 100_000)},
+		{Text: strings.Repeat(`{"a":`, 100_000)},
+		{Text: strings.Repeat("x", 1<<20)},
+		{Text: strings.Repeat(",= \"\\\n", 1000)},
 		{ContentType: "text/html; charset=\"\xff", Text: "<html><body>502 Bad Gateway</body></html>"},
 		{ContentType: strings.Repeat("a/b;", 1000), Text: "a 1\n"},
 	}

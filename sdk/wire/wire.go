@@ -66,6 +66,17 @@ const (
 	DNSRecords Type = 48
 	// DNSError answers DNSLookup with a message.
 	DNSError Type = 49
+
+	// DialOpen answers Dial with the address that was connected to, as ip:port.
+	DialOpen Type = 64
+	// DialData answers DialRead with the next bytes, at least one.
+	DialData Type = 65
+	// DialWritten answers DialWrite: the system has taken the bytes.
+	DialWritten Type = 66
+	// DialEOF answers DialRead when the other side has ended what it writes. The connection goes on.
+	DialEOF Type = 67
+	// DialError answers any of the requests with a message; the connection is over and the id is free again.
+	DialError Type = 68
 )
 
 // Frames from guest to host.
@@ -104,6 +115,15 @@ const (
 
 	// DNSLookup asks for the records of a name. Payload: SRV, A, AAAA, MX or NS, a space, the name.
 	DNSLookup Type = 304
+
+	// Dial asks for a TCP connection to the host:port in the payload. The id is the connection's until DialError or DialClose.
+	Dial Type = 320
+	// DialRead asks for the next bytes. One may be open for a connection at any time.
+	DialRead Type = 321
+	// DialWrite writes the payload; an empty one ends what is written. One may be open for a connection at any time.
+	DialWrite Type = 322
+	// DialClose ends a connection; the id is free again.
+	DialClose Type = 323
 )
 
 // Methods of Call.
@@ -148,6 +168,8 @@ const (
 	FieldHTTPConcurrent = "http-concurrent"
 	// FieldFilesConcurrent is how many file requests a guest may have open.
 	FieldFilesConcurrent = "files-concurrent"
+	// FieldDialConcurrent is how many connections a guest may have open.
+	FieldDialConcurrent = "dial-concurrent"
 	// FieldTimeoutMillis is the time that is left for a call, in milliseconds.
 	FieldTimeoutMillis = "timeout-ms"
 	// FieldContentType is the Content-Type of what MethodParse reads; it is left out where there is none.
@@ -181,7 +203,7 @@ func (t Type) FromGuest() bool {
 	switch t {
 	case Hello, Ready, Error, Groups, Result, Done,
 		HTTPRequest, HTTPRead, HTTPClose,
-		FileRead, FileGlob, FileStat, FileWatch, FileClose, DNSLookup:
+		FileRead, FileGlob, FileStat, FileWatch, FileClose, DNSLookup, Dial, DialRead, DialWrite, DialClose:
 		return true
 	}
 	return false
@@ -248,6 +270,24 @@ func (t Type) String() string {
 		return "DNS_ERROR"
 	case DNSLookup:
 		return "DNS_LOOKUP"
+	case DialOpen:
+		return "DIAL_OPEN"
+	case DialData:
+		return "DIAL_DATA"
+	case DialWritten:
+		return "DIAL_WRITTEN"
+	case DialEOF:
+		return "DIAL_EOF"
+	case DialError:
+		return "DIAL_ERROR"
+	case Dial:
+		return "DIAL"
+	case DialRead:
+		return "DIAL_READ"
+	case DialWrite:
+		return "DIAL_WRITE"
+	case DialClose:
+		return "DIAL_CLOSE"
 	}
 	return "frame type " + strconv.FormatUint(uint64(t), 10)
 }

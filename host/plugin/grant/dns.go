@@ -16,6 +16,7 @@ import (
 type DNS struct {
 	resolver *net.Resolver
 	names    map[string]struct{}
+	usage    *Usage
 }
 
 // NewDNS grants look-ups of names through resolver; nil means the operating system's.
@@ -49,6 +50,7 @@ func (d *DNS) Lookup(ctx context.Context, t sdk.DNSType, name string) ([]sdk.DNS
 	if _, ok := d.names[canonical(name)]; !ok {
 		return nil, fmt.Errorf("look-up of %s: %w", name, ErrNotGranted)
 	}
+	d.usage.count(func(u *Used) map[string]uint64 { return u.DNS }, canonical(name))
 	records, err := d.lookup(ctx, t, name)
 	if missing := (*net.DNSError)(nil); errors.As(err, &missing) && missing.IsNotFound {
 		return nil, nil

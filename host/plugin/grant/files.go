@@ -22,10 +22,12 @@ const (
 
 // Files reads granted files. Names are paths, absolute or relative to the working directory. It is safe for
 // concurrent use, holds no descriptor between calls, and follows no symbolic link out of a granted folder: every
-// access goes through an os.Root. Only regular files are read.
+// access goes through an os.Root. Only regular files are read, and of those that are about processes, in /proc, only what is
+// granted there by name: not what happens to lie below a granted folder.
 type Files struct {
 	rules    []rule
 	maxBytes int64
+	usage    *Usage
 }
 
 // rule grants names in a folder.
@@ -106,6 +108,7 @@ func (f *Files) open(op, name string) (*os.File, fs.FileInfo, error) {
 	if !ok {
 		return nil, nil, fmt.Errorf("%s %s: %w", op, name, ErrNotGranted)
 	}
+	f.used(r)
 	root, err := os.OpenRoot(r.dir)
 	if err != nil {
 		return nil, nil, &fs.PathError{Op: op, Path: name, Err: cause(err)}
@@ -125,13 +128,32 @@ func (f *Files) open(op, name string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, &fs.PathError{Op: op, Path: name, Err: cause(err)}
 	}
 	info, err = file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
 		err = fmt.Errorf("%s %s: not a regular file: %w", op, name, ErrNotGranted)
+	case isProc(file) && !r.isProc(root):
+		err = fmt.Errorf("%s %s: the file is about processes, and what is granted does not begin there: %w", op, name, ErrNotGranted)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, file.Close())
 	}
 	return file, info, nil
+}
+
+// isProc reports whether the rule, whose folder is root, begins where files are about processes.
+func (r rule) isProc(root *os.Root) bool {
+	dir, err := root.Open(".")
+	if err != nil {
+		return false
+	}
+	defer func() { _ = dir.Close() }()
+	return isProc(dir)
+}
+
+// used counts a use of a rule.
+func (f *Files) used(r rule) {
+	f.usage.count(func(u *Used) map[string]uint64 { return u.Files }, r.text)
 }
 
 // cause strips the path that os put on err: it is relative to a root that the guest does not know.
@@ -193,6 +215,9 @@ func (f *Files) Glob(pattern string) ([]string, error) {
 	}
 	if !f.grantsIn(abs) {
 		return nil, fmt.Errorf("glob %s: %w", pattern, ErrNotGranted)
+	}
+	if r, _, ok := f.find(filepath.Join(abs, last)); ok {
+		f.used(r)
 	}
 	root, err := os.OpenRoot(abs)
 	if errors.Is(err, fs.ErrNotExist) {

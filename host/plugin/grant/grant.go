@@ -29,6 +29,9 @@ type Set struct {
 	HTTP  *HTTP
 	Files *Files
 	DNS   *DNS
+	TCP   *TCP
+	// Usage counts what the others are used for.
+	Usage *Usage
 }
 
 // Options are the operator's side of a grant.
@@ -41,6 +44,8 @@ type Options struct {
 	// Files are granted whatever the config says: a file, a folder with everything below it, or a path whose last
 	// element is a pattern.
 	Files []string
+	// Dial are targets, as host:port, that can be connected to whatever the config says.
+	Dial []string
 	// Addresses are where granted names may be besides where names may be anyway: see [Dial].
 	Addresses []netip.Prefix
 	// Client sends requests to origins that the plugin's config names. It carries the operator's credentials, TLS
@@ -101,12 +106,26 @@ func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, erro
 		return Set{}, nil, err
 	}
 	set.DNS = NewDNS(names, o.Resolver)
+	targets, err := collectFields(section, m.Asks.Dial, filled)
+	if err != nil {
+		return Set{}, nil, err
+	}
+	if set.TCP, err = newTCP(targets, o); err != nil {
+		return Set{}, nil, err
+	}
+	set.countUses()
 	if changesConfig(m.Asks) {
 		if config, err = json.Marshal(section); err != nil {
 			return Set{}, nil, fmt.Errorf("encode config of plugin %s: %w", m.Name, err)
 		}
 	}
 	return set, config, nil
+}
+
+// countUses has everything count in one place.
+func (s *Set) countUses() {
+	s.Usage = newUsage()
+	s.HTTP.usage, s.Files.usage, s.DNS.usage, s.TCP.usage = s.Usage, s.Usage, s.Usage, s.Usage
 }
 
 // changesConfig says whether a guest that asks for this sees another config than the operator wrote.

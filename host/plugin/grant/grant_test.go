@@ -171,6 +171,71 @@ func TestTree(t *testing.T) {
 	equal(t, names, filepath.Join(dir, "acme/a/b"))
 }
 
+// TestProc: processes, the server among them, are not part of a granted folder because they are mounted there.
+func TestProc(t *testing.T) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		t.Skip("no /proc here:", err)
+	}
+	root, err := grant.NewFiles(nil, []string{"/"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"/proc/self/environ", "/proc/version", "/etc/../proc/1/status"} {
+		_, err := root.ReadFile(name)
+		refused(t, err)
+		_, err = root.Stat(name)
+		refused(t, err)
+	}
+	dir := t.TempDir()
+	symlink(t, "/proc/self/environ", filepath.Join(dir, "link"))
+	within, err := grant.NewFiles(nil, []string{dir}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := within.ReadFile(filepath.Join(dir, "link")); err == nil {
+		t.Errorf("a link leads to the environment, %d bytes", len(b))
+	}
+	named, err := grant.NewFiles([]string{"/proc/version"}, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := named.ReadFile("/proc/version"); err != nil || len(b) == 0 {
+		t.Errorf("granted by name: %v", err)
+	}
+	_, err = named.ReadFile("/proc/self/status")
+	refused(t, err)
+}
+
+// TestDescriptors: nothing stays open, whatever becomes of a request.
+func TestDescriptors(t *testing.T) {
+	count := func() int {
+		t.Helper()
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("descriptors cannot be counted here:", err)
+		}
+		return len(entries)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a"), "a")
+	symlink(t, "/etc/passwd", filepath.Join(dir, "out"))
+	files, err := grant.NewFiles(nil, []string{dir}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := count()
+	for range 100 {
+		for _, name := range []string{"a", "out", "none", "../x"} {
+			_, _ = files.ReadFile(filepath.Join(dir, name)) // some are refused
+			_, _ = files.Stat(filepath.Join(dir, name))
+		}
+		_, _ = files.Glob(filepath.Join(dir, "*"))
+	}
+	if after := count(); after > before+2 { // the network's poller may have come
+		t.Errorf("%d descriptors are open, %d were", after, before)
+	}
+}
+
 func write(tb testing.TB, path, content string) {
 	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -26,6 +26,7 @@ const (
 type HTTP struct {
 	client  *http.Client
 	origins map[string]origin
+	usage   *Usage
 }
 
 // origin is a granted one.
@@ -122,13 +123,20 @@ func originOf(u *url.URL) (name, host string, err error) {
 	case port == "":
 		port = "443"
 	}
-	host = canonical(u.Hostname())
-	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
-		if host, err = idna.Lookup.ToASCII(host); err != nil { // as the HTTP client does
-			return "", "", fmt.Errorf("host %q: %w", u.Hostname(), err)
-		}
+	host, err = toASCII(canonical(u.Hostname()))
+	return scheme + "://" + net.JoinHostPort(host, port), host, err
+}
+
+// toASCII writes an international name as the HTTP client does.
+func toASCII(host string) (string, error) {
+	if !strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return host, nil
 	}
-	return scheme + "://" + net.JoinHostPort(host, port), host, nil
+	ascii, err := idna.Lookup.ToASCII(host)
+	if err != nil {
+		return "", fmt.Errorf("host %q: %w", host, err)
+	}
+	return ascii, nil
 }
 
 // Origins returns what is granted, sorted, as scheme://host:port.
@@ -141,21 +149,21 @@ func (h *HTTP) Origins() []string {
 
 // Check returns an error that wraps [ErrNotGranted] unless requests to u are granted.
 func (h *HTTP) Check(u *url.URL) error {
-	_, err := h.origin(u)
+	_, _, err := h.origin(u)
 	return err
 }
 
-func (h *HTTP) origin(u *url.URL) (origin, error) {
+func (h *HTTP) origin(u *url.URL) (string, origin, error) {
 	name, _, err := originOf(u)
 	if err != nil {
-		return origin{}, fmt.Errorf("request %s: %w", u.Redacted(), err)
+		return "", origin{}, fmt.Errorf("request %s: %w", u.Redacted(), err)
 	}
 	if h != nil {
 		if o, ok := h.origins[name]; ok {
-			return o, nil
+			return name, o, nil
 		}
 	}
-	return origin{}, fmt.Errorf("request to %s: %w", name, ErrNotGranted)
+	return "", origin{}, fmt.Errorf("request to %s: %w", name, ErrNotGranted)
 }
 
 // Do sends r and follows redirects as the client does, all within the granted origins. The caller closes the body.
@@ -172,13 +180,14 @@ type gate struct{ h *HTTP }
 
 // RoundTrip implements http.RoundTripper.
 func (g gate) RoundTrip(r *http.Request) (*http.Response, error) {
-	o, err := g.h.origin(r.URL)
+	name, o, err := g.h.origin(r.URL)
 	if err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close()
 		}
 		return nil, err
 	}
+	g.h.usage.count(func(u *Used) map[string]uint64 { return u.HTTP }, name)
 	return o.through.RoundTrip(r.WithContext(toPlace(r.Context(), &o.place)))
 }
 

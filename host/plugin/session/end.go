@@ -31,6 +31,8 @@ const (
 	ReasonRequests Reason = "request_limit"
 	// ReasonFiles means too many requests for files, or watches, at once.
 	ReasonFiles Reason = "file_limit"
+	// ReasonConnections means too many TCP connections at once.
+	ReasonConnections Reason = "connection_limit"
 	// ReasonLog means that the guest did not stop writing many times more log lines than it may.
 	ReasonLog Reason = "log_limit"
 	// ReasonTargets means more targets than a discovery may have.
@@ -63,7 +65,7 @@ func (e *EndError) Error() string {
 // IsLimit reports whether r says that a limit was exceeded.
 func (r Reason) IsLimit() bool {
 	switch r {
-	case ReasonMemory, ReasonDeadline, ReasonMessage, ReasonOutput, ReasonRequests, ReasonFiles, ReasonLog, ReasonQueue, ReasonTargets:
+	case ReasonMemory, ReasonDeadline, ReasonMessage, ReasonOutput, ReasonRequests, ReasonFiles, ReasonConnections, ReasonLog, ReasonQueue, ReasonTargets:
 		return true
 	}
 	return false

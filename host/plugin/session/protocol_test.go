@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ import (
 	"github.com/narthex-io/narthex/sdk/wire"
 )
 
-const hello = `{"abi":1,"name":"x","kinds":["discovery"],"asks":{"http":["url"]}}`
+const hello = `{"abi":1,"name":"x","kinds":["discovery"],"asks":{"http":["url"],"dial":["target"]}}`
 
 // script is a guest that sends frames, waiting for one of the host's wherever a frame has type 0, and then reads on
 // until the host closes it.
@@ -70,12 +71,18 @@ func TestBadStarts(t *testing.T) {
 }
 
 func TestGarbage(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	silent := l.Addr().String()
 	ends := func(reason session.Reason, want string, frames ...wire.Frame) {
 		t.Helper()
 		all := append([]wire.Frame{frame(wire.Hello, 0, hello), {}, frame(wire.Ready, 0, "")}, frames...)
 		s, err := session.Open(t.Context(), runtimetest.NewScripted(script(all...)), session.Options{
-			Config: sdk.Config(`{"url":"http://127.0.0.1:1"}`),
-			Limits: session.Limits{HTTPConcurrent: 2, FilesConcurrent: 1, MessageBytes: 1000},
+			Config: sdk.Config(`{"url":"http://127.0.0.1:1","target":"` + silent + `"}`),
+			Limits: session.Limits{HTTPConcurrent: 2, FilesConcurrent: 1, DialConcurrent: 1, MessageBytes: 1000},
 			Grants: grant.Options{Plain: hanging{}},
 		})
 		if err != nil {
@@ -104,6 +111,9 @@ func TestGarbage(t *testing.T) {
 	ends(session.ReasonMessage, "RESULT of 1001 bytes", frame(wire.Result, 1, strings.Repeat("x", 1001)))
 	ends(session.ReasonProtocol, "request id 1 is in use", request, request)
 	ends(session.ReasonRequests, "more than 2 HTTP requests open at once", request, second, third)
+	ends(session.ReasonConnections, "more than 1 connections open at once", frame(wire.Dial, 1, silent), frame(wire.Dial, 2, silent))
+	ends(session.ReasonProtocol, "DIAL_READ for connection 1 before", frame(wire.Dial, 1, silent), frame(wire.DialRead, 1, ""),
+		frame(wire.DialRead, 1, ""), frame(wire.DialRead, 1, ""))
 	ends(session.ReasonFiles, "more than 1 watches open at once", frame(wire.FileWatch, 1, ""), frame(wire.FileWatch, 2, ""))
 	ends(session.ReasonProtocol, "before the last one was answered", request, frame(wire.HTTPRead, 1, ""), frame(wire.HTTPRead, 1, ""))
 }

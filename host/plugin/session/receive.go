@@ -68,13 +68,19 @@ func (s *Session) handle(ctx context.Context, f wire.Frame) error {
 		return s.serveHTTP(ctx, f)
 	case wire.HTTPRead:
 		return s.pullHTTP(f.ID)
-	case wire.HTTPClose, wire.FileClose:
+	case wire.HTTPClose, wire.FileClose, wire.DialClose:
 		s.drop(f.ID)
 		return nil
 	case wire.FileRead, wire.FileGlob, wire.FileStat:
 		return s.serveFile(ctx, f)
 	case wire.DNSLookup:
 		return s.serveDNS(ctx, f)
+	case wire.Dial:
+		return s.serveDial(ctx, f)
+	case wire.DialRead:
+		return s.pullDial(f)
+	case wire.DialWrite:
+		return s.writeDial(f)
 	case wire.FileWatch:
 		return s.serveWatch(ctx, f)
 	}
@@ -123,5 +129,6 @@ func (s *Session) answer(f wire.Frame, err error) error {
 func (s *Session) countRefusal(err error) {
 	if errors.Is(err, grant.ErrNotGranted) {
 		s.stats.refused.Add(1)
+		s.grants.Usage.Refuse(err)
 	}
 }

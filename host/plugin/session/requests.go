@@ -27,29 +27,34 @@ const (
 	requestFile
 	requestWatch
 	requestDNS
+	requestDial
 )
 
 // String returns what there are several of.
 func (k requestKind) String() string {
-	return []string{"HTTP requests", "file requests", "watches", "look-ups"}[k]
+	return []string{"HTTP requests", "file requests", "watches", "look-ups", "connections"}[k]
 }
 
 // request is something that the guest asked for and that is not finished.
 type request struct {
 	kind   requestKind
 	cancel context.CancelFunc
-	pulls  chan struct{} // holds one; HTTP only
+	pulls  chan struct{} // holds one; HTTP and connections
+	writes chan []byte   // holds one; connections
 }
 
 // serve registers a request of the guest and runs f for it in a goroutine. f must call drop before it sends the
 // request's last frame, so that the guest can use the id, and the place in the limit, again.
 func (s *Session) serve(ctx context.Context, id uint32, kind requestKind, f func(context.Context, *request)) error {
 	limit, reason := int(s.limits.FilesConcurrent), ReasonFiles
-	if kind == requestHTTP || kind == requestDNS {
+	switch kind {
+	case requestHTTP, requestDNS:
 		limit, reason = int(s.limits.HTTPConcurrent), ReasonRequests
+	case requestDial:
+		limit, reason = int(s.limits.DialConcurrent), ReasonConnections
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	r := &request{kind: kind, cancel: cancel, pulls: make(chan struct{}, 1)}
+	r := &request{kind: kind, cancel: cancel, pulls: make(chan struct{}, 1), writes: make(chan []byte, 1)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	open := 0

@@ -56,6 +56,8 @@ type Limits struct {
 	// FilesConcurrent is how many file requests may be open at a time; watches are counted on their own against the
 	// same number. [16]
 	FilesConcurrent uint32
+	// DialConcurrent is how many TCP connections may be open at a time. [16]
+	DialConcurrent uint32
 }
 
 func (l Limits) withDefaults() Limits {
@@ -67,6 +69,7 @@ func (l Limits) withDefaults() Limits {
 		Grace:           cmp.Or(l.Grace, 2*time.Second),
 		HTTPConcurrent:  cmp.Or(l.HTTPConcurrent, 64),
 		FilesConcurrent: cmp.Or(l.FilesConcurrent, 16),
+		DialConcurrent:  cmp.Or(l.DialConcurrent, 16),
 	}
 	l.OutputBytes = min(l.OutputBytes, l.MessageBytes)
 	return l
@@ -99,6 +102,7 @@ type Session struct {
 	manifest  sdk.Manifest
 	grants    grant.Set
 	stats     counters
+	log       *Log           // nil if nobody watches
 	work      sync.WaitGroup // requests and cancelled calls; joined by the receiving goroutine
 	done      chan struct{}
 	ended     chan struct{} // closed when the session begins to end
@@ -120,7 +124,7 @@ func Open(ctx context.Context, t Transport, o Options) (*Session, error) {
 	s := newSession(t, o)
 	startCtx, cancel := context.WithTimeout(ctx, s.limits.StartTimeout)
 	defer cancel()
-	s.watchLog(o.Log)
+	s.watchLog()
 	if err := s.start(startCtx, o); err != nil {
 		if reason := s.Err(); reason != nil { // ended from elsewhere
 			err = reason
@@ -138,7 +142,8 @@ func Open(ctx context.Context, t Transport, o Options) (*Session, error) {
 }
 
 // watchLog ends the guest when it floods its log.
-func (s *Session) watchLog(l *Log) {
+func (s *Session) watchLog() {
+	l := s.log
 	if l == nil {
 		return
 	}
@@ -165,6 +170,7 @@ func newSession(t Transport, o Options) *Session {
 	return &Session{
 		transport: t,
 		limits:    o.Limits.withDefaults(),
+		log:       o.Log,
 		logger:    cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		done:      make(chan struct{}),
 		ended:     make(chan struct{}),
@@ -237,6 +243,7 @@ func (s *Session) sendStart(ctx context.Context, config sdk.Config) error {
 	head.AddUint(wire.FieldOutputBytes, uint64(s.limits.OutputBytes))
 	head.AddUint(wire.FieldHTTPConcurrent, uint64(s.limits.HTTPConcurrent))
 	head.AddUint(wire.FieldFilesConcurrent, uint64(s.limits.FilesConcurrent))
+	head.AddUint(wire.FieldDialConcurrent, uint64(s.limits.DialConcurrent))
 	payload, err := head.Append(nil)
 	if err != nil {
 		return err

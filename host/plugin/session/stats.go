@@ -14,6 +14,8 @@ type Stats struct {
 	HTTPRequests uint64 // sent and refused
 	FileRequests uint64 // served and refused
 	DNSRequests  uint64 // look-ups, served and refused
+	Connections  uint64 // over TCP, made, failed and refused
+	LogDropped   uint64 // log lines over the rate
 	Refused      uint64 // requests of any kind without a grant
 	Updates      uint64 // of a discovery
 	// LastUpdate is when the last update of a discovery came; zero before the first.
@@ -23,8 +25,8 @@ type Stats struct {
 }
 
 type counters struct {
-	calls, callsFailed, bytesIn, bytesOut, http, files, dns, refused, updates atomic.Uint64
-	lastUpdate                                                                atomic.Int64 // Unix nanoseconds
+	calls, callsFailed, bytesIn, bytesOut, http, files, dns, dials, refused, updates atomic.Uint64
+	lastUpdate                                                                       atomic.Int64 // Unix nanoseconds
 }
 
 // Stats returns the counters.
@@ -33,11 +35,14 @@ func (s *Session) Stats() Stats {
 	out := Stats{
 		Calls: c.calls.Load(), CallsFailed: c.callsFailed.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
-		HTTPRequests: c.http.Load(), FileRequests: c.files.Load(), DNSRequests: c.dns.Load(), Refused: c.refused.Load(),
+		HTTPRequests: c.http.Load(), FileRequests: c.files.Load(), DNSRequests: c.dns.Load(), Connections: c.dials.Load(), Refused: c.refused.Load(),
 		Updates: c.updates.Load(),
 	}
 	if t := c.lastUpdate.Load(); t != 0 {
 		out.LastUpdate = time.Unix(0, t)
+	}
+	if s.log != nil {
+		out.LogDropped = s.log.Dropped()
 	}
 	if m, ok := s.transport.(interface{ MemoryBytes() uint64 }); ok {
 		out.MemoryBytes = m.MemoryBytes()

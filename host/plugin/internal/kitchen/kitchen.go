@@ -28,6 +28,8 @@ type Config struct {
 	Path string `json:"path,omitempty"`
 	Name string `json:"name,omitempty"`
 	Size int    `json:"size,omitempty"`
+	// Target is what is connected to, unless Text is set.
+	Target string `json:"target,omitempty"`
 }
 
 // Plugin returns the plugin.
@@ -40,7 +42,7 @@ func Plugin() sdk.Plugin {
 			Kinds:        append([]sdk.Kind{sdk.KindExporter}, sdk.Kinds()...),
 			Keys:         []string{"kitchen_sd_configs", "kitchen_notify_configs", "kitchen_auth"},
 			ContentTypes: []string{"application/x-kitchen"},
-			Asks:         sdk.Asks{HTTP: []string{"url"}, Files: []string{"path"}, DNS: []string{"name"}},
+			Asks:         sdk.Asks{HTTP: []string{"url"}, Files: []string{"path"}, DNS: []string{"name"}, Dial: []string{"target"}},
 		},
 		NewExporter: func(c sdk.Config, h sdk.Host) (sdk.Exporter, error) {
 			config, err := parse(c)
@@ -221,6 +223,8 @@ func (e *exporter) ask(ctx context.Context, w io.Writer) error {
 		return get(ctx, e.host.HTTP, sdk.Request{
 			Method: "POST", URL: e.config.URL, Body: []byte(e.config.Text), Header: map[string][]string{"X-A": {"1", "2"}},
 		}, w)
+	case "dial", "dial-first", "dial-hold":
+		return e.dial(ctx, w)
 	case "read":
 		b, err := e.host.Files.ReadFile(e.path())
 		_, _ = w.Write(b)
@@ -238,6 +242,48 @@ func (e *exporter) ask(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	return fmt.Errorf("unknown behaviour %q", e.config.Do)
+}
+
+// dial connects to Target, or what Text has after a space, and says there what Text has before it.
+func (e *exporter) dial(ctx context.Context, w io.Writer) error {
+	text, target, ok := strings.Cut(e.config.Text, " ")
+	if !ok {
+		target = e.config.Target
+	}
+	c, err := e.host.Dial(ctx, target)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	switch e.config.Do {
+	case "dial": // everything there and back
+		_, err := io.WriteString(c, strings.Repeat(text, max(e.config.Size, 1)))
+		if err = errors.Join(err, c.CloseWrite()); err != nil {
+			return err
+		}
+		_, err = io.Copy(w, c)
+		return err
+	case "dial-first": // the first bytes of what comes
+		defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+		n, err := io.CopyN(io.Discard, c, int64(e.config.Size))
+		if err != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		_, err = fmt.Fprintf(w, "read %d\n", n)
+		return err
+	default: // nothing comes, until the deadline; afterwards the connection still works
+		if err := c.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+			return err
+		}
+		_, err := c.Read(make([]byte, 1))
+		_, _ = fmt.Fprintln(w, errors.Is(err, os.ErrDeadlineExceeded))
+		if err := errors.Join(c.SetReadDeadline(time.Time{}), c.CloseWrite()); err != nil {
+			return err
+		}
+		_, err = c.Read(make([]byte, 1))
+		_, _ = fmt.Fprintln(w, err)
+		return nil
+	}
 }
 
 // path is Text when set, so that a test can ask for something else than what is granted through Path.

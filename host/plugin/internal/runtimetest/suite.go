@@ -38,6 +38,7 @@ func Run(t *testing.T, s Suite) {
 	t.Run("authenticator", s.authenticator)
 	t.Run("http", s.http)
 	t.Run("files", s.files)
+	t.Run("dial", s.dial)
 	t.Run("discovery", s.discovery)
 	t.Run("lifecycle", s.lifecycle)
 	t.Run("conformance", s.conformance)
