@@ -101,7 +101,7 @@ func compare(b []byte, opts exposition.Options, got, want reading) (reason, prob
 	if same && (got.err != nil || slices.Equal(got.lines, want.lines)) {
 		return "", "" // Of a body that fails nothing is stored.
 	}
-	if leadingBlanks(b) {
+	if leadingBlanks(b, opts) {
 		return "leading blanks are no part of a name", ""
 	}
 	if opts.Format != exposition.Protobuf && bytes.IndexByte(b, 0) >= 0 {
@@ -109,6 +109,9 @@ func compare(b []byte, opts exposition.Options, got, want reading) (reason, prob
 	}
 	if reason = excuse(opts, got, want); reason != "" {
 		return reason, ""
+	}
+	if hasComment(b, opts) {
+		return "a comment among the lines of a histogram that is converted does not end it", ""
 	}
 	if !same {
 		return "", fmt.Sprintf("got error %v, want %v", got.err, want.err)
@@ -152,6 +155,16 @@ var differences = []difference{
 		regexp.MustCompile(`^(\{.*?)(__unit__="[^"]*",)(.*)$`),
 	},
 	{
+		"labels with empty values, which are not stored, are gone from upstream's converted histograms before that",
+		func(o exposition.Options) bool { return o.Format != exposition.Protobuf && o.ConvertClassic },
+		regexp.MustCompile(`^(\{.*?)([a-zA-Z_]\w*="",)(.*\} (?:int|float) .*)$`),
+	},
+	{
+		"labels of exemplars with empty values are left out",
+		func(o exposition.Options) bool { return o.Format == exposition.Protobuf },
+		regexp.MustCompile(`^(.* # \{[^}]*?)([a-zA-Z_]\w*="",)(.*)$`),
+	},
+	{
 		"labels of exemplars: escapes are resolved, empty ones left out, and so are exemplars with a label twice",
 		func(o exposition.Options) bool { return o.Format == exposition.OpenMetrics },
 		regexp.MustCompile(`^(.*)( # \{.*(?:=""|\\|[a-z_]+=.*,[a-z_]+=).*| # \{\} [^#]*)()$`),
@@ -166,8 +179,8 @@ func excuse(opts exposition.Options, got, want reading) string {
 	var reasons []string
 	ours, theirs := slices.Clone(got.lines), slices.Clone(want.lines)
 	for reason, f := range map[string]func(ours, theirs []string){
-		"exemplars whose labels are not UTF-8 are left out":           invalidExemplars,
-		"start times are only for series of the family that has them": foreignStartTimes,
+		"exemplars whose labels have no name, or are not UTF-8, are left out": invalidExemplars,
+		"start times are only for series of the family that has them":         foreignStartTimes,
 	} {
 		if f(ours, theirs); slices.Equal(ours, theirs) {
 			return reason
@@ -193,7 +206,7 @@ var exemplars = regexp.MustCompile(` # .*$`)
 // invalidExemplars removes all exemplars of samples of which one has invalid labels.
 func invalidExemplars(ours, theirs []string) {
 	for i := range min(len(ours), len(theirs)) {
-		if !utf8.ValidString(theirs[i]) || strings.Contains(theirs[i], `\x`) {
+		if !utf8.ValidString(theirs[i]) || strings.Contains(theirs[i], `\x`) || strings.Contains(theirs[i], `# {="`) {
 			ours[i], theirs[i] = exemplars.ReplaceAllString(ours[i], ""), exemplars.ReplaceAllString(theirs[i], "")
 		}
 	}
@@ -249,8 +262,28 @@ func excuseVerdict(got, want reading) string {
 	return ""
 }
 
-// leadingBlanks says that upstream takes blanks at the start of a body for the start of a name.
-func leadingBlanks(b []byte) bool { return len(b) > 0 && (b[0] == ' ' || b[0] == '\t') }
+var leadingBlank = regexp.MustCompile(`(?m)^[ \t]`)
+
+// leadingBlanks says that upstream takes blanks at the start of a line for the start of a name.
+func leadingBlanks(b []byte, opts exposition.Options) bool {
+	return opts.Format != exposition.Protobuf && leadingBlank.Match(b)
+}
+
+// metadataLine matches lines that begin with a hash and are no comments.
+var metadataLine = regexp.MustCompile(`^#[ \t]+((HELP|TYPE|UNIT)[ \t]+[^ \t\n]|EOF\b)`)
+
+// hasComment says that a text whose histograms are converted has comments.
+func hasComment(b []byte, opts exposition.Options) bool {
+	if opts.Format == exposition.Protobuf || !opts.ConvertClassic {
+		return false
+	}
+	for line := range bytes.Lines(b) {
+		if line[0] == '#' && !metadataLine.Match(line) {
+			return true
+		}
+	}
+	return false
+}
 
 // FuzzDifferential looks for bodies on which the readings differ. The last byte chooses format and options.
 func FuzzDifferential(f *testing.F) {
