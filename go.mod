@@ -52,6 +52,8 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/ssooidc v1.40.1 // indirect
 	github.com/aws/aws-sdk-go-v2/service/sts v1.47.1 // indirect
 	github.com/aws/smithy-go v1.28.1 // indirect
+	github.com/influxdata/line-protocol/v2 v2.2.1 // indirect
+	github.com/theory/jsonpath v0.11.0 // indirect
 )
 
 require (
