@@ -222,12 +222,24 @@ func (c *Catalogue) describeOne(ctx context.Context, f *file, config Config) err
 	if f.manifest, err = c.manifest(ctx, f, config.Settings[f.name]); err != nil {
 		return err
 	}
-	if f.manifest.Name != f.name {
-		return fmt.Errorf("the file is named %s, but its manifest says %s: they have to be the same", f.name, f.manifest.Name)
+	return f.checkManifest()
+}
+
+// checkManifest returns what in a manifest cannot be true. What concerns every host has been checked when it came.
+func (f *file) checkManifest() error {
+	m := f.manifest
+	if m.Name != f.name {
+		return fmt.Errorf("the file is named %s, but its manifest says %s: they have to be the same; rename the file, or build it anew", f.name, m.Name)
 	}
-	for _, k := range f.manifest.Keys {
-		if !keyPattern.MatchString(k) || len(kindsOf(k)) == 0 {
-			return fmt.Errorf("its manifest claims the key %q, which does not end in _sd_configs, _notify_configs or _auth, or is taken", k)
+	for i, k := range m.Keys {
+		kinds := kindsOf(k)
+		switch {
+		case !keyPattern.MatchString(k) || len(kinds) == 0:
+			return fmt.Errorf("its manifest claims the key %.80q, which does not end in _sd_configs, _notify_configs or _auth, or is taken: claim another one", k)
+		case slices.Contains(m.Keys[:i], k):
+			return fmt.Errorf("its manifest claims the key %.80q twice: once is enough", k)
+		case !slices.ContainsFunc(kinds, func(kind sdk.Kind) bool { return slices.Contains(m.Kinds, kind) }):
+			return fmt.Errorf("its manifest claims the key %.80q, but is not of the kind %s: add the kind or take the key out of the manifest", k, kinds[0])
 		}
 	}
 	return nil

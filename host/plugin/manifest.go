@@ -31,7 +31,7 @@ func (c *Catalogue) manifest(ctx context.Context, f *file, s Settings) (sdk.Mani
 
 // keptManifest is where the manifest of a file with a digest is kept.
 func (c *Catalogue) keptManifest(digest string) string {
-	return filepath.Join(c.options.CacheDir, "manifests-v1", digest+".json")
+	return filepath.Join(c.options.CacheDir, "manifests-v2", digest+".json")
 }
 
 func readManifest(path string) (sdk.Manifest, error) {

@@ -37,7 +37,7 @@ func TestNotifiers(t *testing.T) {
 		want(t, "use", b.info("notify-x").Uses[0].Name, "x_notify_configs")
 
 		_, err := b.Prepare(t.Context(), Config{}, []Use{on("y_notify_configs", `1`)})
-		if err == nil || !strings.Contains(err.Error(), "no plugin claims the key y_notify_configs") {
+		if err == nil || !strings.Contains(err.Error(), "claims the key \"y_notify_configs\", but is not of the kind notify") {
 			t.Errorf("a discovery for alerts: %v", err)
 		}
 	})

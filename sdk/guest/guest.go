@@ -149,7 +149,7 @@ func (g *guest) build(kind sdk.Kind, config sdk.Config) (err error) {
 	case kind == sdk.KindAuthInbound && g.plugin.NewAuthenticator != nil:
 		g.authenticator, err = g.plugin.NewAuthenticator(config, host)
 	default:
-		return errors.New("the plugin does not implement the kind " + string(kind))
+		return errors.New("the plugin does not implement the kind " + string(kind) + ", though its manifest may say so: set its constructor in sdk.Plugin")
 	}
 	return err
 }

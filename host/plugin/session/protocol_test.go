@@ -57,8 +57,8 @@ func TestBadStarts(t *testing.T) {
 	read := wire.Frame{}
 	fails("first frame is READY instead of HELLO", frame(wire.Ready, 0, ""))
 	fails("HELLO of 65537 bytes, the limit is 65536", frame(wire.Hello, 0, strings.Repeat("x", 64<<10+1)))
-	fails("HELLO: invalid character", frame(wire.Hello, 0, "x"))
-	fails("speaks ABI 2, the host 1", frame(wire.Hello, 0, `{"abi":2}`))
+	fails("HELLO: the manifest is no JSON as it should be: invalid character", frame(wire.Hello, 0, "x"))
+	fails("speaks ABI 2, this server 1: update the server, or build", frame(wire.Hello, 0, `{"abi":2}`))
 	fails(`plugin name "../x"`, frame(wire.Hello, 0, `{"abi":1,"name":"../x","kinds":["exporter"]}`))
 	fails("no kind", frame(wire.Hello, 0, `{"abi":1,"name":"x"}`))
 	fails(`unknown kind "poet"`, frame(wire.Hello, 0, `{"abi":1,"name":"x","kinds":["poet"]}`))

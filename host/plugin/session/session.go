@@ -195,10 +195,14 @@ func (s *Session) hello(ctx context.Context) error {
 		sdk.Manifest
 	}{}
 	if err := json.Unmarshal(f.Payload, &hello); err != nil {
-		return protocolError("HELLO: %v", err)
+		return protocolError("HELLO: the manifest is no JSON as it should be: %v", err)
 	}
 	if hello.ABI != wire.ABI {
-		return protocolError("HELLO: the guest speaks ABI %d, the host %d", hello.ABI, wire.ABI)
+		what := "build the plugin with the SDK of this server's version"
+		if hello.ABI > wire.ABI {
+			what = "update the server, or " + what
+		}
+		return protocolError("HELLO: the plugin speaks ABI %d, this server %d: %s", hello.ABI, wire.ABI, what)
 	}
 	if err := validate(hello.Manifest); err != nil {
 		return protocolError("HELLO: %v", err)
