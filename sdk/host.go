@@ -21,6 +21,8 @@ type Host struct {
 	DNS DNS
 	// Dial connects to granted targets over TCP.
 	Dial DialFunc
+	// Getenv returns the value that a granted environment variable had when the plugin was started, and "" for all others.
+	Getenv func(name string) string
 }
 
 // Request is an HTTP request of a guest.

@@ -97,6 +97,9 @@ type Asks struct {
 	DNS []string `json:"dns,omitempty"`
 	// Dial are fields that hold host:port; connecting there over TCP is granted.
 	Dial []string `json:"dial,omitempty"`
+	// Env are names of environment variables. Their values are given where the operator lists the names in the plugin's
+	// settings, or where Prometheus defines that the claimed key reads them.
+	Env []string `json:"env,omitempty"`
 	// Defaults are values for fields that the operator left out, which the host fills in before it derives grants:
 	// what is reachable without being written shows in the manifest.
 	Defaults map[string]string `json:"defaults,omitempty"`

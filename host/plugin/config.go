@@ -54,6 +54,8 @@ type Grants struct {
 	Dial []string `yaml:"dial,omitempty"`
 	// Addresses are where granted names may be although others may not, as addresses and as prefixes such as 127.0.0.0/8.
 	Addresses []string `yaml:"addresses,omitempty"`
+	// Env are environment variables, of those that the plugin asks for.
+	Env []string `yaml:"env,omitempty"`
 }
 
 // prefixes returns the addresses; those that are none are left out.
@@ -77,6 +79,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 
 var (
 	digestPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+	envPattern    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	namePattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
 )
 
@@ -146,6 +149,9 @@ func (s *Settings) validate() []error {
 	}
 	check(slices.Contains([]OnFailure{"", OnFailureKeepLast, OnFailureDrop}, s.OnFailure),
 		"on_failure", "%q is neither keep_last nor drop", s.OnFailure)
+	for i, name := range s.Grants.Env {
+		check(envPattern.MatchString(name), strictyaml.Index("grants.env", i), "%q is not the name of an environment variable", name)
+	}
 	check(slices.Contains([]Isolation{"", IsolationInline, IsolationWorker}, s.Isolation),
 		"isolation", "%q is neither inline nor worker", s.Isolation)
 	return errs

@@ -78,6 +78,8 @@ type Given struct {
 	DNS   []string `json:"dns"`
 	// Dial are targets of TCP connections.
 	Dial []string `json:"dial"`
+	// Env are names of environment variables; values are never shown.
+	Env []string `json:"env"`
 }
 
 // UseInfo describes one use of a plugin.
@@ -121,7 +123,7 @@ func (c *Catalogue) info(f *file, uses []use) Info {
 		Digest:       f.digest,
 		Signature:    f.signature,
 		Asks:         f.manifest.Asks,
-		Given:        Given{HTTP: []string{}, Files: []string{}, DNS: []string{}, Dial: []string{}},
+		Given:        Given{HTTP: []string{}, Files: []string{}, DNS: []string{}, Dial: []string{}, Env: []string{}},
 		Uses:         []UseInfo{},
 	}
 	if f.err != nil {
@@ -142,6 +144,7 @@ func (c *Catalogue) info(f *file, uses []use) Info {
 	info.Given.DNS = sorted(info.Given.DNS)
 	info.Given.Dial = sorted(info.Given.Dial)
 	info.Used = c.ledger.used(f.name)
+	info.Given.Env = sorted(info.Given.Env)
 	return info
 }
 
@@ -166,6 +169,7 @@ func (u *unit) addTo(info *Info, first bool) State {
 	info.Given.Files = append(info.Given.Files, u.grants.Files.Patterns()...)
 	info.Given.DNS = append(info.Given.DNS, u.grants.DNS.Names()...)
 	info.Given.Dial = append(info.Given.Dial, u.grants.TCP.Targets()...)
+	info.Given.Env = append(info.Given.Env, u.grants.Env.Names()...)
 	return u.state
 }
 

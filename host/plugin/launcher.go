@@ -120,6 +120,8 @@ func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (g
 			Files:     s.Grants.Files,
 			Dial:      s.Grants.Dial,
 			Addresses: s.Grants.prefixes(),
+			Env:       s.Grants.Env,
+			Key:       u.Key,
 			Client:    u.HTTPClient,
 		},
 		Logger: log,

@@ -13,6 +13,7 @@ package guest
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/narthex-io/narthex/sdk"
@@ -61,6 +62,7 @@ type guest struct {
 	plugin sdk.Plugin
 	lines  func([]byte)
 	limits limits
+	env    map[string]string
 	work   sync.WaitGroup // calls
 
 	discovery     sdk.Discovery // one of them is set, by START
@@ -127,6 +129,7 @@ func (g *guest) start(f wire.Frame) error {
 		files:        make(chan struct{}, max(head.Uint(wire.FieldFilesConcurrent, 1), 1)),
 		dial:         make(chan struct{}, max(head.Uint(wire.FieldDialConcurrent, 1), 1)),
 	}
+	g.env = environment(head)
 	if err := g.build(sdk.Kind(head.Line), sdk.Config(config)); err != nil {
 		return g.sendError(0, err)
 	}
@@ -134,7 +137,7 @@ func (g *guest) start(f wire.Frame) error {
 }
 
 func (g *guest) build(kind sdk.Kind, config sdk.Config) (err error) {
-	host := sdk.Host{Log: newLogger(g.lines), HTTP: httpClient{g}, Files: files{g}, DNS: dns{g}, Dial: g.dial}
+	host := sdk.Host{Log: newLogger(g.lines), HTTP: httpClient{g}, Files: files{g}, DNS: dns{g}, Dial: g.dial, Getenv: g.getenv}
 	switch {
 	case kind == sdk.KindDiscovery && g.plugin.NewDiscovery != nil:
 		g.discovery, err = g.plugin.NewDiscovery(config, host)
@@ -153,6 +156,19 @@ func (g *guest) build(kind sdk.Kind, config sdk.Config) (err error) {
 	}
 	return err
 }
+
+// environment returns the variables that START gives.
+func environment(start wire.Head) map[string]string {
+	env := map[string]string{}
+	for _, f := range start.Fields {
+		if name, value, ok := strings.Cut(f.Value, "="); ok && f.Name == wire.FieldEnv {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+func (g *guest) getenv(name string) string { return g.env[name] }
 
 func (g *guest) sendError(id uint32, err error) error {
 	msg := err.Error()

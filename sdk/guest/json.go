@@ -35,6 +35,9 @@ func encodeManifest(m sdk.Manifest) []byte {
 	if len(m.Asks.Dial) > 0 {
 		b = appendStrings(append(b, `,"dial":`...), m.Asks.Dial)
 	}
+	if len(m.Asks.Env) > 0 {
+		b = appendStrings(append(b, `,"env":`...), m.Asks.Env)
+	}
 	if len(m.Asks.Defaults) > 0 {
 		b = appendMap(append(b, `,"defaults":`...), m.Asks.Defaults)
 	}

@@ -14,7 +14,7 @@ func TestManifest(t *testing.T) {
 		{
 			Name: "sd-x", Version: "1", Kinds: []sdk.Kind{sdk.KindDiscovery, sdk.KindExporter}, Keys: []string{"a", "b"},
 			ContentType: "text/plain", ContentTypes: []string{"a/b", "c/d"}, Asks: sdk.Asks{
-				HTTP: []string{"server"}, Files: []string{"files[*]"}, DNS: []string{"names[*]"}, Defaults: map[string]string{"server": "localhost:1"},
+				HTTP: []string{"server"}, Files: []string{"files[*]"}, DNS: []string{"names[*]"}, Env: []string{"TOKEN"}, Defaults: map[string]string{"server": "localhost:1"},
 				Headers: map[string]string{"token": "X-Token"}, BasicAuth: sdk.BasicAuth{Username: "user", Password: "pass"},
 			},
 		},

@@ -17,7 +17,7 @@ import (
 	"github.com/narthex-io/narthex/sdk"
 )
 
-// Host is a host for a plugin under test that grants everything: the real network, and the file system.
+// Host is a host for a plugin under test that grants everything: the real network, the file system and the environment.
 type Host struct {
 	log *slog.Logger
 
@@ -32,7 +32,9 @@ func NewHost(tb testing.TB) *Host {
 }
 
 // SDK returns what a plugin gets.
-func (h *Host) SDK() sdk.Host { return sdk.Host{Log: h.log, HTTP: h, Files: h, DNS: h, Dial: h.Dial} }
+func (h *Host) SDK() sdk.Host {
+	return sdk.Host{Log: h.log, HTTP: h, Files: h, DNS: h, Dial: h.Dial, Getenv: os.Getenv}
+}
 
 // Dial implements sdk.DialFunc.
 func (*Host) Dial(ctx context.Context, target string) (sdk.Conn, error) {

@@ -170,6 +170,8 @@ const (
 	FieldFilesConcurrent = "files-concurrent"
 	// FieldDialConcurrent is how many connections a guest may have open.
 	FieldDialConcurrent = "dial-concurrent"
+	// FieldEnv is a granted environment variable, as NAME=VALUE; there is one for each.
+	FieldEnv = "env"
 	// FieldTimeoutMillis is the time that is left for a call, in milliseconds.
 	FieldTimeoutMillis = "timeout-ms"
 	// FieldContentType is the Content-Type of what MethodParse reads; it is left out where there is none.

@@ -16,6 +16,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/plugin/grant"
 )
 
 // List describes the plugins in the directories of o, as a server with these options would find them, sorted by name. A plugin
@@ -42,6 +43,9 @@ type Inspection struct {
 	SizeBytes int64 `json:"sizeBytes"`
 	// Imports are the host's functions that a wasm module uses, as module.name, sorted.
 	Imports []string `json:"imports,omitempty"`
+	// Implied is what the claimed keys grant by themselves, with the environment of this process, because Prometheus defines
+	// what they read. Of the variables it has those that are set.
+	Implied *plugin.Given `json:"implied,omitempty"`
 }
 
 // Inspect describes the plugin in a file; of o, the cache and what is said about signatures count. That the file is no plugin, or
@@ -58,7 +62,7 @@ func Inspect(ctx context.Context, path string, o plugin.Options) (Inspection, er
 	if err != nil {
 		return Inspection{}, err
 	}
-	in := Inspection{Info: infos[0], SizeBytes: stat.Size()}
+	in := Inspection{Info: infos[0], SizeBytes: stat.Size(), Implied: implied(infos[0])}
 	if in.State == plugin.StateFailed {
 		return Inspection{}, fmt.Errorf("inspect %s: %s", path, in.LastError)
 	}
@@ -68,6 +72,24 @@ func Inspect(ctx context.Context, path string, o plugin.Options) (Inspection, er
 		}
 	}
 	return in, nil
+}
+
+// implied returns what the claimed keys of a plugin grant to it; nil if nothing.
+func implied(info plugin.Info) *plugin.Given {
+	var given *plugin.Given
+	for _, key := range info.Keys {
+		by := grant.ImpliedBy(key, nil, os.Getenv)
+		if len(by.Env) == 0 {
+			continue
+		}
+		given = &plugin.Given{HTTP: slices.Concat(by.HTTP, by.Local), Files: by.Files, DNS: []string{}, Env: []string{}}
+		for _, name := range by.Env {
+			if os.Getenv(name) != "" && slices.Contains(info.Asks.Env, name) {
+				given.Env = append(given.Env, name)
+			}
+		}
+	}
+	return given
 }
 
 // imports decodes a module, without compiling it to machine code.

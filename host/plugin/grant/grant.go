@@ -1,5 +1,5 @@
-// Package grant holds what a guest may reach outside itself: HTTP origins, files and host names to look up, and nothing that is not
-// named.
+// Package grant holds what a guest may reach outside itself: HTTP origins, files, host names to look up and environment variables,
+// and nothing that is not named.
 //
 // Start with [Derive], which turns what a manifest asks, what the operator wrote in the plugin's config and what the
 // operator granted explicitly into a [Set]; its [HTTP] and [Files] do the work and refuse the rest. The zero Set
@@ -9,12 +9,14 @@ package grant
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -30,6 +32,7 @@ type Set struct {
 	Files *Files
 	DNS   *DNS
 	TCP   *TCP
+	Env   Env
 	// Usage counts what the others are used for.
 	Usage *Usage
 }
@@ -48,6 +51,12 @@ type Options struct {
 	Dial []string
 	// Addresses are where granted names may be besides where names may be anyway: see [Dial].
 	Addresses []netip.Prefix
+	// Env are environment variables that are granted whatever the config says.
+	Env []string
+	// Key is the key of the section, which may grant something by itself; see [ImpliedBy]. Empty means none.
+	Key string
+	// Getenv looks environment variables up. Nil means the process's own.
+	Getenv func(string) string
 	// Client sends requests to origins that the plugin's config names. It carries the operator's credentials, TLS
 	// settings, redirect policy and timeout, and connects with what [Dial] returns. Nil means a plain client.
 	Client *http.Client
@@ -77,7 +86,15 @@ func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, erro
 	if err != nil {
 		return Set{}, nil, err
 	}
-	var paths []string
+	getenv := o.Getenv
+	if getenv == nil {
+		getenv = os.Getenv
+	}
+	implied := Implied{}
+	if slices.Contains(m.Keys, o.Key) {
+		implied = ImpliedBy(o.Key, section, getenv)
+	}
+	paths := implied.Files
 	for _, expr := range m.Asks.Files {
 		err := visit(section, expr, func(path string) string {
 			path = join(o.BaseDir, path)
@@ -91,7 +108,7 @@ func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, erro
 		}
 	}
 	set := Set{}
-	if set.HTTP, err = newHTTP(urls, o, secrets); err != nil {
+	if set.HTTP, err = newHTTP(urls, o, secrets, implied); err != nil {
 		return Set{}, nil, err
 	}
 	trees := make([]string, len(o.Files))
@@ -111,6 +128,12 @@ func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, erro
 		return Set{}, nil, err
 	}
 	if set.TCP, err = newTCP(targets, o); err != nil {
+		return Set{}, nil, err
+	}
+	set.Env, err = newEnv(m.Asks.Env, slices.Concat(implied.Env, o.Env), func(name string) string {
+		return cmp.Or(getenv(name), implied.set[name])
+	})
+	if err != nil {
 		return Set{}, nil, err
 	}
 	set.countUses()

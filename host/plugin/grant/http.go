@@ -42,21 +42,16 @@ type origin struct {
 // The allow-list sits below the client, in front of the transports, so that whatever the client decides to send,
 // redirects included, passes it; and so an origin gets only the credentials that are meant for it.
 func NewHTTP(urls, explicit []string, client *http.Client, plain http.RoundTripper) (*HTTP, error) {
-	return newHTTP(fields{written: urls}, Options{HTTP: explicit, Client: client, Plain: plain}, credentials{})
+	return newHTTP(fields{written: urls}, Options{HTTP: explicit, Client: client, Plain: plain}, credentials{}, Implied{})
 }
 
 // fields are values of a plugin's section: those that the operator wrote, and those that the manifest has for what was left out.
 type fields struct{ written, defaults []string }
 
-func newHTTP(urls fields, o Options, secrets credentials) (*HTTP, error) {
-	plain := o.Plain
+func newHTTP(urls fields, o Options, secrets credentials, implied Implied) (*HTTP, error) {
+	plain, proxied := o.Plain, o.Plain
 	if plain == nil {
-		plain = &http.Transport{
-			DialContext:         Dial(net.Dialer{Timeout: connectTimeout}),
-			TLSHandshakeTimeout: connectTimeout,
-			IdleConnTimeout:     idleTimeout,
-			ForceAttemptHTTP2:   true,
-		}
+		plain, proxied = newTransport(nil), newTransport(http.ProxyFromEnvironment)
 	}
 	inner := plain
 	copied := http.Client{}
@@ -73,6 +68,8 @@ func newHTTP(urls fields, o Options, secrets credentials) (*HTTP, error) {
 		urls []string
 		as   origin
 	}{
+		{implied.HTTP, origin{place{written: true, rules: rules}, proxied}},
+		{implied.Local, origin{place{written: true, rules: rules}, plain}},
 		{o.HTTP, origin{place{written: true, rules: rules}, plain}},
 		{urls.defaults, origin{place{rules: rules}, inner}},
 		{urls.written, origin{place{written: true, rules: rules}, inner}},
@@ -85,6 +82,16 @@ func newHTTP(urls fields, o Options, secrets credentials) (*HTTP, error) {
 	}
 	copied.Transport = gate{h}
 	return h, nil
+}
+
+func newTransport(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+	return &http.Transport{
+		Proxy:               proxy,
+		DialContext:         Dial(net.Dialer{Timeout: connectTimeout}),
+		TLSHandshakeTimeout: connectTimeout,
+		IdleConnTimeout:     idleTimeout,
+		ForceAttemptHTTP2:   true,
+	}
 }
 
 func (h *HTTP) grant(raw string, as origin) error {

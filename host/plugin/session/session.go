@@ -248,6 +248,9 @@ func (s *Session) sendStart(ctx context.Context, config sdk.Config) error {
 	head.AddUint(wire.FieldHTTPConcurrent, uint64(s.limits.HTTPConcurrent))
 	head.AddUint(wire.FieldFilesConcurrent, uint64(s.limits.FilesConcurrent))
 	head.AddUint(wire.FieldDialConcurrent, uint64(s.limits.DialConcurrent))
+	for _, name := range s.grants.Env.Names() {
+		head.Fields = append(head.Fields, wire.Field{Name: wire.FieldEnv, Value: name + "=" + s.grants.Env[name]})
+	}
 	payload, err := head.Append(nil)
 	if err != nil {
 		return err

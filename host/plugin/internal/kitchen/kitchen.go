@@ -42,7 +42,10 @@ func Plugin() sdk.Plugin {
 			Kinds:        append([]sdk.Kind{sdk.KindExporter}, sdk.Kinds()...),
 			Keys:         []string{"kitchen_sd_configs", "kitchen_notify_configs", "kitchen_auth"},
 			ContentTypes: []string{"application/x-kitchen"},
-			Asks:         sdk.Asks{HTTP: []string{"url"}, Files: []string{"path"}, DNS: []string{"name"}, Dial: []string{"target"}},
+			Asks: sdk.Asks{
+				HTTP: []string{"url"}, Files: []string{"path"}, DNS: []string{"name"}, Dial: []string{"target"},
+				Env: []string{"KITCHEN_OPEN", "KITCHEN_SHUT"},
+			},
 		},
 		NewExporter: func(c sdk.Config, h sdk.Host) (sdk.Exporter, error) {
 			config, err := parse(c)
@@ -162,6 +165,13 @@ func (e *exporter) Collect(ctx context.Context, w io.Writer) error {
 	case "log-flood":
 		for range e.config.Size {
 			fmt.Fprintln(os.Stderr, strings.Repeat("x", 100))
+		}
+		return nil
+	case "env":
+		for _, name := range []string{"KITCHEN_OPEN", "KITCHEN_SHUT", "PATH", "KITCHEN_UNASKED"} {
+			if _, err := fmt.Fprintf(w, "%s=%q\n", name, e.host.Getenv(name)); err != nil {
+				return err
+			}
 		}
 		return nil
 	case "dns":

@@ -72,6 +72,17 @@ func (s Suite) http(t *testing.T) {
 			t.Errorf("%+v", stats)
 		}
 	})
+	t.Run("environment", func(t *testing.T) {
+		vars := map[string]string{"KITCHEN_OPEN": "a=b c", "KITCHEN_SHUT": "x", "PATH": "/bin", "KITCHEN_UNASKED": "y"}
+		sess := s.Open(t, sdk.KindExporter, kitchen.Config{Do: "env"}, func(o *session.Options) {
+			o.Grants.Env = []string{"KITCHEN_OPEN", "KITCHEN_UNASKED"}
+			o.Grants.Getenv = func(name string) string { return vars[name] }
+		})
+		out, err := Collect(t, sess)
+		if err != nil || out != "KITCHEN_OPEN=\"a=b c\"\nKITCHEN_SHUT=\"\"\nPATH=\"\"\nKITCHEN_UNASKED=\"\"\n" {
+			t.Errorf("got %q, %v", out, err)
+		}
+	})
 	t.Run("post", func(t *testing.T) {
 		_, out, err := do(t, kitchen.Config{Do: "post", URL: allowed.URL + "/post", Text: "body"})
 		if err != nil || !strings.HasPrefix(out, "POST body [1 2]\n") {
