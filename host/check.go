@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	httpconfig "github.com/prometheus/common/config"
 
 	"github.com/narthex-io/narthex/host/config"
 	"github.com/narthex-io/narthex/host/httpclient"
@@ -57,7 +56,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 	if err != nil {
 		return checked, err
 	}
-	needs, err := needsOf(cfg, "")
+	needs, err := needsOf(cfg, "", &signers{})
 	if err != nil {
 		return checked, err
 	}
@@ -76,7 +75,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 		return checked, err
 	}
 	files, err := checkRules(cfg, opts)
-	if err := errors.Join(checkJobs(cfg, parsing), checkAlerting(ctx, cfg), checkCredentials(cfg), err); err != nil {
+	if err := errors.Join(checkJobs(cfg, parsing), checkAlerting(cfg), checkCredentials(cfg), err); err != nil {
 		return checked, err
 	}
 	checked = Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files, Intervals: map[string]time.Duration{}}
@@ -108,7 +107,7 @@ func LockPlugins(ctx context.Context, file string, opts CheckOptions) (now plugi
 		return nil, nil, err
 	}
 	before, _ = plugin.ReadLock(cfg.Dir) //nolint:errcheck // a broken one is about to be replaced
-	needs, err := needsOf(cfg, "")
+	needs, err := needsOf(cfg, "", &signers{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -141,6 +140,7 @@ func checkRules(cfg *config.Config, opts CheckOptions) ([]*rules.File, error) {
 func checkJobs(cfg *config.Config, parsing parsed) error {
 	manager, err := scrape.New(scrape.Options{
 		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: &gate{}, Exporters: &exporters{}, Parsers: &parsers{},
+		Signers: &signers{},
 		OpenLog: func(string) (io.WriteCloser, error) { return noLog{}, nil },
 	})
 	if err != nil {
@@ -155,12 +155,12 @@ func checkJobs(cfg *config.Config, parsing parsed) error {
 }
 
 // checkAlerting has the notifier prepare the section alerting, which reads the files with certificates and keys.
-func checkAlerting(ctx context.Context, cfg *config.Config) error {
-	manager, err := notify.New(notify.Options{Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+func checkAlerting(cfg *config.Config) error {
+	manager, err := notify.New(notify.Options{Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Signers: &signers{}})
 	if err != nil {
 		return err
 	}
-	change, err := manager.Prepare(ctx, &cfg.Alerting, cfg.Global.Labels(), make([]sdk.Notifier, len(cfg.Alerting.Receivers)))
+	change, err := manager.Prepare(&cfg.Alerting, cfg.Global.Labels(), make([]sdk.Notifier, len(cfg.Alerting.Receivers)))
 	if err != nil {
 		return cfg.Locate(strictyaml.At("alerting", err))
 	}
@@ -172,7 +172,7 @@ func checkAlerting(ctx context.Context, cfg *config.Config) error {
 // but whoever asks for a check wants to know.
 func checkCredentials(cfg *config.Config) error {
 	var missing config.Errors
-	look := func(client *httpconfig.HTTPClientConfig, origin config.Origin, path string) {
+	look := func(client *httpclient.Config, origin config.Origin, path string) {
 		for _, f := range credentialFiles(client) {
 			if _, err := os.Stat(f.name); err != nil {
 				missing = append(missing, fmt.Errorf("%s: file with credentials: %w", origin.Position(strictyaml.Join(path, f.field)), err))
@@ -180,7 +180,7 @@ func checkCredentials(cfg *config.Config) error {
 		}
 	}
 	entry := func(text json.RawMessage, origin config.Origin, path string) {
-		if client, err := clientOf(text, origin.Dir); err == nil { // Mistakes in it have been found before.
+		if client, err := clientIn(text, origin.Dir); err == nil { // Mistakes in it have been found before.
 			look(&client, origin, path)
 		}
 	}
@@ -212,7 +212,7 @@ func checkCredentials(cfg *config.Config) error {
 // credentialFile is a file with a credential, and the field of the HTTP client that names it.
 type credentialFile struct{ field, name string }
 
-func credentialFiles(client *httpconfig.HTTPClientConfig) []credentialFile {
+func credentialFiles(client *httpclient.Config) []credentialFile {
 	var files []credentialFile
 	add := func(field, name string) {
 		if name != "" {
@@ -232,19 +232,17 @@ func credentialFiles(client *httpconfig.HTTPClientConfig) []credentialFile {
 	return files
 }
 
-// clientOf returns the HTTP client's part of a plugin's section; files in it start at dir.
-func clientOf(text json.RawMessage, dir string) (httpconfig.HTTPClientConfig, error) {
+// clientIn returns the HTTP client's part of a plugin's section; files in it start at dir.
+func clientIn(text json.RawMessage, dir string) (httpclient.Config, error) {
 	var section map[string]json.RawMessage
 	if err := json.Unmarshal(text, &section); err != nil {
-		return httpconfig.HTTPClientConfig{}, err
+		return httpclient.Config{}, err
 	}
-	settings, err := json.Marshal(takeClient(section))
+	fields, err := json.Marshal(httpclient.TakeJSON(section))
 	if err != nil {
-		return httpconfig.HTTPClientConfig{}, err
+		return httpclient.Config{}, err
 	}
-	client, err := httpclient.Parse(settings)
-	client.SetDirectory(dir)
-	return client, err
+	return clientOf(fields, dir)
 }
 
 // noLog is a log that a check of the configuration does not write.

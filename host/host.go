@@ -140,6 +140,7 @@ type Host struct {
 	storage       gate
 	exporters     exporters
 	parsers       parsers
+	signers       signers
 	cleanups      cleanups
 
 	// quit is closed when a shutdown was asked for.
@@ -240,6 +241,7 @@ func (h *Host) makeScraping() (err error) {
 		Storage:            &h.storage,
 		Exporters:          &h.exporters,
 		Parsers:            &h.parsers,
+		Signers:            &h.signers,
 		UserAgent:          h.opts.Build.userAgent(),
 		Hostname:           h.opts.QualifiedHostname,
 		TimestampTolerance: h.opts.TimestampTolerance,
@@ -266,6 +268,7 @@ func (h *Host) makeNotify() (err error) {
 	opts.Log = h.log.With("component", "notify")
 	opts.Registerer = h.registry
 	opts.UserAgent = h.opts.Build.userAgent()
+	opts.Signers = &h.signers
 	opts.Dir = filepath.Join(h.opts.Storage.Dir, "notify")
 	opts.ExternalURL = func() string { return h.externalURL().String() }
 	if h.notify, err = notify.New(opts); err != nil {

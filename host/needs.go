@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"slices"
 	"time"
 
@@ -34,55 +33,56 @@ type needs struct {
 	parsing     map[scrape.ParserKey]int
 	receivers   int
 	auth        int
+	signing     signings
+
+	userAgent string
+	// finder finds what signs the requests of plugins, when it runs.
+	finder httpclient.Signers
+	errs   []error
 }
 
-func needsOf(cfg *config.Config, userAgent string) (*needs, error) {
-	n := &needs{discoveries: map[*discovery.Configs]int{}, exporting: map[exporterKey]int{}, parsing: map[scrape.ParserKey]int{}}
+func needsOf(cfg *config.Config, userAgent string, finder httpclient.Signers) (*needs, error) {
+	n := &needs{
+		discoveries: map[*discovery.Configs]int{}, exporting: map[exporterKey]int{}, parsing: map[scrape.ParserKey]int{},
+		userAgent: userAgent, finder: finder,
+	}
 	for i, job := range cfg.ScrapeConfigs {
 		origin := cfg.Origins[i]
-		if err := n.addDiscoveries(job.JobName, &job.Discovery, origin, userAgent); err != nil {
-			return nil, err
-		}
+		n.addDiscoveries(job.JobName, &job.Discovery, origin)
 		n.addExporters(job, origin)
 		n.addParsers(cfg, job, origin)
+		n.sign(job.JobName, job.HTTPClient.Auth, origin, "")
+		for _, name := range slices.Sorted(maps.Keys(job.Credentials)) {
+			n.sign(job.JobName, job.Credentials[name].HTTPClient.Auth, origin, strictyaml.Join("credentials", name))
+		}
 	}
 	for i, am := range cfg.Alerting.Alertmanagers {
 		origin := cfg.Origin(strictyaml.Index("alerting.alertmanagers", i))
-		if err := n.addDiscoveries("alertmanagers", &am.Discovery, origin, userAgent); err != nil {
-			return nil, err
-		}
+		n.addDiscoveries("alertmanagers", &am.Discovery, origin)
+		n.sign("alertmanagers", am.HTTPClient.Auth, origin, "")
 	}
 	n.receivers = len(n.uses)
 	for _, r := range cfg.Alerting.Receivers {
-		origin, name := cfg.Origin("alerting"), strictyaml.Index(r.Key, r.Index)
-		use, err := pluginUse(r.Name, r.Key, name, r.JSON, origin, userAgent)
-		if err != nil {
-			return nil, err
-		}
-		n.uses = append(n.uses, use)
+		n.add(n.pluginUse(r.Name, r.Key, strictyaml.Index(r.Key, r.Index), r.JSON, cfg.Origin("alerting")))
 	}
 	n.auth = len(n.uses)
 	for i, e := range cfg.Web.Auth {
-		use, err := pluginUse("web", e.Key, strictyaml.Join(strictyaml.Index("auth", i), e.Key), e.JSON, cfg.Origin("web"), userAgent)
-		if err != nil {
-			return nil, err
-		}
+		use := n.pluginUse("web", e.Key, strictyaml.Join(strictyaml.Index("auth", i), e.Key), e.JSON, cfg.Origin("web"))
 		use.Kind = sdk.KindAuthInbound
-		n.uses = append(n.uses, use)
+		n.add(use)
 	}
-	return n, nil
+	n.signing.first = len(n.uses)
+	n.uses = append(n.uses, n.signing.uses...)
+	return n, errors.Join(n.errs...)
 }
 
-func (n *needs) addDiscoveries(owner string, from *discovery.Configs, origin config.Origin, userAgent string) error {
+func (n *needs) add(u plugin.Use) { n.uses = append(n.uses, u) }
+
+func (n *needs) addDiscoveries(owner string, from *discovery.Configs, origin config.Origin) {
 	n.discoveries[from] = len(n.uses)
 	for _, d := range from.Plugins {
-		use, err := pluginUse(owner, d.Key, d.Name(), d.JSON, origin, userAgent)
-		if err != nil {
-			return err
-		}
-		n.uses = append(n.uses, use)
+		n.add(n.pluginUse(owner, d.Key, d.Name(), d.JSON, origin))
 	}
-	return nil
 }
 
 func (n *needs) addExporters(job *scrape.Config, origin config.Origin) {
@@ -120,61 +120,56 @@ func (n *needs) addParsers(cfg *config.Config, job *scrape.Config, origin config
 
 // pluginUse takes the fields of the HTTP client out of a section, so that the guest never sees a credential, and makes the
 // client that its requests go through. owner is whom the section belongs to, place where it is below origin.
-func pluginUse(owner, key, place string, text json.RawMessage, origin config.Origin, userAgent string) (plugin.Use, error) {
+func (n *needs) pluginUse(owner, key, place string, text json.RawMessage, origin config.Origin) plugin.Use {
 	use := plugin.Use{Key: key, Config: text, BaseDir: origin.Dir, Position: origin.Position(place)}
 	var section map[string]json.RawMessage
-	if err := json.Unmarshal(text, &section); err != nil {
-		return use, fmt.Errorf("%s: a mapping is needed here: %w", use.Position, err)
-	}
-	taken := takeClient(section)
-	if len(taken) == 0 {
-		return use, nil
-	}
-	var err error
-	if use.Config, err = json.Marshal(section); err != nil {
-		return use, err
-	}
-	settings, err := json.Marshal(taken)
+	err := json.Unmarshal(text, &section)
 	if err != nil {
-		return use, err
+		err = fmt.Errorf("a mapping is needed here: %w", err)
+	} else if taken := httpclient.TakeJSON(section); len(taken) > 0 {
+		err = n.giveClient(&use, owner, place, section, taken, origin)
 	}
-	use.HTTPFields = slices.Sorted(maps.Keys(taken))
-	sum := sha256.Sum256(settings)
-	use.HTTPKey = hex.EncodeToString(sum[:])
-	use.HTTPClient, err = pluginClient(owner, key, settings, origin.Dir, userAgent)
 	if at, ok := errors.AsType[*strictyaml.Error](err); ok {
-		return use, fmt.Errorf("%s: %w", origin.Position(strictyaml.Join(place, at.Path)), at.Err)
+		err = fmt.Errorf("%s: %w", origin.Position(strictyaml.Join(place, at.Path)), at.Err)
+	} else if err != nil {
+		err = fmt.Errorf("%s: %w", use.Position, err)
 	}
-	if err != nil {
-		return use, fmt.Errorf("%s: %w", use.Position, err)
-	}
-	return use, nil
+	n.errs = append(n.errs, err)
+	return use
 }
 
-// takeClient takes the fields of the HTTP client out of a section.
-func takeClient(section map[string]json.RawMessage) map[string]json.RawMessage {
-	taken := map[string]json.RawMessage{}
-	for _, field := range httpclient.Fields() {
-		if value, ok := section[field]; ok {
-			taken[field] = value
-			delete(section, field)
-		}
+// giveClient gives a use the client that fields of its section describe; rest are the others.
+func (n *needs) giveClient(use *plugin.Use, owner, place string, rest, fields map[string]json.RawMessage, origin config.Origin) (err error) {
+	if use.Config, err = json.Marshal(rest); err != nil {
+		return err
 	}
-	return taken
+	settings, err := json.Marshal(fields)
+	if err != nil {
+		return err
+	}
+	use.HTTPFields = slices.Sorted(maps.Keys(fields))
+	sum := sha256.Sum256(settings)
+	use.HTTPKey = hex.EncodeToString(sum[:])
+	client, err := clientOf(settings, origin.Dir)
+	if err != nil {
+		return err
+	}
+	n.sign(owner, client.Auth, origin, place)
+	use.HTTPClient, err = httpclient.New(client, httpclient.Options{
+		Name: owner + "/" + use.Key, UserAgent: n.userAgent, Signers: n.finder,
+		Dial: grant.Dial(net.Dialer{Timeout: connectTimeout, KeepAlive: connectTimeout}),
+	})
+	return err
 }
 
 // connectTimeout is for connections of plugins, and their keep-alive.
 const connectTimeout = 30 * time.Second
 
-func pluginClient(job, key string, settings []byte, dir, userAgent string) (*http.Client, error) {
-	cfg, err := httpclient.Parse(settings)
-	if err != nil {
-		return nil, err
-	}
-	cfg.SetDirectory(dir)
-	return httpclient.New(cfg, httpclient.Options{
-		Name: job + "/" + key, UserAgent: userAgent, Dial: grant.Dial(net.Dialer{Timeout: connectTimeout, KeepAlive: connectTimeout}),
-	})
+// clientOf reads the fields of the HTTP client, as httpclient.TakeJSON takes them out of a section; files in them start at dir.
+func clientOf(fields []byte, dir string) (httpclient.Config, error) {
+	client, err := httpclient.Parse(fields)
+	client.SetDirectory(dir)
+	return client, err
 }
 
 // jobs returns what the discovery manager of scraping is to run.

@@ -43,7 +43,7 @@ scrape_configs:
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := needsOf(cfg, "")
+	n, err := needsOf(cfg, "", &signers{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,6 +115,7 @@ type change struct {
 	scraped   *scrape.Change
 	exporting map[exporterKey]*plugin.Exporter
 	parsing   parsed
+	signing   map[signerKey]*plugin.Signer
 	policy    access.Policy
 
 	discovered, found *discovery.Change // targets and Alertmanagers
@@ -123,7 +124,7 @@ type change struct {
 
 // prepare has plugins, discovery, scraping and the notifier prepare, so that nothing can fail any more. Nothing is touched yet.
 func (h *Host) prepare(ctx context.Context, cfg *config.Config) (*change, error) {
-	needs, err := needsOf(cfg, h.opts.Build.userAgent())
+	needs, err := needsOf(cfg, h.opts.Build.userAgent(), &h.signers)
 	if err != nil {
 		return nil, err
 	}
@@ -156,6 +157,7 @@ func (h *Host) prepare(ctx context.Context, cfg *config.Config) (*change, error)
 	}
 	return &change{
 		host: h, config: cfg, plugins: plugins, scraped: scraped, exporting: needs.exporters(plugins), parsing: parsing,
+		signing:    needs.signing.running(plugins),
 		policy:     needs.access(cfg, plugins),
 		discovered: discovered, found: found, notified: notified,
 	}, nil
@@ -166,6 +168,7 @@ func (c *change) apply() {
 	c.host.config.Store(c.config)
 	c.host.exporters.add(c.exporting) // Loops of the old configuration still look up theirs.
 	c.host.parsers.add(c.parsing)
+	c.host.signers.add(c.signing)
 	c.plugins.Apply()
 	c.host.access.Set(c.policy)
 	c.scraped.Apply()
@@ -174,6 +177,7 @@ func (c *change) apply() {
 	c.found.Apply()
 	c.host.exporters.replace(c.exporting)
 	c.host.parsers.replace(c.parsing)
+	c.host.signers.replace(c.signing)
 }
 
 // openQueryLog opens the query log anew with each reload, so that it can be moved away; nil if there is to be none.
@@ -194,7 +198,7 @@ func (h *Host) prepareNotify(ctx context.Context, cfg *config.Config, needs *nee
 	if err != nil {
 		return nil, nil, err
 	}
-	notified, err := h.notify.Prepare(ctx, &cfg.Alerting, cfg.Global.Labels(), needs.notifiers(cfg, plugins))
+	notified, err := h.notify.Prepare(&cfg.Alerting, cfg.Global.Labels(), needs.notifiers(cfg, plugins))
 	if err != nil {
 		found.Discard()
 		return nil, nil, cfg.Locate(strictyaml.At("alerting", err))

@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/narthex-io/narthex/internal/redact"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/sdk"
 )
@@ -135,7 +136,7 @@ func (c *Configs) take(key string, value *yaml.Node) error {
 		if c.shown == nil {
 			c.shown = map[string][]any{}
 		}
-		c.shown[key] = append(c.shown[key], HideSecrets(shown))
+		c.shown[key] = append(c.shown[key], redact.Secrets(shown))
 	}
 	return nil
 }
@@ -181,35 +182,4 @@ func (c *Configs) Groups() []sdk.Group {
 		groups = append(groups, sdk.Group{Source: fmt.Sprint(i), Targets: s.Targets, Labels: s.Labels})
 	}
 	return groups
-}
-
-// HideSecrets replaces, in decoded JSON, the values of keys that hold secrets by convention, for display. It shows too
-// little rather than too much: what a plugin's fields mean is not known here.
-func HideSecrets(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for key, value := range v {
-			if isSecret(key) && value != nil && value != "" {
-				v[key] = "<secret>"
-			} else {
-				v[key] = HideSecrets(value)
-			}
-		}
-	case []any:
-		for i := range v {
-			v[i] = HideSecrets(v[i])
-		}
-	}
-	return v
-}
-
-func isSecret(key string) bool {
-	key = strings.ToLower(key)
-	if strings.HasSuffix(key, "_file") {
-		return false
-	}
-	words := []string{"password", "secret", "secrets", "token", "credentials", "key"}
-	return slices.ContainsFunc(words, func(w string) bool {
-		return key == w || strings.HasSuffix(key, "_"+w)
-	})
 }

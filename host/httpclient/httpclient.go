@@ -1,7 +1,7 @@
 // Package httpclient makes the HTTP clients with which the host goes out: TLS, proxies, credentials and headers as
-// configured, the user agent, connections that are kept and pooled.
+// configured, signatures of auth plugins, the user agent, connections that are kept and pooled.
 //
-// Start with [New]. It does not retry, and sets no time limit: the request's context does.
+// Start with [New] and [Config]. It does not retry, and sets no time limit: the request's context does.
 package httpclient
 
 import (
@@ -24,6 +24,8 @@ type Options struct {
 	Dial httpconfig.DialContextFunc
 	// Socket is the path of a Unix socket to connect to, whatever the address; empty means none.
 	Socket string
+	// Signers finds the auth plugin of a config that has one, and is required then.
+	Signers Signers
 }
 
 // idleTimeout is above any sensible pause between two requests to the same server.
@@ -32,7 +34,7 @@ const idleTimeout = 5 * time.Minute
 // New returns a client with a pool of connections of its own; CloseIdleConnections on it releases them. Files with
 // credentials, keys and certificates are read again when they change. Bodies come as they were sent: the caller asks
 // for compression and undoes it.
-func New(cfg httpconfig.HTTPClientConfig, opts Options) (*http.Client, error) {
+func New(cfg Config, opts Options) (*http.Client, error) {
 	dial := opts.Dial
 	if dial == nil {
 		dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
@@ -43,13 +45,29 @@ func New(cfg httpconfig.HTTPClientConfig, opts Options) (*http.Client, error) {
 			}
 		}
 	}
-	client, err := httpconfig.NewClientFromConfig(cfg, opts.Name,
-		httpconfig.WithUserAgent(opts.UserAgent),
+	base, agent := cfg.HTTPClientConfig, opts.UserAgent
+	if cfg.Auth != nil { // What is signed has to be complete.
+		if opts.Signers == nil {
+			return nil, fmt.Errorf("make HTTP client for %s: nothing here signs requests, as %s asks for", opts.Name, cfg.Auth.Key)
+		}
+		base.HTTPHeaders, agent = nil, ""
+	}
+	client, err := httpconfig.NewClientFromConfig(base, opts.Name,
+		httpconfig.WithUserAgent(agent),
 		httpconfig.WithIdleConnTimeout(idleTimeout),
 		httpconfig.WithDialContextFunc(dial),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("make HTTP client for %s: %w", opts.Name, err)
+	}
+	if cfg.Auth != nil {
+		client.Transport = &signing{auth: cfg.Auth, signers: opts.Signers, next: client.Transport}
+		if cfg.HTTPHeaders != nil {
+			client.Transport = httpconfig.NewHeadersRoundTripper(cfg.HTTPHeaders, client.Transport)
+		}
+		if opts.UserAgent != "" {
+			client.Transport = httpconfig.NewUserAgentRoundTripper(opts.UserAgent, client.Transport)
+		}
 	}
 	return client, nil
 }

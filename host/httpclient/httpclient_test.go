@@ -35,7 +35,7 @@ func TestClient(t *testing.T) {
 	if err := os.WriteFile(password, []byte("one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := httpconfig.DefaultHTTPClientConfig
+	cfg := DefaultConfig()
 	cfg.BasicAuth = &httpconfig.BasicAuth{Username: "u", PasswordFile: password}
 	cfg.FollowRedirects = false
 	c, err := New(cfg, Options{Name: "j", UserAgent: "Narthex/test"})
@@ -62,7 +62,7 @@ func TestClient(t *testing.T) {
 }
 
 func TestBadConfig(t *testing.T) {
-	cfg := httpconfig.DefaultHTTPClientConfig
+	cfg := DefaultConfig()
 	cfg.TLSConfig.CAFile = "/does/not/exist"
 	if _, err := New(cfg, Options{Name: "j"}); err == nil {
 		t.Error("a missing CA file was accepted")

@@ -1,11 +1,12 @@
 package httpclient
 
 import (
-	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	httpconfig "github.com/prometheus/common/config"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/narthex-io/narthex/internal/strictyaml"
 )
@@ -30,11 +31,27 @@ func fieldsOf(t reflect.Type) []string {
 	return names
 }
 
-// Parse decodes those fields from a mapping in YAML or JSON and checks them. Errors are those of package strictyaml.
-func Parse(text []byte) (httpconfig.HTTPClientConfig, error) {
-	section := struct {
-		HTTP httpconfig.HTTPClientConfig `yaml:",inline"`
-	}{httpconfig.DefaultHTTPClientConfig}
+func isField(name string) bool { return slices.Contains(Fields(), name) }
+
+// parsed is a section with the client's fields and nothing else.
+type parsed struct {
+	HTTP Config `yaml:",inline"`
+}
+
+// UnmarshalYAML decodes the section strictly.
+func (p *parsed) UnmarshalYAML(node *yaml.Node) error {
+	type plain parsed
+	rest, err := p.HTTP.Take(node)
+	if err != nil {
+		return err
+	}
+	return strictyaml.Decode(rest, (*plain)(p))
+}
+
+// Parse decodes those fields, and the section of an auth plugin, from a mapping in YAML or JSON and checks them. Errors are those
+// of package strictyaml.
+func Parse(text []byte) (Config, error) {
+	section := parsed{DefaultConfig()}
 	doc, err := strictyaml.Parse(text)
 	if err != nil {
 		return section.HTTP, err
@@ -42,15 +59,15 @@ func Parse(text []byte) (httpconfig.HTTPClientConfig, error) {
 	if err := doc.Decode(&section); err != nil {
 		return section.HTTP, err
 	}
-	if err := section.HTTP.Validate(); err != nil {
-		return section.HTTP, fmt.Errorf("HTTP client: %w", err)
-	}
-	return section.HTTP, nil
+	return section.HTTP, Check(&section.HTTP)
 }
 
 // Check checks the fields of a section. The library's errors name a field in their text alone; those returned are of
 // package strictyaml and carry it.
-func Check(c *httpconfig.HTTPClientConfig) error {
+func Check(c *Config) error {
+	if err := c.checkAuth(); err != nil {
+		return err
+	}
 	err := c.Validate()
 	if err == nil {
 		return nil

@@ -7,9 +7,7 @@ import (
 	"strings"
 	"time"
 
-	httpconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/sigv4"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/narthex-io/narthex/host/discovery"
@@ -95,11 +93,9 @@ type AlertmanagerConfig struct {
 	// Discovery says where the Alertmanagers come from.
 	Discovery discovery.Configs `yaml:"-"`
 
-	HTTPClient httpconfig.HTTPClientConfig `yaml:",inline"`
-	// SigV4 signs requests for AWS.
-	SigV4      *sigv4.SigV4Config `yaml:"sigv4,omitempty"`
-	Scheme     string             `yaml:"scheme,omitempty"`
-	PathPrefix string             `yaml:"path_prefix,omitempty"`
+	HTTPClient httpclient.Config `yaml:",inline"`
+	Scheme     string            `yaml:"scheme,omitempty"`
+	PathPrefix string            `yaml:"path_prefix,omitempty"`
 	// Timeout bounds one request.
 	Timeout    model.Duration `yaml:"timeout,omitempty"`
 	APIVersion string         `yaml:"api_version"`
@@ -116,13 +112,16 @@ const apiVersion = "v2"
 func (c *AlertmanagerConfig) UnmarshalYAML(node *yaml.Node) error {
 	type plain AlertmanagerConfig
 	*c = AlertmanagerConfig{
-		HTTPClient: httpconfig.DefaultHTTPClientConfig,
+		HTTPClient: httpclient.DefaultConfig(),
 		Scheme:     "http",
 		Timeout:    model.Duration(10 * time.Second),
 		APIVersion: apiVersion,
 	}
 	rest, err := c.Discovery.Take(node)
 	if err != nil {
+		return err
+	}
+	if rest, err = c.HTTPClient.Take(rest); err != nil {
 		return err
 	}
 	return strictyaml.Decode(rest, (*plain)(c))
@@ -135,7 +134,7 @@ func (c *AlertmanagerConfig) MarshalYAML() (any, error) {
 	if err := node.Encode((*plain)(c)); err != nil {
 		return nil, err
 	}
-	return &node, c.Discovery.AppendTo(&node)
+	return &node, errors.Join(c.HTTPClient.AppendTo(&node), c.Discovery.AppendTo(&node))
 }
 
 // Complete checks the section and makes relative paths of files relative to dir. With legacyNames, labels must be named
@@ -174,9 +173,6 @@ func (c *AlertmanagerConfig) check(legacyNames bool) error {
 	}
 	if c.APIVersion != apiVersion {
 		fail("api_version", fmt.Errorf("%q is not supported: expected %s, the only version of the Alertmanager's API", c.APIVersion, apiVersion))
-	}
-	if c.SigV4 != nil {
-		fail("sigv4", httpclient.CheckSigned(&c.HTTPClient))
 	}
 	fail("relabel_configs", relabel.ValidateAll(c.RelabelConfigs, legacyNames))
 	fail("alert_relabel_configs", relabel.ValidateAll(c.AlertRelabelConfigs, legacyNames))

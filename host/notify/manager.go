@@ -39,7 +39,9 @@ type Options struct {
 	// UserAgent is sent with each request.
 	UserAgent string
 	// NewClient replaces how HTTP clients are made.
-	NewClient func(httpconfig.HTTPClientConfig) (*http.Client, error)
+	NewClient func(httpclient.Config) (*http.Client, error)
+	// Signers finds the plugins behind sections of auth plugins; required if a config has one.
+	Signers httpclient.Signers
 }
 
 // Manager sends alerts to the Alertmanagers and the receivers of a configuration. [Manager.Prepare] and [Change.Apply] exchange that,
@@ -73,8 +75,8 @@ func New(opts Options) (*Manager, error) {
 		opts.BatchSize = 256
 	}
 	if opts.NewClient == nil {
-		opts.NewClient = func(cfg httpconfig.HTTPClientConfig) (*http.Client, error) {
-			return httpclient.New(cfg, httpclient.Options{Name: "alertmanager", UserAgent: opts.UserAgent})
+		opts.NewClient = func(cfg httpclient.Config) (*http.Client, error) {
+			return httpclient.New(cfg, httpclient.Options{Name: "alertmanager", UserAgent: opts.UserAgent, Signers: opts.Signers})
 		}
 	}
 	m := &Manager{opts: opts}
@@ -104,9 +106,9 @@ type Change struct {
 	clients []*http.Client
 }
 
-// Prepare makes what a new, complete configuration needs and changes nothing. ctx bounds the search for credentials of AWS. external are the labels that alerts get.
+// Prepare makes what a new, complete configuration needs and changes nothing. external are the labels that alerts get.
 // notifiers are the plugins behind the receivers. Only one change may be open at a time. Errors are of package strictyaml, with paths below the section alerting.
-func (m *Manager) Prepare(ctx context.Context, cfg *Config, external labels.Labels, notifiers []sdk.Notifier) (*Change, error) {
+func (m *Manager) Prepare(cfg *Config, external labels.Labels, notifiers []sdk.Notifier) (*Change, error) {
 	c := &Change{m: m, external: external, relabel: cfg.AlertRelabelConfigs, receivers: cfg.Receivers, notifiers: notifiers}
 	m.mu.RLock()
 	c.replaced = pair(cfg.Alertmanagers, m.sets)
@@ -115,10 +117,10 @@ func (m *Manager) Prepare(ctx context.Context, cfg *Config, external labels.Labe
 	for i, am := range cfg.Alertmanagers {
 		s := &set{cfg: am}
 		old := c.replaced[i]
-		if old != nil && reflect.DeepEqual(old.cfg.HTTPClient, am.HTTPClient) && reflect.DeepEqual(old.cfg.SigV4, am.SigV4) {
+		if old != nil && reflect.DeepEqual(old.cfg.HTTPClient, am.HTTPClient) {
 			s.client = old.client
-		} else if client, err := m.newClient(ctx, am); err != nil {
-			if am.SigV4 == nil && am.HTTPClient.TLSConfig != (httpconfig.TLSConfig{}) {
+		} else if client, err := m.opts.NewClient(am.HTTPClient); err != nil {
+			if am.HTTPClient.TLSConfig != (httpconfig.TLSConfig{}) {
 				err = strictyaml.At("tls_config", err) // The other fields have been checked with the file.
 			}
 			errs = append(errs, strictyaml.At(strictyaml.Index("alertmanagers", i), err))
@@ -133,14 +135,6 @@ func (m *Manager) Prepare(ctx context.Context, cfg *Config, external labels.Labe
 		return nil, errors.Join(errs...)
 	}
 	return c, nil
-}
-
-func (m *Manager) newClient(ctx context.Context, am *AlertmanagerConfig) (*http.Client, error) {
-	client, err := m.opts.NewClient(am.HTTPClient)
-	if err != nil || am.SigV4 == nil {
-		return client, err
-	}
-	return client, httpclient.Sign(ctx, client, am.SigV4)
 }
 
 // pair finds for each entry the set that it replaces: an equal one, or else the one in its place.

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	httpconfig "github.com/prometheus/common/config"
 
+	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/model/labels"
 )
@@ -34,7 +34,7 @@ func BenchmarkSend(b *testing.B) {
 		b.Run(fmt.Sprintf("alerts=%d", n), func(b *testing.B) {
 			m, err := New(Options{
 				Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
-				NewClient: func(httpconfig.HTTPClientConfig) (*http.Client, error) { return &http.Client{}, nil },
+				NewClient: func(httpclient.Config) (*http.Client, error) { return &http.Client{}, nil },
 			})
 			if err != nil {
 				b.Fatal(err)
@@ -51,7 +51,7 @@ func BenchmarkSend(b *testing.B) {
 			if err := cfg.Complete("", false); err != nil {
 				b.Fatal(err)
 			}
-			change, err := m.Prepare(b.Context(), &cfg, labels.FromStrings("region", "eu", "replica", "1"), nil)
+			change, err := m.Prepare(&cfg, labels.FromStrings("region", "eu", "replica", "1"), nil)
 			if err != nil {
 				b.Fatal(err)
 			}

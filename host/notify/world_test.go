@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	httpconfig "github.com/prometheus/common/config"
 	"go.uber.org/goleak"
 
+	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/sdk"
@@ -76,7 +76,7 @@ func inWorld(t *testing.T, opts Options, section string, test func(t *testing.T,
 		w.answer = func(context.Context, string, []postableAlert) (int, error) { return 200, nil }
 		begin := time.Now()
 		opts.Log, opts.Registerer = slog.New(slog.NewTextHandler(&w.log, nil)), w.reg
-		opts.NewClient = func(httpconfig.HTTPClientConfig) (*http.Client, error) {
+		opts.NewClient = func(httpclient.Config) (*http.Client, error) {
 			return &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) { return w.serve(begin, r) })}, nil
 		}
 		var err error
@@ -115,7 +115,7 @@ func (w *world) load(section string) {
 	if err := errors.Join(doc.Decode(&cfg), cfg.Complete("", false)); err != nil {
 		w.t.Fatal(err)
 	}
-	change, err := w.m.Prepare(w.t.Context(), &cfg, labels.FromStrings("region", "eu"), w.notifiers)
+	change, err := w.m.Prepare(&cfg, labels.FromStrings("region", "eu"), w.notifiers)
 	if err != nil {
 		w.t.Fatal(err)
 	}

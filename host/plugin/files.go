@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"github.com/narthex-io/narthex/host/plugin/trust"
+	"github.com/narthex-io/narthex/internal/suggest"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -278,7 +279,7 @@ func (s *found) resolve(u *Use) (*file, error) {
 		if f := s.byName(u.likelyName()); f != nil && f.err != nil {
 			return nil, fmt.Errorf("plugin %s (%s) for the key %s: %w", f.name, f.path, u.Key, f.err)
 		}
-		return nil, fmt.Errorf("no plugin claims the key %s%s%s", u.Key, otherKind(s, u), s.searched(u))
+		return nil, fmt.Errorf("no plugin claims the key %s%s%s%s", u.Key, otherKind(s, u), s.searched(u), s.meant(u))
 	case 1:
 		return claims[0], nil
 	}
@@ -314,6 +315,20 @@ func otherKind(s *found, u *Use) string {
 		if claims := s.claims(u.Key, kind); kind != u.kind() && len(claims) > 0 {
 			return fmt.Sprintf(" as %s (%s is %s)", u.kind(), claims[0].path, kind)
 		}
+	}
+	return ""
+}
+
+// meant says which key or field is nearly the use's.
+func (s *found) meant(u *Use) string {
+	names := slices.Clone(u.Alternatives)
+	for _, f := range s.files {
+		if slices.Contains(f.manifest.Kinds, u.kind()) {
+			names = append(names, f.manifest.Keys...)
+		}
+	}
+	if name := suggest.Nearest(u.Key, names); name != "" {
+		return "; did you mean " + name + "?"
 	}
 	return ""
 }

@@ -35,6 +35,8 @@ type Use struct {
 	HTTPClient *http.Client
 	// HTTPKey changes when what HTTPClient was made from changes. It holds a digest rather than a secret.
 	HTTPKey string
+	// Alternatives are names that the operator may have meant, if nobody claims Key.
+	Alternatives []string
 }
 
 // What ends the keys that plugins claim.
@@ -139,8 +141,9 @@ func (u *Use) oneCredential(asks sdk.Asks) error {
 	}
 	own := append(slices.Sorted(maps.Keys(asks.Headers)), asks.BasicAuth.Username, asks.BasicAuth.Password)
 	for _, field := range own {
-		for _, theirs := range []string{"basic_auth", "authorization", "oauth2", "bearer_token", "bearer_token_file"} {
-			if _, ok := section[field]; ok && slices.Contains(u.HTTPFields, theirs) {
+		for _, theirs := range u.HTTPFields {
+			credential := IsAuthKey(theirs) || slices.Contains([]string{"basic_auth", "authorization", "oauth2", "bearer_token", "bearer_token_file"}, theirs)
+			if _, ok := section[field]; ok && credential {
 				return fmt.Errorf("field %s: there is %s too, and only one can be sent; remove one of them", field, theirs)
 			}
 		}

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	httpconfig "github.com/prometheus/common/config"
 
+	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/host/scrape/exposition"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/sdk"
@@ -107,7 +107,7 @@ func BenchmarkScrape(b *testing.B) {
 			body := benchBody(n, n, 0)
 			m, err := New(Options{
 				Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: &taking{},
-				NewClient: func(string, httpconfig.HTTPClientConfig, string) (*http.Client, error) {
+				NewClient: func(string, httpclient.Config, string) (*http.Client, error) {
 					return &http.Client{Transport: bodyTransport(body)}, nil
 				},
 			})

@@ -6,12 +6,12 @@ import (
 	"reflect"
 	"sync"
 
-	httpconfig "github.com/prometheus/common/config"
+	"github.com/narthex-io/narthex/host/httpclient"
 )
 
 // NewClient makes the HTTP client of a job for a section of its config. socket, if not empty, is the Unix socket to
 // connect to, whatever the address.
-type NewClient func(job string, cfg httpconfig.HTTPClientConfig, socket string) (*http.Client, error)
+type NewClient func(job string, cfg httpclient.Config, socket string) (*http.Client, error)
 
 // clients are the HTTP clients of a job: one for all targets, and one for each credential and each Unix socket, since
 // connections are kept by address alone.

@@ -46,7 +46,7 @@ type Config struct {
 	TrackTimestampsStaleness bool `yaml:"track_timestamps_staleness"`
 	EnableCompression        bool `yaml:"enable_compression"`
 
-	HTTPClient httpconfig.HTTPClientConfig `yaml:",inline"`
+	HTTPClient httpclient.Config `yaml:",inline"`
 	// Credentials are used instead of HTTPClient for targets that name one of them in the label __auth_ref__.
 	Credentials map[string]*Credential `yaml:"credentials,omitempty"`
 
@@ -118,7 +118,7 @@ func DefaultConfig() Config {
 		Scheme:            "http",
 		HonorTimestamps:   true,
 		EnableCompression: true,
-		HTTPClient:        httpconfig.DefaultHTTPClientConfig,
+		HTTPClient:        httpclient.DefaultConfig(),
 	}
 }
 
@@ -128,6 +128,9 @@ func (c *Config) UnmarshalYAML(node *yaml.Node) error {
 	*c = DefaultConfig()
 	rest, err := c.Discovery.Take(node)
 	if err != nil {
+		return err
+	}
+	if rest, err = c.HTTPClient.Take(rest); err != nil {
 		return err
 	}
 	return strictyaml.Decode(rest, (*plain)(c))
@@ -140,7 +143,7 @@ func (c *Config) MarshalYAML() (any, error) {
 	if err := node.Encode((*plain)(c)); err != nil {
 		return nil, err
 	}
-	return &node, c.Discovery.AppendTo(&node)
+	return &node, errors.Join(c.HTTPClient.AppendTo(&node), c.Discovery.AppendTo(&node))
 }
 
 // SetDirectory makes relative paths of credential files relative to dir.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	httpconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/narthex-io/narthex/host/httpclient"
@@ -20,14 +19,28 @@ const authRefLabel = "__auth_ref__"
 
 // Credential is how those targets of a job are talked to that name it: an HTTP client's section of its own.
 type Credential struct {
-	HTTPClient httpconfig.HTTPClientConfig `yaml:",inline"`
+	HTTPClient httpclient.Config `yaml:",inline"`
 }
 
 // UnmarshalYAML decodes the section strictly, with the defaults of a client.
 func (c *Credential) UnmarshalYAML(node *yaml.Node) error {
 	type plain Credential
-	c.HTTPClient = httpconfig.DefaultHTTPClientConfig
-	return strictyaml.Decode(node, (*plain)(c))
+	c.HTTPClient = httpclient.DefaultConfig()
+	rest, err := c.HTTPClient.Take(node)
+	if err != nil {
+		return err
+	}
+	return strictyaml.Decode(rest, (*plain)(c))
+}
+
+// MarshalYAML shows the section without secrets.
+func (c *Credential) MarshalYAML() (any, error) {
+	type plain Credential
+	var node yaml.Node
+	if err := node.Encode((*plain)(c)); err != nil {
+		return nil, err
+	}
+	return &node, c.HTTPClient.AppendTo(&node)
 }
 
 func (c *Credential) check() error {
@@ -38,7 +51,7 @@ func (c *Credential) check() error {
 }
 
 // credentialOf returns the section with which a target is talked to.
-func (c *Config) credentialOf(ref string) (*httpconfig.HTTPClientConfig, error) {
+func (c *Config) credentialOf(ref string) (*httpclient.Config, error) {
 	if ref == "" {
 		return &c.HTTPClient, nil
 	}

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	httpconfig "github.com/prometheus/common/config"
-
 	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/sdk"
@@ -36,8 +34,8 @@ func New(opts Options) (*Manager, error) {
 		return nil, errors.New("scrape: options Log, Registerer and Storage are required")
 	}
 	if opts.NewClient == nil {
-		opts.NewClient = func(job string, cfg httpconfig.HTTPClientConfig, socket string) (*http.Client, error) {
-			return httpclient.New(cfg, httpclient.Options{Name: job, UserAgent: opts.UserAgent, Socket: socket})
+		opts.NewClient = func(job string, cfg httpclient.Config, socket string) (*http.Client, error) {
+			return httpclient.New(cfg, httpclient.Options{Name: job, UserAgent: opts.UserAgent, Socket: socket, Signers: opts.Signers})
 		}
 	}
 	if opts.OpenLog == nil {

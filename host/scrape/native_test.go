@@ -14,10 +14,10 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
-	httpconfig "github.com/prometheus/common/config"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
@@ -154,7 +154,7 @@ func TestConvertedText(t *testing.T) {
 	})
 }
 
-func noClient(string, httpconfig.HTTPClientConfig, string) (*http.Client, error) {
+func noClient(string, httpclient.Config, string) (*http.Client, error) {
 	return http.DefaultClient, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/sdk"
@@ -29,6 +30,8 @@ type Options struct {
 	Exporters Exporters
 	// Parsers finds the plugins behind parser and parsers; required if a config has one.
 	Parsers Parsers
+	// Signers finds the plugins behind sections of auth plugins; required if a config has one.
+	Signers httpclient.Signers
 	// UserAgent is sent with each scrape.
 	UserAgent string
 	// Hostname tells this server from its replicas, so that they scrape at different moments: the machine's fully

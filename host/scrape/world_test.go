@@ -19,10 +19,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	httpconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 	"go.uber.org/goleak"
 
+	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
@@ -144,7 +144,7 @@ func newWorld(t *testing.T, store *storagetest.Store, exporters Exporters) *worl
 	w.m, err = New(Options{
 		Log: slog.New(slog.DiscardHandler), Registerer: w.reg, Storage: sometimesFull{store, &w.full}, Exporters: exporters, Parsers: &w.parsers,
 		Hostname: "host", TimestampTolerance: 2 * time.Millisecond,
-		NewClient: func(string, httpconfig.HTTPClientConfig, string) (*http.Client, error) {
+		NewClient: func(string, httpclient.Config, string) (*http.Client, error) {
 			return &http.Client{Transport: &w.targets}, nil
 		},
 	})

@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/narthex-io/narthex/host/discovery"
+	"github.com/narthex-io/narthex/internal/redact"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/model/relabel"
 )
@@ -148,7 +148,7 @@ func (c *Config) MarshalYAML() (any, error) {
 	if err := json.Unmarshal(c.JSON, &shown); err != nil {
 		return nil, err
 	}
-	if err := rest.Encode(hideURLs(discovery.HideSecrets(shown))); err != nil {
+	if err := rest.Encode(hideURLs(redact.Secrets(shown))); err != nil {
 		return nil, err
 	}
 	node.Content = append(node.Content, rest.Content...)

@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/narthex-io/narthex/host/discovery"
+	"github.com/narthex-io/narthex/internal/redact"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 )
 
@@ -129,7 +129,7 @@ func newEntry(item *yaml.Node) (Entry, error) {
 	if err := json.Unmarshal(text, &e.shown); err != nil {
 		return Entry{}, err
 	}
-	e.shown = discovery.HideSecrets(e.shown)
+	e.shown = redact.Secrets(e.shown)
 	return e, nil
 }
 
