@@ -59,6 +59,7 @@ func attacks(t *testing.T, x targets) []attack {
 		if deed.do != "loop" && deed.do != "hang" { // A discovery may take as long as it likes.
 			add(attack{name: deed.name + " in run", kind: "discovery", config: "{do: " + deed.do + "}", reason: deed.reason})
 		}
+		add(attack{name: deed.name + " in parse", kind: "parser", body: x.allowed.Listener.Addr().String(), config: "{do: " + deed.do + "}", reason: deed.reason})
 		refused := strings.Replace(deed.reason, `guest ended \(deadline\)`, "not ready within", 1)
 		add(attack{name: deed.name + " at start", config: "{in: start, do: " + deed.do + "}", refused: refused})
 		if deed.do != "give-up" {

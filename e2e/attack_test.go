@@ -44,8 +44,8 @@ type attack struct {
 	places []string
 	// plugin is the attacker's name; empty means exporter-attacker.
 	plugin string
-	// kind is exporter, which is the default, or discovery.
-	kind string
+	// kind is exporter, which is the default, discovery or parser; a parser reads what the target at body says.
+	kind, body string
 	// config is the attacker's section, in YAML's short form, such as {do: loop}.
 	config string
 	// settings are the plugin's settings, such as limits: {memory: 64MiB}, without the isolation.
@@ -76,7 +76,8 @@ type attackers struct{ wasm, native string } // folders
 // TestAttacks lets guests attack a server in each of the places where they can run. Beside each, a job that has nothing to do with
 // it is scraped as if nothing was.
 func TestAttacks(t *testing.T) {
-	built := buildAttackers(t)
+	built := buildAttacker(t)
+	built.disguises(t)
 	target := attackTargets(t)
 	var mu sync.Mutex
 	var rows []row
@@ -104,8 +105,8 @@ func TestAttacks(t *testing.T) {
 	})
 }
 
-// buildAttackers builds the guests for both ways of running them, and copies of them under the names of their lies.
-func buildAttackers(t *testing.T) attackers {
+// buildAttacker builds the guest for both ways of running it.
+func buildAttacker(t *testing.T) attackers {
 	t.Helper()
 	built := attackers{wasm: t.TempDir(), native: t.TempDir()}
 	build := func(out string, env ...string) {
@@ -118,6 +119,13 @@ func buildAttackers(t *testing.T) attackers {
 	module, executable := filepath.Join(built.wasm, "exporter-attacker.wasm"), filepath.Join(built.native, "exporter-attacker")
 	build(module, "GOOS=wasip1", "GOARCH=wasm")
 	build(executable, "CGO_ENABLED=0")
+	return built
+}
+
+// disguises adds copies of the attacker under the names of their lies, and the guest in C.
+func (built attackers) disguises(t *testing.T) {
+	t.Helper()
+	module, executable := filepath.Join(built.wasm, "exporter-attacker.wasm"), filepath.Join(built.native, "exporter-attacker")
 	for _, lie := range lies {
 		disguise(t, module, filepath.Join(built.wasm, lie.plugin()+".wasm"))
 		disguise(t, executable, filepath.Join(built.native, lie.plugin()))
@@ -136,7 +144,6 @@ func buildAttackers(t *testing.T) attackers {
 	if text, err := warm.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
-	return built
 }
 
 // disguise copies a guest under another name. What the server knows about a plugin it keeps by the digest of the file, so the copy
@@ -221,9 +228,12 @@ func (a attack) section(place string) string {
 		settings = strings.TrimSuffix("isolation: "+place+", "+settings, ", ")
 	}
 	job := fmt.Sprintf("  - job_name: attack\n    scrape_interval: %v\n    scrape_timeout: %[1]v\n", controlInterval)
-	if a.kind == "discovery" {
+	switch a.kind {
+	case "discovery":
 		job += "    attacker_sd_configs: [" + a.config + "]\n"
-	} else {
+	case "parser":
+		job += fmt.Sprintf("    static_configs: [{targets: ['%s']}]\n    parser: {plugin: %s, config: %s}\n", a.body, name, a.config)
+	default:
 		job += fmt.Sprintf("    exporters: [{plugin: %s, config: %s}]\n", name, a.config)
 	}
 	return job + fmt.Sprintf("plugins: {settings: {%s: {%s}}}\n", name, settings)

@@ -11,11 +11,14 @@ import (
 
 // hello says who the guest is: the truth, or the lie that its name asks for, such as exporter-lie-abi.
 func (a *attacker) hello(name string) error {
+	_, family, _ := strings.Cut(name, "-")
+	family = strings.ReplaceAll(family, "-", "_")
 	m := map[string]any{
 		"abi": wire.ABI, "name": name, "version": "0.1",
-		"kinds": []string{"exporter", "discovery", "notify"},
-		"keys":  []string{"attacker_sd_configs", "attacker_notify_configs"},
-		"asks":  map[string]any{"http": []string{"urls[*]"}, "files": []string{"files[*]"}},
+		"kinds":         []string{"exporter", "discovery", "notify", "parser", "auth-outbound", "auth-inbound"},
+		"keys":          []string{family + "_sd_configs", family + "_notify_configs", family + "_auth"},
+		"content_types": []string{"application/x-attack"},
+		"asks":          map[string]any{"http": []string{"urls[*]"}, "files": []string{"files[*]"}},
 	}
 	_, lie, lies := strings.Cut(name, "-lie-")
 	if lies {

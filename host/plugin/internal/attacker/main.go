@@ -73,11 +73,11 @@ func (a *attacker) loop() error {
 			}
 		case wire.Call:
 			a.calls[f.ID] = true
-			head, _, err := wire.ParseHead(f.Payload)
+			head, body, err := wire.ParseHead(f.Payload)
 			if err != nil {
 				return err
 			}
-			a.serve(f.ID, head.Line)
+			a.serve(f.ID, head.Line, string(body))
 		case wire.Cancel:
 			a.answer(f.ID, "")
 		case wire.Stop:
@@ -93,21 +93,26 @@ func (a *attacker) loop() error {
 }
 
 // serve answers a call in peace, unless this is the one to attack in.
-func (a *attacker) serve(id uint32, method string) {
-	attacks := a.config.In == "" || a.config.In == "call"
-	if method == "run" {
-		if a.config.Target != "" {
-			_ = a.text(wire.Groups, id, `[{"source":"a","targets":["`+a.config.Target+`"]}]`)
-		}
-		if attacks {
-			a.attack(id)
-		}
-		return // goes on until it is cancelled
+func (a *attacker) serve(id uint32, method, body string) {
+	if method == wire.MethodRun && a.config.Target != "" {
+		_ = a.text(wire.Groups, id, `[{"source":"a","targets":["`+a.config.Target+`"]}]`)
 	}
-	if attacks {
+	if a.config.In == "" || a.config.In == "call" {
 		a.attack(id)
 	}
-	a.answer(id, "attacker_up 1\n")
+	switch method {
+	case wire.MethodRun: // goes on until it is cancelled
+	case wire.MethodParse:
+		a.answer(id, body)
+	case wire.MethodSign:
+		a.answer(id, "signed\nX-Signed: yes\n\n")
+	case wire.MethodAuthenticate:
+		a.answer(id, "allow\nuser: attacker\n\n")
+	case wire.MethodNotify:
+		a.answer(id, "")
+	default:
+		a.answer(id, "attacker_up 1\n")
+	}
 }
 
 // answer answers a call, once.
