@@ -61,7 +61,7 @@ e2e: build
 
 # let guests attack a server in each of the places where they can run, and print how it fared as a table
 attack: build-host
-    export ATTACK_TABLE=$(mktemp); code=0; go test -count=1 -timeout 15m -parallel 4 -tags e2e -run '^TestAttacks$' ./e2e || code=$?; \
+    export ATTACK_TABLE=$(mktemp); code=0; go test -count=1 -timeout 15m -parallel 6 -tags e2e -run '^TestAttacks$' ./e2e || code=$?; \
       cat $ATTACK_TABLE; rm $ATTACK_TABLE; exit $code
 
 # the same random queries through upstream's engine and ours: just compliance 71 10000

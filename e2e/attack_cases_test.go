@@ -60,6 +60,7 @@ func attacks(t *testing.T, x targets) []attack {
 			add(attack{name: deed.name + " in run", kind: "discovery", config: "{do: " + deed.do + "}", reason: deed.reason})
 		}
 		add(attack{name: deed.name + " in parse", kind: "parser", body: x.allowed.Listener.Addr().String(), config: "{do: " + deed.do + "}", reason: deed.reason})
+		add(attack{name: deed.name + " in authenticate", kind: "auth", config: "{do: " + deed.do + "}", settings: "limits: {call_timeout: 300ms}", reason: deed.reason, on: askForMore})
 		refused := strings.Replace(deed.reason, `guest ended \(deadline\)`, "not ready within", 1)
 		add(attack{name: deed.name + " at start", config: "{in: start, do: " + deed.do + "}", refused: refused})
 		if deed.do != "give-up" {
@@ -132,10 +133,13 @@ func attacks(t *testing.T, x targets) []attack {
 	add(attack{name: "frame out of order: read", config: "{do: frame-read, urls: ['" + x.allowed.URL + "/wait']}", reason: "before the last one was answered"})
 	add(attack{name: "addresses that are not the guest's", places: sandboxes, config: "{do: wild}", alive: "count(attacker_errno == -21) == 3"})
 	for _, l := range lies {
-		add(attack{name: "manifest lies: " + l.about, plugin: l.plugin(), config: "{do: peace}", refused: l.want})
+		add(attack{name: "manifest lies: " + l.about, places: []string{"inline", "process"}, plugin: l.plugin(), config: "{do: peace}", refused: l.want})
 	}
 	add(attack{name: "wrong digest", config: "{do: peace}", settings: "sha256: " + strings.Repeat("0", 64), refused: "pins 0000"})
 
+	keys := t.TempDir()
+	wantCommand(t, keys, narthex, "plugin", "keygen", "--no-password")
+	add(attack{name: "no signature", config: "{do: peace}", args: []string{"--plugins.require-signature", "--plugins.trusted-key=" + filepath.Join(keys, "narthex.pub")}, refused: "it is not signed"})
 	// Signals.
 	add(attack{name: "SIGKILL", places: processes, config: "{do: peace}", on: signalChild(syscall.SIGKILL), reason: "signal: killed"})
 	add(attack{name: "SIGSTOP", places: processes, config: "{do: peace}", on: signalChild(syscall.SIGSTOP), reason: `guest ended \(deadline\)`})

@@ -44,12 +44,14 @@ type attack struct {
 	places []string
 	// plugin is the attacker's name; empty means exporter-attacker.
 	plugin string
-	// kind is exporter, which is the default, discovery or parser; a parser reads what the target at body says.
+	// kind is exporter, which is the default, discovery, auth or parser; a parser reads what the target at body says.
 	kind, body string
 	// config is the attacker's section, in YAML's short form, such as {do: loop}.
 	config string
 	// settings are the plugin's settings, such as limits: {memory: 64MiB}, without the isolation.
 	settings string
+	// args are more flags for the server.
+	args []string
 	// Exactly one of the following says how the attack ends. reason is a pattern for what /api/v1/plugins says; refused one for
 	// the answer to the reload that was to bring the attacker in; down one for the error of the attacker's target; and alive an
 	// expression that has a result when the guest has done its worst and lives.
@@ -70,8 +72,8 @@ type row struct {
 	failed               bool
 }
 
-// attackers are what the cases run, built once.
-type attackers struct{ wasm, native string } // folders
+// attackers are what the cases run, built once: folders with modules, with executables, and with a folder for each liar of both.
+type attackers struct{ wasm, native, liars string }
 
 // TestAttacks lets guests attack a server in each of the places where they can run. Beside each, a job that has nothing to do with
 // it is scraped as if nothing was.
@@ -108,7 +110,7 @@ func TestAttacks(t *testing.T) {
 // buildAttacker builds the guest for both ways of running it.
 func buildAttacker(t *testing.T) attackers {
 	t.Helper()
-	built := attackers{wasm: t.TempDir(), native: t.TempDir()}
+	built := attackers{wasm: t.TempDir(), native: t.TempDir(), liars: t.TempDir()}
 	build := func(out string, env ...string) {
 		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "./host/plugin/internal/attacker")
 		cmd.Dir, cmd.Env = root, append(os.Environ(), env...)
@@ -127,8 +129,8 @@ func (built attackers) disguises(t *testing.T) {
 	t.Helper()
 	module, executable := filepath.Join(built.wasm, "exporter-attacker.wasm"), filepath.Join(built.native, "exporter-attacker")
 	for _, lie := range lies {
-		disguise(t, module, filepath.Join(built.wasm, lie.plugin()+".wasm"))
-		disguise(t, executable, filepath.Join(built.native, lie.plugin()))
+		disguise(t, module, filepath.Join(built.folder("inline", lie.plugin()), lie.plugin()+".wasm"))
+		disguise(t, executable, filepath.Join(built.folder("process", lie.plugin()), lie.plugin()))
 	}
 	if clang, err := exec.LookPath("clang"); err == nil {
 		text, err := exec.CommandContext(t.Context(), clang, "--target=wasm32-wasi", "--sysroot=/usr", "-O2",
@@ -146,6 +148,18 @@ func (built attackers) disguises(t *testing.T) {
 	}
 }
 
+// folder returns the folder with a plugin for a place. Each liar has one of its own, because a server reads all plugins that it finds.
+func (built attackers) folder(place, plugin string) string {
+	switch {
+	case strings.Contains(plugin, "-lie-"):
+		return filepath.Join(built.liars, plugin+"-"+place)
+	case place == "process":
+		return built.native
+	default:
+		return built.wasm
+	}
+}
+
 // disguise copies a guest under another name. What the server knows about a plugin it keeps by the digest of the file, so the copy
 // gets a few bytes more: a section of a module that means nothing, and nothing at all to an executable.
 func disguise(t *testing.T, guest, name string) {
@@ -156,6 +170,9 @@ func disguise(t *testing.T, guest, name string) {
 	}
 	base := filepath.Base(name)
 	code = append(append(append(code, 0, byte(len(base)+2), byte(len(base))), base...), '.')
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(name, code, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -180,15 +197,11 @@ func (a attack) run(t *testing.T, place string, built attackers) row {
 	t.Helper()
 	r := row{name: a.name, place: place}
 	control := newRecorder(t)
-	plugins := built.wasm
-	if place == "process" {
-		plugins = built.native
-	}
 	peace := "scrape_configs:\n" + staticJob("control", controlInterval.String(), control.address)
-	s := start(t, options{config: peace, plugins: plugins})
+	s := start(t, options{config: peace, plugins: built.folder(place, a.guest()), args: a.args})
 	control.awaitMore(t, 2)
 	before := watchCollector(t, s)
-	before.until(3)
+	before.until(2)
 	r.pauseBefore = before.end(t).pause
 
 	collector := watchCollector(t, s)
@@ -199,7 +212,7 @@ func (a attack) run(t *testing.T, place string, built attackers) row {
 	if text := a.await(t, s); text != "" {
 		r.outcome = text
 	}
-	control.awaitMore(t, 5)
+	control.awaitMore(t, 3)
 	r.collector = collector.end(t)
 	a.finish(t, s, control, &r)
 	return r
@@ -226,6 +239,10 @@ func (a attack) section(place string) string {
 	name, settings := a.guest(), a.settings
 	if place != "process" {
 		settings = strings.TrimSuffix("isolation: "+place+", "+settings, ", ")
+	}
+	if a.kind == "auth" {
+		return fmt.Sprintf("web: {auth: [{attacker_auth: %s}], public_paths: ['/api/*', '/metrics', '/debug/*', '/-/*']}\n"+
+			"plugins: {settings: {%s: {%s}}}\n", a.config, name, settings)
 	}
 	job := fmt.Sprintf("  - job_name: attack\n    scrape_interval: %v\n    scrape_timeout: %[1]v\n", controlInterval)
 	switch a.kind {
@@ -496,6 +513,29 @@ func attackTargets(t *testing.T) targets {
 		t.Fatal(err)
 	}
 	return x
+}
+
+// askForMore sends requests that the attacker has to judge, until the test ends.
+func askForMore(t *testing.T, s *server) {
+	t.Helper()
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			if status, body, err := s.try(http.MethodGet, "/graph", nil); err == nil && status < 400 {
+				t.Errorf("a request is answered %d %s", status, body)
+			}
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-quit:
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		close(quit)
+		<-done
+	})
 }
 
 // signalChild sends a signal to the attacker's process, which is the server's only child.
