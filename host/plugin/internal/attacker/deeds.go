@@ -215,6 +215,10 @@ func (a *attacker) reach() string {
 		_ = a.text(t, uint32(i+1), payload)
 		f, err := a.recv()
 		for err == nil && (f.Type == wire.Cancel || f.Type == wire.Call) {
+			if f.Type == wire.Call {
+				a.calls[f.ID] = true
+			}
+			a.answer(f.ID, "")
 			f, err = a.recv()
 		}
 		if err != nil {
