@@ -158,14 +158,15 @@ func pluginBuildCommand(io streams, cache *string) *cobra.Command {
 }
 
 func pluginRunCommand(io streams, cache *string) *cobra.Command {
-	var configFile, request string
+	var configFile, request, bodyFile string
 	var fields []string
 	o := author.RunOptions{Worker: ownBinary()}
 	c := &cobra.Command{
 		Use:   "run FILE",
 		Short: "Run a plugin alone and watch what it finds",
 		Long: "Runs the plugin in a file alone and prints what it finds. --config has one entry of what stands below the\n" +
-			"plugin's key in a job, in alerting or in web.auth, or below config of an exporter, such as: targets: [\"localhost:9100\"]\n\n" +
+			"plugin's key in a job, in alerting or in web.auth, or below config of an exporter or a parser, such as: targets: [\"localhost:9100\"]\n\n" +
+			"A parser reads one body, that of --body or standard input, and what it makes of it is printed.\n" +
 			"A plugin that judges requests to the server is asked about one, that of --request and --header:\n" +
 			"  plugin run auth-jwt.wasm --config jwt.yml --request 'POST /-/reload' --header \"Authorization: Bearer $TOKEN\"",
 		Args: oneArg,
@@ -181,6 +182,14 @@ func pluginRunCommand(io streams, cache *string) *cobra.Command {
 			if o.Request, err = requestFrom(request, fields); err != nil {
 				return err
 			}
+			body := io.in
+			if bodyFile != "" {
+				if body, err = os.Open(bodyFile); err != nil {
+					return err
+				}
+				defer func() { _ = body.Close() }() // only read
+			}
+			o.Body = body
 			o.Logger, o.CacheDir = slog.New(slog.NewTextHandler(io.err, nil)), *cache
 			return author.Run(cmd.Context(), args[0], o, io.out)
 		},
@@ -188,6 +197,8 @@ func pluginRunCommand(io streams, cache *string) *cobra.Command {
 	c.Flags().StringVar(&configFile, "config", "", "file with the plugin's section, in YAML or JSON")
 	c.Flags().BoolVar(&o.Once, "once", false, "end after the first update or collection")
 	c.Flags().DurationVar(&o.Interval, "interval", 15*time.Second, "how often to ask an exporter")
+	c.Flags().StringVar(&bodyFile, "body", "", "file that a parser reads; default: standard input")
+	c.Flags().StringVar(&o.ContentType, "content-type", "", "type of that body")
 	c.Flags().StringVar(&request, "request", "GET /", "method and path of a request to judge")
 	c.Flags().StringArrayVar(&fields, "header", nil, "field of that request's header, as NAME: VALUE; may be given several times")
 	return c

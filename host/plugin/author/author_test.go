@@ -172,6 +172,40 @@ func TestNewExporter(t *testing.T) {
 	}
 }
 
+func TestNewParser(t *testing.T) {
+	ctx, cache := t.Context(), t.TempDir()
+	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
+	s, err := New(ctx, "status-page", sdk.KindParser, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Plugin != "parser-status-page" || s.Key != "" {
+		t.Fatalf("%+v", s)
+	}
+	if err := goCommand(ctx, dir, nil, "test", "./..."); err != nil {
+		t.Fatal(err)
+	}
+	built, err := Build(ctx, dir, TargetWasm, plugins, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(body string) (string, error) {
+		var out bytes.Buffer
+		o := RunOptions{Config: json.RawMessage(`{"prefix": "x_"}`), Body: strings.NewReader(body), CacheDir: cache}
+		err := Run(ctx, built.Path, o, &out)
+		return out.String(), err
+	}
+	if out, err := run("requests: 17\n\nload: 5e-1\n"); err != nil || out != "x_requests 17\nx_load 0.5\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, err := run("requests: many\n"); err == nil || !strings.Contains(err.Error(), `plugin parser-status-page: line 1: "many" is no number`) {
+		t.Errorf("%q, %v", out, err)
+	}
+	if in, err := Inspect(ctx, built.Path, plugin.Options{CacheDir: cache}); err != nil || len(in.ContentTypes) != 1 || in.ContentTypes[0] != "text/x-status_page" {
+		t.Errorf("%+v, %v", in, err)
+	}
+}
+
 func TestNewNotifier(t *testing.T) {
 	ctx, cache := t.Context(), t.TempDir()
 	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()

@@ -53,6 +53,7 @@ func shapes() []shape {
 	return []shape{
 		{sdk.KindDiscovery, "sd-", plugin.DiscoveryKeySuffix, [2]string{"use ", " in a job"}},
 		{sdk.KindExporter, "exporter-", "", [2]string{"name it below exporters of a job"}},
+		{sdk.KindParser, "parser-", "", [2]string{"name it as parser of a job"}},
 		{sdk.KindNotify, "notify-", plugin.NotifyKeySuffix, [2]string{"use ", " below alerting"}},
 		{sdk.KindAuthInbound, "auth-", plugin.AuthKeySuffix, [2]string{"use ", " below web.auth"}},
 	}

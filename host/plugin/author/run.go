@@ -31,6 +31,9 @@ type RunOptions struct {
 	Interval time.Duration
 	// Request is what a plugin that judges requests is asked about. [one of an unknown sender for /]
 	Request sdk.AuthRequest
+	// Body is what a parser reads, and ContentType the type of it. [nothing]
+	Body        io.Reader
+	ContentType string
 	// Once ends after the first update or collection.
 	Once bool
 	// Logger gets the plugin's log lines. [they are discarded]
@@ -41,7 +44,7 @@ type RunOptions struct {
 
 // Run runs the plugin in a file and writes what it finds to out: each update of a discovery as indented JSON, each
 // collection of an exporter as it comes. It goes on until ctx is done, which is no error. A notifier is given an example to
-// deliver, once, and what judges requests one to judge; that it refuses it is an error, and so is what the plugin says about
+// deliver, once, a parser the body, and what judges requests one to judge; that it refuses it is an error, and so is what the plugin says about
 // its config.
 func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err error) {
 	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir})
@@ -80,6 +83,8 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 		err = judge(ctx, ch.Authenticator(0), o.Request, out)
 	case ch.Exporter(0) != nil:
 		err = collect(ctx, ch.Exporter(0), o, out)
+	case ch.Parser(0) != nil:
+		err = parse(ctx, ch.Parser(0), o, out)
 	default:
 		_, err = fmt.Fprintf(out, "%s takes the config\n", in.Name)
 	}
@@ -115,6 +120,18 @@ func watch(ctx context.Context, d sdk.Discovery, once bool, out io.Writer) error
 			}
 		}
 	}
+}
+
+// parse prints what a parser makes of the body.
+func parse(ctx context.Context, p sdk.Parser, o RunOptions, out io.Writer) error {
+	var body []byte
+	if o.Body != nil {
+		var err error
+		if body, err = io.ReadAll(o.Body); err != nil {
+			return fmt.Errorf("read the body: %w", err)
+		}
+	}
+	return p.Parse(ctx, body, o.ContentType, out)
 }
 
 // collect prints collections. One that fails ends it, so that its reason is seen.
