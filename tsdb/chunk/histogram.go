@@ -292,9 +292,9 @@ func (d *intReader) next(r *bitReader, i int) {
 	if sample.IsStale(d.sum()) {
 		return
 	}
-	for k := range d.counts {
-		d.deltas[k] += r.varbitInt()
-		d.counts[k] += d.deltas[k]
+	addVarbitInts(r, d.deltas)
+	for k, delta := range d.deltas {
+		d.counts[k] += delta
 	}
 }
 
@@ -351,9 +351,7 @@ func (d *floatReader) next(r *bitReader, i int) {
 	if sample.IsStale(d.sum()) {
 		return
 	}
-	for k := range d.counts {
-		d.counts[k].read(r)
-	}
+	readXORs(r, d.counts)
 }
 
 func (d *floatReader) fill(h *histogram.FloatHistogram) {
