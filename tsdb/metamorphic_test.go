@@ -366,6 +366,7 @@ func (w *world) dump(db *DB, mint, maxt int64) string {
 	}
 	defer q.Close() //nolint:errcheck // a test's reader
 	var lines []string
+	latest := w.latest(q, mint, maxt)
 	set := q.Select(w.t.Context(), true, nil, labels.MustNewMatcher(labels.MatchEqual, "__name__", "meta"))
 	for set.Next() {
 		var c storage.Columns
@@ -384,6 +385,9 @@ func (w *world) dump(db *DB, mint, maxt int64) string {
 		for k, at := range c.T {
 			fmt.Fprintf(&b, " %d:%s", at, sampleText(&c, k))
 		}
+		if text := b.String(); !strings.HasSuffix(text, latest[set.At().Labels().String()]) {
+			w.t.Fatalf("the latest sample is %q, all are %s", latest[set.At().Labels().String()], text)
+		}
 		lines = append(lines, b.String()+"\n")
 	}
 	if set.Err() != nil {
@@ -391,6 +395,26 @@ func (w *world) dump(db *DB, mint, maxt int64) string {
 	}
 	slices.SortFunc(lines, func(a, b string) int { return cmp.Compare(a[:strings.Index(a, "}")], b[:strings.Index(b, "}")]) })
 	return strings.Join(lines, "")
+}
+
+// latest returns the latest sample of each series, read as those do who need no other.
+func (w *world) latest(q storage.Querier, mint, maxt int64) map[string]string {
+	w.t.Helper()
+	found := map[string]string{}
+	set := q.Select(w.t.Context(), true, &storage.SelectHints{Start: mint, End: maxt, Latest: true}, labels.MustNewMatcher(labels.MatchEqual, "__name__", "meta"))
+	var r storage.ColumnReader
+	for set.Next() {
+		var c storage.Columns
+		for r = set.At().Samples(r); r.Read(&c); {
+			continue
+		}
+		text := " none"
+		if n := c.Len(); n > 0 {
+			text = fmt.Sprintf(" %d:%s", c.T[n-1], sampleText(&c, n-1))
+		}
+		found[set.At().Labels().String()] = text
+	}
+	return found
 }
 
 func sampleText(c *storage.Columns, k int) string {

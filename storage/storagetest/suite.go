@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/narthex-io/narthex/model/histogram"
@@ -150,6 +151,29 @@ func (k *kit) read(q storage.Querier, ms ...*labels.Matcher) []found {
 	return all
 }
 
+// checkLatest reads as those do who need nothing but the latest samples.
+func (k *kit) checkLatest(q storage.Querier, want []found, ms []*labels.Matcher) {
+	k.Helper()
+	set := q.Select(k.ctx(), true, &storage.SelectHints{Start: math.MinInt64, End: math.MaxInt64, Latest: true}, ms...)
+	for set.Next() {
+		var c storage.Columns
+		for r := set.At().Samples(nil); r.Read(&c); {
+			continue
+		}
+		n := c.Len()
+		i := slices.IndexFunc(want, func(f found) bool { return labels.Equal(f.ls, set.At().Labels()) })
+		if i < 0 && n == 0 {
+			continue
+		}
+		if i < 0 || n == 0 || want[i].cols.T[want[i].cols.Len()-1] != c.T[n-1] {
+			k.Fatalf("the latest sample of %v is not among %d", set.At().Labels(), n)
+		}
+	}
+	if err := set.Err(); err != nil {
+		k.Fatalf("select: %v", err)
+	}
+}
+
 // checkColumns checks the shape of columns and that time goes up.
 func (k *kit) checkColumns(c *storage.Columns) {
 	k.Helper()
@@ -170,7 +194,10 @@ func (k *kit) all(ms ...*labels.Matcher) []found {
 	if len(ms) == 0 {
 		ms = []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".+")}
 	}
-	return k.read(k.querier(math.MinInt64, math.MaxInt64), ms...)
+	q := k.querier(math.MinInt64, math.MaxInt64)
+	found := k.read(q, ms...)
+	k.checkLatest(q, found, ms)
+	return found
 }
 
 // expect compares what was read with series given as labels and float samples.
