@@ -25,6 +25,8 @@ type series struct {
 	labels []string
 	t      []int64
 	f      []float64
+	// st is empty or has the start timestamps.
+	st []int64
 	// h is empty if there are no histograms; else it has nil for floats.
 	h []*histogram.FloatHistogram
 }
@@ -37,10 +39,16 @@ type engines struct {
 	upstreamStore *memstore.Store
 }
 
-func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
+// features are those that change answers, and that both engines have behind flags.
+type features struct{ delayedNames, typesAndUnits, starts bool }
+
+func newEngines(tb testing.TB, data []series, on features) *engines {
 	tb.Helper()
-	ours, err := promql.New(promql.Options{EnableDelayedNameRemoval: delayNames, EnableExperimentalFunctions: true,
-		EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true, EnablePerStepStats: true})
+	ours, err := promql.New(promql.Options{
+		EnableDelayedNameRemoval: on.delayedNames, EnableExperimentalFunctions: true,
+		EnableTypeAndUnitLabels: on.typesAndUnits, EnableStartTimestamps: on.starts,
+		EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true, EnablePerStepStats: true,
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -48,7 +56,8 @@ func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
 	e.upstream = upstream.NewEngine(upstream.EngineOpts{
 		MaxSamples: 50_000_000, Timeout: 2 * time.Minute, Reg: prometheus.NewRegistry(),
 		NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
-		EnableAtModifier:         true, EnableNegativeOffset: true, EnablePerStepStats: true, EnableDelayedNameRemoval: delayNames,
+		EnableAtModifier:         true, EnableNegativeOffset: true, EnablePerStepStats: true, EnableDelayedNameRemoval: on.delayedNames,
+		EnableTypeAndUnitLabels: on.typesAndUnits, UseStartTimestamps: on.starts,
 		Parser: parser.NewParser(parser.Options{
 			EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true, ExperimentalDurationExpr: true,
 		}),
@@ -59,6 +68,9 @@ func newEngines(tb testing.TB, data []series, delayNames bool) *engines {
 		entries := make([]storage.Entry, len(s.t))
 		for i := range s.t {
 			entries[i] = storage.Entry{Labels: ls, T: s.t[i], V: s.f[i]}
+			if len(s.st) > 0 {
+				entries[i].ST = s.st[i]
+			}
 			if len(s.h) > 0 && s.h[i] != nil {
 				entries[i].FloatHistogram = s.h[i].Copy()
 			}
@@ -248,4 +260,44 @@ func grow(r *rand.Rand, h *histogram.FloatHistogram) {
 	if h.CustomValues == nil {
 		add(&h.ZeroCount)
 	}
+}
+
+// withTypes gives some series a type or a unit, right or wrong.
+func withTypes(r *rand.Rand, data []series) []series {
+	for i := range data {
+		if r.IntN(2) == 0 {
+			data[i].labels = append(data[i].labels, "__type__", pick(r, "counter", "gauge", "histogram"))
+		}
+		if r.IntN(4) == 0 {
+			data[i].labels = append(data[i].labels, "__unit__", pick(r, "seconds", "bytes"))
+		}
+	}
+	return data
+}
+
+// withStarts gives most samples start timestamps: some series start anew now and then, some at each sample, and some say
+// nonsense.
+func withStarts(r *rand.Rand, data []series) []series {
+	for i := range data {
+		kind, start := r.IntN(5), int64(1000*r.IntN(100))
+		if kind == 0 {
+			continue
+		}
+		for k, t := range data[i].t {
+			switch {
+			case kind == 1 && k > 0:
+				start = data[i].t[k-1]
+			case kind == 2 && r.IntN(20) == 0:
+				start = t - int64(r.IntN(2*interval))
+			case kind == 3 && r.IntN(20) == 0:
+				start = t + int64(r.IntN(3)-1)*int64(r.IntN(interval))
+			}
+			st := start
+			if r.IntN(30) == 0 {
+				st = 0
+			}
+			data[i].st = append(data[i].st, st)
+		}
+	}
+	return data
 }

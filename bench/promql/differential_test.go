@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,15 +33,23 @@ func TestDifferential(t *testing.T) {
 	t.Logf("SEED=%d QUERIES=%d", seed, n)
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	failures := 0
-	for _, delayNames := range []bool{false, true} {
-		e := newEngines(t, slices.Concat(mixture(r, 240), infos(r, 240), natives(r, 240)), delayNames)
-		for range n / 2 {
+	settings := []features{{}, {delayedNames: true}, {typesAndUnits: true}, {starts: true}, {true, true, true}}
+	for _, on := range settings {
+		data := slices.Concat(mixture(r, 240), infos(r, 240), natives(r, 240))
+		if on.typesAndUnits {
+			data = withTypes(r, data)
+		}
+		if on.starts {
+			data = withStarts(r, data)
+		}
+		e := newEngines(t, data, on)
+		for range int(n) / len(settings) {
 			query := randomQuery(r)
 			if r.IntN(3) == 0 {
 				query = nativeQuery(r)
 			}
 			if err := e.compare(t, r, query); err != nil {
-				t.Errorf("delayed names %v: %s\n  %v", delayNames, query, err)
+				t.Errorf("%+v: %s\n  %v", on, query, err)
 				if failures++; failures > 20 {
 					t.FailNow()
 				}
@@ -223,6 +232,9 @@ func notes(a answer) []string {
 			strings.Contains(text, "mismatched custom buckets were reconciled during aggregation")
 	})
 	for i, text := range all {
+		// Upstream counts what one step says again at each step after it, as soon as it has passed through another function.
+		text = occurrences.ReplaceAllString(text, "")
+		all[i] = text
 		// Of the pairs of one step, upstream tells of the last.
 		if before, _, found := strings.Cut(text, ": float "); found && strings.Contains(before, "incompatible sample types") {
 			all[i] = before
@@ -235,10 +247,37 @@ func notes(a answer) []string {
 	return slices.Compact(all)
 }
 
+// occurrences is what annotations say about how often they were made.
+var occurrences = regexp.MustCompile(` \(\d+ occurrences\)|over -?\d+ samples `)
+
+// TestOverlapsAreCounted compares how often samples are said to have started before the ones before them were taken.
+func TestOverlapsAreCounted(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 0))
+	e := newEngines(t, withStarts(r, slices.Concat(mixture(r, 240), natives(r, 240))), features{starts: true})
+	counted := 0
+	for range 100 {
+		query := fmt.Sprintf("%s(%s[%s])", pick(r, "rate", "increase"), pick(r, "requests_total", "latency_seconds_bucket", "native"), pick(r, "1m", "5m"))
+		end := time.UnixMilli(int64(100+r.IntN(140)) * interval)
+		got, want := e.oursRange(t, query, end.Add(-10*time.Minute), end, time.Minute), e.upstreamRange(t, query, end.Add(-10*time.Minute), end, time.Minute)
+		slices.Sort(got.warnings)
+		slices.Sort(want.warnings)
+		if !slices.Equal(got.warnings, want.warnings) {
+			t.Errorf("%s: got %q, want %q", query, got.warnings, want.warnings)
+		}
+		counted += strings.Count(strings.Join(want.warnings, ""), "occurrences")
+	}
+	if counted == 0 {
+		t.Error("nothing overlaps")
+	}
+}
+
 // sameFailure leaves out what depends on the order of evaluation: which of several duplicates is found first.
 func sameFailure(text string) string {
-	if strings.HasPrefix(text, "found duplicate series") || text == "vector cannot contain metrics with the same labelset" {
+	if strings.HasPrefix(text, "found duplicate series") || strings.HasPrefix(text, "multiple matches for labels") || text == "vector cannot contain metrics with the same labelset" {
 		return "duplicates"
+	}
+	if strings.HasPrefix(text, "conflicting label: ") {
+		return "conflict" // Which of several comes first.
 	}
 	return text
 }

@@ -19,7 +19,7 @@ import (
 // partner: such queries are not here.
 func TestStatistics(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 0))
-	e := newEngines(t, slices.Concat(mixture(r, 240), natives(r, 240)), false)
+	e := newEngines(t, slices.Concat(mixture(r, 240), natives(r, 240)), features{})
 	end := time.UnixMilli(200 * interval)
 	for _, query := range []string{
 		"temperature", "temperature @ 1000", "temperature offset 3m", "temperature offset -3m", "sum(temperature)", "temperature + temperature", "temperature + on (instance, job) temperature @ end()", "temperature @ start() + temperature @ end()",

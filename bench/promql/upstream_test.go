@@ -12,7 +12,7 @@ import (
 func newUpstreamStore(data []series) *memstore.Store {
 	var all []*memstore.Series
 	for _, d := range data {
-		u := &memstore.Series{LabelSet: labels.FromStrings(d.labels...), T: d.t, F: d.f}
+		u := &memstore.Series{LabelSet: labels.FromStrings(d.labels...), T: d.t, ST: d.st, F: d.f}
 		for _, h := range d.h {
 			u.H = append(u.H, upstreamHistogram(h))
 		}

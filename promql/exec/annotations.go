@@ -30,10 +30,12 @@ func (s spot) after(o spot) bool {
 	return s.node.Start <= o.node.Start
 }
 
-// note is where a text comes from. A text that comes from several places is told once, for the last of them.
+// note is where a text comes from. A text that comes from several places is told once.
 type note struct {
 	spot
 	*forced
+	// times is how often it was said, if that is to be told.
+	times int
 }
 
 // forced sums up the corrections of one histogram_quantile.
@@ -45,6 +47,11 @@ type forced struct {
 
 func (a *Annotations) warn(at spot, text string) { a.add(&a.warnings, text, note{spot: at}) }
 func (a *Annotations) info(at spot, text string) { a.add(&a.infos, text, note{spot: at}) }
+
+// warnTimes is warn for what is told with the number of times that it was said.
+func (a *Annotations) warnTimes(at spot, text string, times int) {
+	a.add(&a.warnings, text, note{spot: at, times: times})
+}
 
 func (a *Annotations) warnf(at spot, format string, args ...any) {
 	a.warn(at, fmt.Sprintf(format, args...))
@@ -65,9 +72,11 @@ func (a *Annotations) add(to *map[string]*note, text string, n note) {
 		(*to)[text] = &n
 		return
 	}
-	if n.after(old.spot) {
+	// What is counted is told for the first place, everything else for the last.
+	if counted := n.times > 0; n.after(old.spot) != counted {
 		old.spot = n.spot
 	}
+	old.times += n.times
 	if old.forced != nil && n.forced != nil {
 		old.join(n.forced)
 	}
@@ -93,6 +102,9 @@ func texts(prefix string, notes map[string]*note, query string) []string {
 	for text, n := range notes {
 		if n.forced != nil {
 			text += n.String()
+		}
+		if n.times > 1 {
+			text += fmt.Sprintf(" (%d occurrences)", n.times)
 		}
 		all = append(all, prefix+text+" ("+place(query, n.at.Start)+")")
 	}

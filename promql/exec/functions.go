@@ -3,6 +3,7 @@ package exec
 import (
 	"context"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/narthex-io/narthex/model/histogram"
@@ -92,7 +93,14 @@ func (q *query) buildCall(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 		}
 		args = append(args, values)
 	}
-	return q.mapValues(op, build(args)), nil
+	m := &mapped{op, build(args), q.dropNames(op.series())}
+	if strings.HasPrefix(n.Func, "histogram_") && !q.DelayNameRemoval {
+		// What is said of the histogram is still of that type and in that unit, to upstream.
+		for i, s := range op.series() {
+			m.out[i].Labels = s.Labels.DropMetricName()
+		}
+	}
+	return q.unique(m, op.series()), nil
 }
 
 // valueFuncs holds the functions of one value and, possibly, scalars, which come as their values at all steps.

@@ -14,10 +14,10 @@ import (
 )
 
 // Series is one series: timestamps in milliseconds with their values. H is empty if there are no histograms; else it
-// has nil for floats.
+// has nil for floats. ST is empty or has the start timestamps, zero for none.
 type Series struct {
 	LabelSet labels.Labels
-	T        []int64
+	T, ST    []int64
 	F        []float64
 	H        []*histogram.FloatHistogram
 }
@@ -71,6 +71,9 @@ func (q *querier) Select(_ context.Context, _ bool, hints *storage.SelectHints, 
 			part := &Series{LabelSet: s.LabelSet, T: s.T[lo:hi], F: s.F[lo:hi]}
 			if len(s.H) > 0 {
 				part.H = s.H[lo:hi]
+			}
+			if len(s.ST) > 0 {
+				part.ST = s.ST[lo:hi]
 			}
 			found.series = append(found.series, part)
 		}
@@ -149,8 +152,14 @@ func (i *sliceIterator) Seek(t int64) chunkenc.ValueType {
 
 func (i *sliceIterator) At() (int64, float64) { return i.s.T[i.at], i.s.F[i.at] }
 func (i *sliceIterator) AtT() int64           { return i.s.T[i.at] }
-func (i *sliceIterator) AtST() int64          { return 0 }
 func (i *sliceIterator) Err() error           { return nil }
+
+func (i *sliceIterator) AtST() int64 {
+	if len(i.s.ST) == 0 {
+		return 0
+	}
+	return i.s.ST[i.at]
+}
 
 func (i *sliceIterator) AtHistogram(*histogram.Histogram) (int64, *histogram.Histogram) {
 	return 0, nil
