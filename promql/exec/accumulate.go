@@ -39,7 +39,7 @@ func (a *sumAcc) fold(base int, r *Row, s *Series) {
 			continue
 		}
 		if h := r.hist(step); h != nil {
-			a.hists.add(base+step, h, s)
+			a.hists.add(base+step, h, s, !isAbsent(cells[step].S))
 			continue
 		}
 		switch c := &cells[step]; {
@@ -79,7 +79,7 @@ func (a *avgAcc) fold(base int, r *Row, s *Series) {
 			continue
 		}
 		if h := r.hist(step); h != nil {
-			a.hists.add(base+step, h, s)
+			a.hists.add(base+step, h, s, cells[step].count > 0)
 			continue
 		}
 		if c := &cells[step]; c.count > 0 || !a.hists.broken(base+step) {

@@ -244,9 +244,14 @@ type histogramSum struct {
 	count                       float64
 	resets, noResets            bool
 	broken, reconciled, started bool
+	// idle says that a float came first: there will be no result, so that it does not matter whether histograms fit.
+	idle bool
 }
 
 func (c *histogramSum) add(h *histogram.FloatHistogram) {
+	if c.idle {
+		return
+	}
 	c.count++
 	c.resets = c.resets || h.CounterResetHint == histogram.CounterReset
 	c.noResets = c.noResets || h.CounterResetHint == histogram.NotCounterReset
@@ -326,13 +331,14 @@ func (c *histogramCells) broken(cell int) bool {
 
 func (c *histogramCells) any() bool { return c.cells != nil }
 
-func (c *histogramCells) add(cell int, h *histogram.FloatHistogram, s *Series) {
+// add adds a histogram of a series to a cell; behindFloat says that the cell has got a float already.
+func (c *histogramCells) add(cell int, h *histogram.FloatHistogram, s *Series, behindFloat bool) {
 	if c.cells == nil {
 		c.cells = make([]*histogramSum, c.n)
 	}
 	sum := c.cells[cell]
 	if sum == nil {
-		sum = &histogramSum{average: c.average}
+		sum = &histogramSum{average: c.average, idle: behindFloat}
 		c.cells[cell] = sum
 	}
 	was := sum.broken
