@@ -145,7 +145,8 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation
 	}
 	if i == IsolationWorker {
 		return worker.Start(ctx, t.worker, worker.Options{
-			Path: path, SHA256: f.digest, Name: f.name, MemoryBytes: uint64(s.Limits.Memory), CacheDir: t.compiled,
+			Path: path, SHA256: f.digest, Name: f.name, CacheDir: t.compiled,
+			MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(), QueueBytes: int(s.Limits.Queue),
 		}, out)
 	}
 	code, err := os.ReadFile(path)
@@ -171,7 +172,10 @@ func (t *transports) startProcess(ctx context.Context, f *file, s Settings, out 
 	if err != nil {
 		return nil, err
 	}
-	o := process.StartOptions{MemoryBytes: uint64(s.Limits.Memory), Stderr: out}
+	o := process.StartOptions{
+		MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(),
+		StartTimeout: time.Duration(s.Limits.StartTimeout), Stderr: out,
+	}
 	child, err := process.Start(ctx, path, o)
 	if errors.Is(err, os.ErrPermission) && path != f.path {
 		if digest, derr := digestOf(f.path); derr != nil || digest != f.digest {
