@@ -55,9 +55,13 @@ fuzz pkg target time="1m":
 bench pkg base="HEAD~1" count="6":
     ./tools/benchcompare {{pkg}} {{base}} {{count}}
 
-# end to end: the built binaries beside real components (promtool, node_exporter)
-e2e: build
-    go test -count=1 -tags e2e ./e2e/...
+# end to end: the built binaries beside real components (Prometheus, Consul, Kubernetes), which the first run builds for ten minutes
+e2e *args: build components
+    go -C e2e test -count=1 -timeout 30m -tags e2e {{args}}
+
+# build the real components for e2e into the user's cache folder; what cannot be built is skipped there by name
+components:
+    ./tools/component >/dev/null || echo 'some components are missing: e2e says at its end which tests that skips'
 
 # let guests attack a server in each of the places where they can run, and print how it fared as a table
 attack: build-host

@@ -1,10 +1,11 @@
 //go:build e2e && linux
 
 // Package e2e runs the built binaries (bin/narthex and bin/plugins) as their users do, beside real components: promtool,
-// Prometheus and node_exporter as Debian packages them. `just e2e` builds and runs it.
+// Prometheus and node_exporter as Debian packages them, and newer ones, Consul and Kubernetes as tools/component builds them.
+// `just e2e` builds and runs it.
 //
-// Each file tells one story. Start with harness_test.go, which starts servers and asks them, and fixture_test.go, which
-// serves what they scrape. Nothing here reaches into the server: processes, files, signals and HTTP only.
+// Each file tells one story. Start with harness_test.go, which starts servers and asks them, fixture_test.go, which
+// serves what they scrape, and beside_test.go, which compares what our server and Prometheus discover. Nothing here reaches into the server: processes, files, signals and HTTP only.
 package e2e
 
 import (
@@ -53,20 +54,7 @@ func run(m *testing.M) (code int, err error) {
 	if out, err := warm.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("narthex plugin list: %w: %s", err, out)
 	}
-	return m.Run(), nil
-}
-
-// component returns the path of a program of another project. Without it the test is skipped by name, except on CI,
-// which has to have everything.
-func component(t *testing.T, name, debianPackage string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed, and CI must not skip: apt-get install %s", name, debianPackage)
-	}
-	t.Skipf("%s is not installed: apt-get install %s", name, debianPackage)
-	return ""
+	code = m.Run()
+	missed.report(os.Stdout)
+	return code, nil
 }

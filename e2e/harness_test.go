@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,13 +58,19 @@ type process struct {
 // launch starts a program, and sees to it that nothing of it is left when the test ends.
 func launch(t *testing.T, dir, path string, args ...string) *process {
 	t.Helper()
+	return launchIn(t, dir, nil, path, args...)
+}
+
+// launchIn is launch with more in the environment.
+func launchIn(t *testing.T, dir string, env []string, path string, args ...string) *process {
+	t.Helper()
 	logFile, err := os.CreateTemp(t.TempDir(), filepath.Base(path)+"-*.log")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer logFile.Close()
 	p := &process{t: t, cmd: exec.Command(path, args...), log: logFile.Name(), done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env = dir, environment()
+	p.cmd.Dir, p.cmd.Env = dir, append(environment(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = logFile, logFile
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test binary be killed
 	if err := p.cmd.Start(); err != nil {
@@ -159,6 +166,16 @@ func (p *process) kill() {
 	p.wantGone(family)
 }
 
+// killAtEnd has a program that knows no orderly end killed when the test ends.
+func (p *process) killAtEnd() {
+	p.t.Helper()
+	p.t.Cleanup(func() {
+		if !p.ended() {
+			p.kill()
+		}
+	})
+}
+
 func (p *process) wantGone(family []child) {
 	p.t.Helper()
 	eventually(p.t, 5*time.Second, "children are gone", func() error {
@@ -181,6 +198,22 @@ type options struct {
 	plugins string
 	// args come after the flags that all servers get.
 	args []string
+	// in is where the server runs.
+	in place
+}
+
+// place is what a program finds around it, where that is not what the test itself has.
+type place struct {
+	env []string
+	// wrap is a command that runs the one after it, such as env or unshare.
+	wrap []string
+}
+
+// launch starts a program in this place.
+func (in place) launch(t *testing.T, dir, path string, args ...string) *process {
+	t.Helper()
+	line := append(append(slices.Clone(in.wrap), path), args...)
+	return launchIn(t, dir, in.env, line[0], line[1:]...)
 }
 
 // server is a running narthex.
@@ -209,7 +242,7 @@ func start(t *testing.T, o options) *server {
 	if o.plugins != "" {
 		args = append(args, "--plugins.directory="+o.plugins)
 	}
-	s.process = launch(t, o.dir, narthex, append(args, o.args...)...)
+	s.process = o.in.launch(t, o.dir, narthex, append(args, o.args...)...)
 	s.awaitReady()
 	return s
 }

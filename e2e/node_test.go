@@ -43,7 +43,7 @@ func TestNodeExporter(t *testing.T) {
 		args = append(args, "--collector."+c)
 	}
 	p := launch(t, t.TempDir(), path, args...)
-	t.Cleanup(p.kill) // It knows no orderly end.
+	p.killAtEnd()
 	theirs := client{t: t, base: "http://" + address}
 	theirs.awaitStatus("/metrics", http.StatusOK, p)
 	ours := start(t, options{config: "scrape_configs:\n  - job_name: node\n    exporters: [{plugin: exporter-node, config: {enable: [processes]}}]\n"})
