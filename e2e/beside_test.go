@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,49 +40,29 @@ func startPair(t *testing.T, dir, config string, in place) *pair {
 }
 
 // sdJob is a job with one discovery, as an entry of scrape_configs that scrapes hardly ever. Each line of section is a
-// field of its entry.
+// field of its entry. What was discovered becomes labels, so that no two targets count as one.
 func sdJob(name, key, section string) string {
-	return fmt.Sprintf("  - job_name: %s\n    scrape_interval: 1h\n    scrape_timeout: 1s\n    %s_sd_configs:\n      - %s\n",
-		name, key, strings.ReplaceAll(strings.TrimSpace(section), "\n", "\n        "))
+	return fmt.Sprintf("  - job_name: %s\n    scrape_interval: 1h\n    scrape_timeout: 1s\n"+
+		"    relabel_configs: [{action: labelmap, regex: __meta_(.*)}]\n    %s_sd_configs:\n      - %s\n", name, key, strings.ReplaceAll(strings.TrimSpace(section), "\n", "\n        "))
 }
 
-// found is what a server discovered for a job: each target, kept or dropped, as its labels before relabeling, and those after
-// it if it was kept. The order is that of the labels.
+// found is what a server discovered for a job: each target as lines, those of its labels before relabeling and those after it.
+// The order is that of the labels.
 func (c client) found(job string) []string {
 	c.t.Helper()
-	var data struct {
-		ActiveTargets, DroppedTargets []target
-	}
-	c.get("/targets", url.Values{"scrapePool": {job}}, &data)
 	var all []string
-	for _, t := range data.ActiveTargets {
-		all = append(all, text(t.DiscoveredLabels)+" -> "+text(t.Labels))
-	}
-	for _, t := range data.DroppedTargets {
-		if pool := cmpPool(t, job); pool == job {
-			all = append(all, text(t.DiscoveredLabels)+" dropped")
-		}
+	for _, t := range c.targets(job) {
+		all = append(all, lines("", t.DiscoveredLabels)+lines("-> ", t.Labels))
 	}
 	slices.Sort(all)
 	return all
 }
 
-// cmpPool is the job of a dropped target, of which Prometheus says only the labels.
-func cmpPool(t target, job string) string {
-	if t.ScrapePool != "" {
-		return t.ScrapePool
-	}
-	if t.DiscoveredLabels["job"] != "" {
-		return t.DiscoveredLabels["job"]
-	}
-	return job
-}
-
-// text is a set of labels in order.
-func text(labels map[string]string) string {
+// lines is a set of labels in order.
+func lines(prefix string, labels map[string]string) string {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
-		fmt.Fprintf(&b, " %s=%q", k, labels[k])
+		fmt.Fprintf(&b, "%s%s=%q\n", prefix, k, labels[k])
 	}
 	return b.String()
 }
@@ -110,17 +89,40 @@ func (p *pair) want(step, job string, n int, contains ...string) {
 	})
 }
 
-// difference lists what only one of two has. Where both have a target at the same address, it says which labels differ.
+// wantAll is want for jobs with their number of targets.
+func (p *pair) wantAll(step string, jobs map[string]int) {
+	p.t.Helper()
+	for _, job := range slices.Sorted(maps.Keys(jobs)) {
+		p.want(step, job, jobs[job])
+	}
+}
+
+// difference lists what only one of two has: of targets that are much the same, the labels that differ.
 func difference(ours, theirs []string) string {
+	gone := func(from, in []string) []string {
+		return slices.DeleteFunc(slices.Clone(from), func(one string) bool { return slices.Contains(in, one) })
+	}
+	ours, theirs = gone(ours, theirs), gone(theirs, ours)
 	var b strings.Builder
-	list := func(who string, all, others []string) {
-		for _, one := range all {
-			if !slices.Contains(others, one) {
-				fmt.Fprintf(&b, "\n%s: %s", who, one)
+	for _, one := range ours {
+		mine := strings.Split(one, "\n")
+		best, missing, extra := -1, mine, []string(nil)
+		for i, other := range theirs {
+			their := strings.Split(other, "\n")
+			m, e := gone(their, mine), gone(mine, their)
+			if mine[0] == their[0] && len(m)+len(e) < len(missing)+len(extra) {
+				best, missing, extra = i, m, e
 			}
 		}
+		if best < 0 {
+			fmt.Fprintf(&b, "\n\nonly ours:\n%s", one)
+			continue
+		}
+		fmt.Fprintf(&b, "\n\n%s\nours:       %q\nPrometheus: %q", mine[0], extra, missing)
+		theirs = slices.Delete(theirs, best, best+1)
 	}
-	list("ours only", ours, theirs)
-	list("Prometheus only", theirs, ours)
+	for _, one := range theirs {
+		fmt.Fprintf(&b, "\n\nonly Prometheus:\n%s", one)
+	}
 	return b.String()
 }

@@ -30,8 +30,10 @@ const (
 // read are the kinds of objects that a role reads, for which a selector may be given.
 func (r Role) read() []Role {
 	switch r {
-	case RoleNode, RolePod, RoleService, RoleIngress:
+	case RoleNode, RoleService, RoleIngress:
 		return []Role{r}
+	case RolePod:
+		return []Role{r, RoleNode}
 	case RoleEndpoints, RoleEndpointSlice:
 		return []Role{r, RolePod, RoleService}
 	}

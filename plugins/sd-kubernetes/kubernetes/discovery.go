@@ -202,18 +202,17 @@ func (r *run) watch() error {
 		follow(&c.pods, r.inform(pods, RolePod), func(o metav1.Object) []string { return r.indexed(indexPod, o.GetNamespace()+"/"+o.GetName()) })
 	}
 	if attach.Node && (behind || r.config.Role == RolePod) {
-		follow(&c.nodes, r.informAll(nodes), func(o metav1.Object) []string { return r.indexed(indexNode, o.GetName()) })
+		follow(&c.nodes, r.informAll(nodes, r.config.selector(RoleNode)), func(o metav1.Object) []string { return r.indexed(indexNode, o.GetName()) })
 	}
 	if attach.Namespace && r.config.Role != RoleNode {
-		follow(&c.namespaces, r.informAll(namespaceKind), func(o metav1.Object) []string { return r.indexed(cache.NamespaceIndex, o.GetName()) })
+		follow(&c.namespaces, r.informAll(namespaceKind, Selector{}), func(o metav1.Object) []string { return r.indexed(cache.NamespaceIndex, o.GetName()) })
 	}
 	if behind || r.config.Role == RolePod {
-		nothing := func(metav1.Object) []string { return nil } // they do not change their owner
 		if attach.Deployment {
-			follow(&c.replicaSets, r.informMetadata(schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}), nothing)
+			follow(&c.replicaSets, r.informMetadata(schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "replicasets"}), r.byOwner("ReplicaSet"))
 		}
 		if attach.CronJob {
-			follow(&c.jobs, r.informMetadata(batchv1.SchemeGroupVersion.WithResource("jobs")), nothing)
+			follow(&c.jobs, r.informMetadata(batchv1.SchemeGroupVersion.WithResource("jobs")), r.byOwner("Job"))
 		}
 	}
 	return errors.Join(errs...)
@@ -251,6 +250,24 @@ func (r *run) indexed(index, value string) []string {
 	return keys
 }
 
+// byOwner returns what belongs to a controller of pods, which may become known after them.
+func (r *run) byOwner(kind string) func(metav1.Object) []string {
+	return func(o metav1.Object) []string {
+		owner := kind + "/" + o.GetNamespace() + "/" + o.GetName()
+		if r.config.Role == RolePod {
+			return r.indexed(indexOwner, owner)
+		}
+		var keys []string
+		for _, store := range r.cluster.pods {
+			pods, err := store.(cache.Indexer).IndexKeys(indexOwner, owner) // an informer's store is one
+			for i := 0; err == nil && i < len(pods); i++ {
+				keys = append(keys, r.indexed(indexPod, pods[i])...)
+			}
+		}
+		return keys
+	}
+}
+
 // byService returns the endpoints of a service, or its slices.
 func (r *run) byService(o metav1.Object) []string {
 	if r.config.Role == RoleEndpointSlice {
@@ -277,8 +294,8 @@ func (r *run) inform(kind func() listWatch, role Role) []cache.SharedIndexInform
 }
 
 // informAll makes an informer of a kind that is in no namespace.
-func (r *run) informAll(kind func() listWatch) []cache.SharedIndexInformer {
-	return []cache.SharedIndexInformer{r.informer(kind(), "", Selector{})}
+func (r *run) informAll(kind func() listWatch, s Selector) []cache.SharedIndexInformer {
+	return []cache.SharedIndexInformer{r.informer(kind(), "", s)}
 }
 
 // informMetadata makes an informer of the metadata of a kind for each namespace.

@@ -152,7 +152,7 @@ func TestParseConfig(t *testing.T) {
 		`{"role": "pod", "api_server": "10.0.0.1"}`:                                         "api_server: ",
 		`{"role": "pod", "api_server": "https://a", "kubeconfig_file": "b"}`:                "kubeconfig_file: there is api_server too",
 		`{"role": "pod", "api_server": "https://a", "namespaces": {"own_namespace": true}}`: "namespaces.own_namespace: ",
-		`{"role": "pod", "selectors": [{"role": "node"}]}`:                                  "selectors[0].role: the role pod does not read",
+		`{"role": "pod", "selectors": [{"role": "service"}]}`:                               "selectors[0].role: the role pod does not read",
 		`{"role": "pod", "selectors": [{"role": "pod"}, {"role": "pod"}]}`:                  "selectors[1].role: there is a selector",
 		`{"role": "pod", "selectors": [{"role": "pod", "label": "a in"}]}`:                  "selectors[0].label: ",
 		`{"role": "pod", "selectors": [{"role": "pod", "field": "a,b"}]}`:                   "selectors[0].field: ",

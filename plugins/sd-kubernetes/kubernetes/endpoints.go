@@ -47,7 +47,11 @@ func (c *cluster) endpoints(e *corev1.Endpoints) []sdk.Group {
 				if a.Hostname != "" {
 					l.set("endpoint_hostname", a.Hostname)
 				}
-				behind.add(net.JoinHostPort(a.IP, strconv.Itoa(int(port.Port))), l, a.NodeName, a.TargetRef, &port.Port)
+				node := a.NodeName
+				if node == nil {
+					node = nodeOf(a.TargetRef)
+				}
+				behind.add(net.JoinHostPort(a.IP, strconv.Itoa(int(port.Port))), l, node, a.TargetRef, &port.Port)
 			}
 			for i := range subset.Addresses {
 				add(&subset.Addresses[i], true)
@@ -74,12 +78,16 @@ func (c *cluster) endpointSlice(e *discoveryv1.EndpointSlice) []sdk.Group {
 		port := &e.Ports[p]
 		for i := range e.Endpoints {
 			endpoint := &e.Endpoints[i]
+			node := nodeOf(endpoint.TargetRef)
+			if node == nil {
+				node = endpoint.NodeName
+			}
 			for _, ip := range endpoint.Addresses {
 				address := ip
 				if port.Port != nil {
 					address = net.JoinHostPort(ip, strconv.Itoa(int(*port.Port)))
 				}
-				behind.add(address, sliceLabels(endpoint, port), endpoint.NodeName, endpoint.TargetRef, port.Port)
+				behind.add(address, sliceLabels(endpoint, port), node, endpoint.TargetRef, port.Port)
 			}
 		}
 	}
@@ -122,6 +130,14 @@ func sliceLabels(e *discoveryv1.Endpoint, port *discoveryv1.EndpointPort) labelS
 	return l
 }
 
+// nodeOf returns the name of the node that an address is of, or nil.
+func nodeOf(ref *corev1.ObjectReference) *string {
+	if ref == nil || ref.Kind != "Node" {
+		return nil
+	}
+	return &ref.Name
+}
+
 // backends adds what is known of the pods and nodes behind addresses, and remembers the pods.
 type backends struct {
 	cluster *cluster
@@ -138,13 +154,8 @@ type backend struct {
 // add adds a target with labels l. The node, the object and the port behind it may be nil.
 func (b *backends) add(address string, l labelSet, node *string, ref *corev1.ObjectReference, port *int32) {
 	c := b.cluster
-	if c.config.Attach.Node {
-		switch {
-		case node != nil:
-			c.nodeLabels(l, *node)
-		case ref != nil && ref.Kind == "Node":
-			c.nodeLabels(l, ref.Name)
-		}
+	if c.config.Attach.Node && node != nil {
+		c.nodeLabels(l, *node)
 	}
 	if pod := b.find(ref); pod != nil {
 		c.podLabels(l, pod.pod)

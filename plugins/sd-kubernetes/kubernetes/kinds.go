@@ -94,6 +94,7 @@ const (
 	indexPod     = "pod"
 	indexNode    = "node"
 	indexService = "service"
+	indexOwner   = "owner"
 )
 
 func indexers() cache.Indexers {
@@ -108,6 +109,13 @@ func indexers() cache.Indexers {
 		cache.NamespaceIndex: cache.MetaNamespaceIndexFunc,
 		indexPod:             by(podsOf),
 		indexNode:            by(nodesOf),
+		indexOwner: by(func(o any, add func(string)) {
+			if p, ok := o.(*corev1.Pod); ok {
+				if owner := metav1.GetControllerOf(p); owner != nil {
+					add(owner.Kind + "/" + p.Namespace + "/" + owner.Name)
+				}
+			}
+		}),
 		indexService: by(func(o any, add func(string)) {
 			if s, ok := o.(*discoveryv1.EndpointSlice); ok {
 				add(s.Namespace + "/" + s.Labels[discoveryv1.LabelServiceName])
@@ -132,11 +140,11 @@ func nodesOf(o any, add func(string)) {
 		return
 	}
 	eachAddress(o, func(ref *corev1.ObjectReference, node *string) {
-		switch {
-		case node != nil:
+		if node != nil {
 			add(*node)
-		case ref != nil && ref.Kind == "Node":
-			add(ref.Name)
+		}
+		if named := nodeOf(ref); named != nil {
+			add(*named)
 		}
 	})
 }

@@ -51,11 +51,13 @@ func nodeAddress(n *corev1.Node) string {
 	return ""
 }
 
-// nodeLabels attaches a node that a target runs on.
-func (c *cluster) nodeLabels(l labelSet, name string) {
-	if n := lookUp[*corev1.Node](c.nodes, "", name); n != nil {
+// nodeLabels attaches a node that a target runs on, and reports whether that is known.
+func (c *cluster) nodeLabels(l labelSet, name string) bool {
+	n := lookUp[*corev1.Node](c.nodes, "", name)
+	if n != nil {
 		l.metadata("node", &n.ObjectMeta)
 	}
+	return n != nil
 }
 
 // namespaceLabels attaches the namespace that a target is in, where the config wants that.

@@ -19,12 +19,14 @@ func (c *cluster) pod(p *corev1.Pod) []sdk.Group {
 	if p.Status.PodIP == "" {
 		return t.done() // not scheduled yet, or evicted
 	}
+	if c.config.Attach.Node {
+		if !c.nodeLabels(t.common, p.Spec.NodeName) {
+			return t.done() // the selector of nodes is one of pods, too
+		}
+	}
 	t.common.set("namespace", p.Namespace)
 	c.podLabels(t.common, p)
 	c.namespaceLabels(t.common, p.Namespace)
-	if c.config.Attach.Node {
-		c.nodeLabels(t.common, p.Spec.NodeName)
-	}
 	for container, init := range containers(p) {
 		own := func(port *corev1.ContainerPort) labelSet {
 			l := labelSet{}
