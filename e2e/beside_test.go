@@ -28,11 +28,10 @@ func startPair(t *testing.T, dir, config string, in place) *pair {
 	t.Helper()
 	path := built(t, "prometheus")
 	p := &pair{t: t}
-	file := filepath.Join(dir, "narthex.yml") // where start puts it
 	p.ours = start(t, options{dir: dir, config: config, in: in})
-	p.theirs = &server{t: t, dir: dir, config: file}
+	p.theirs = &server{t: t, dir: dir, config: filepath.Join(dir, "narthex.yml")} // where start puts it
 	address := "127.0.0.1:" + freePort(t)
-	p.theirs.process = in.launch(t, dir, path, "--config.file="+file, "--storage.tsdb.path="+t.TempDir(),
+	p.theirs.process = in.launch(t, dir, path, "--config.file=narthex.yml", "--storage.tsdb.path="+t.TempDir(),
 		"--web.listen-address="+address, "--web.enable-lifecycle", "--scrape.discovery-reload-interval=100ms")
 	p.theirs.client = client{t: t, base: "http://" + address}
 	p.theirs.awaitStatus("/-/ready", http.StatusOK, p.theirs.process)
