@@ -52,6 +52,9 @@ func component(t *testing.T, name, debianPackage string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
+		path, err = exec.LookPath(filepath.Join("/usr/sbin", name)) // which is not on everybody's PATH
+	}
+	if err != nil {
 		missed.lack(t, name, "apt-get install "+debianPackage)
 	}
 	return path

@@ -45,7 +45,7 @@ func dnsPlace(t *testing.T, nameserver string) place {
 	write(t, file, "nameserver "+nameserver+"\nsearch example.test\noptions timeout:1 attempts:1\n")
 	in := place{wrap: []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, file}}
 	if out, err := exec.Command(in.wrap[0], append(in.wrap[1:], "true")...).CombinedOutput(); err != nil {
-		missed.lack(t, "unshare", fmt.Sprintf("another /etc/resolv.conf cannot be put in place: %v: %s", err, out))
+		missed.lack(t, "mounts", fmt.Sprintf("another /etc/resolv.conf cannot be put in place: %v: %s", err, out))
 	}
 	return in
 }

@@ -1,6 +1,7 @@
 // Package dns discovers targets in DNS records, as Prometheus's dns_sd_configs does.
 //
-// Start with [Plugin] and [ParseConfig]. Names are looked up by the host, which grants exactly those in the config.
+// Start with [Plugin] and [ParseConfig]. Names are looked up by the host, which grants exactly those in the config, and which
+// looks into its file of hosts first; Prometheus asks name servers alone.
 package dns
 
 import (
