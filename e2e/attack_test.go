@@ -142,7 +142,7 @@ func (built attackers) disguises(t *testing.T) {
 	} else {
 		component(t, "clang", "clang lld wasi-libc libclang-rt-14-dev-wasm32")
 	}
-	warm := exec.CommandContext(t.Context(), narthex, "plugin", "list", "--plugins.directory="+built.wasm)
+	warm := exec.CommandContext(t.Context(), narthex, "plugin", "list", "--plugins.cache-directory="+cache, "--plugins.directory="+built.wasm)
 	warm.Env = environment()
 	if text, err := warm.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
@@ -354,6 +354,7 @@ type watch struct {
 }
 
 func watchCollector(t *testing.T, s *server) *watch {
+	t.Helper()
 	w := &watch{quit: make(chan struct{}), done: make(chan struct{}), rounds: make(chan struct{})}
 	go func() {
 		defer close(w.done)

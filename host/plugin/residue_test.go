@@ -62,19 +62,19 @@ func parent(pid int) int {
 }
 
 // wantNoMore waits until there is not more than before, but for a few things that a runtime keeps and for slack bytes of heap.
-func (before residue) wantNoMore(t *testing.T, temp string, slack uint64) {
+func (r residue) wantNoMore(t *testing.T, temp string, slack uint64) {
 	t.Helper()
 	const few = 5
 	var now residue
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		now = residueOf(t, temp)
-		if now.goroutines <= before.goroutines+few && now.descriptors <= before.descriptors+few && now.processes <= before.processes &&
-			now.files <= before.files && now.heap <= before.heap+slack {
-			t.Logf("before %v; after %v", before, now)
+		if now.goroutines <= r.goroutines+few && now.descriptors <= r.descriptors+few && now.processes <= r.processes &&
+			now.files <= r.files && now.heap <= r.heap+slack {
+			t.Logf("before %v; after %v", r, now)
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("something stayed behind: before %v; after %v", before, now)
+			t.Fatalf("something stayed behind: before %v; after %v", r, now)
 		}
 	}
 }

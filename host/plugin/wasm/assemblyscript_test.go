@@ -81,5 +81,7 @@ func TestAssemblyScript(t *testing.T) {
 	if err := g.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	<-ended
+	if err := <-ended; err != nil { // It answers its call when it is stopped.
+		t.Error(err)
+	}
 }

@@ -45,7 +45,7 @@ type Options struct {
 }
 
 // hostBytes is what a worker may hold besides the guest's memory and messages: the host's binary, compiled code, and
-// the guest's call stack, which the runtime would let grow to some 400 MB by itself.
+// the guest's call stack, which the runtime lets grow to 84 MB, and copies to grow it.
 const hostBytes = 512 << 20
 
 // compileTimeout bounds a start that has to compile. Ten megabytes of module take some eight seconds of a core.

@@ -3,7 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
@@ -55,7 +55,7 @@ func (a *attacker) destroy(id uint32) bool {
 
 // spin computes for ever.
 func spin() {
-	for i := uint64(1); i != 0; i = i*6364136223846793005 | 1 { //nolint:revive // an endless loop is the attack
+	for i := uint64(1); i != 0; i = i*6364136223846793005 | 1 {
 	}
 }
 
@@ -64,6 +64,9 @@ func overflow(n uint64) uint64 {
 	var frame [64]uint64
 	for i := range frame {
 		frame[i] = n * uint64(i)
+	}
+	if n == 0 { // never, but for the compiler's sake
+		return 0
 	}
 	return overflow(n+1) + frame[n%64]
 }
@@ -192,11 +195,13 @@ func (a *attacker) confuse(id uint32) bool {
 		junk(wire.HTTPRead, 1, "")
 		junk(wire.HTTPRead, 1, "")
 	case "frame-garbage":
-		r := rand.New(rand.NewSource(int64(a.config.Size))) //nolint:gosec // garbage
+		r := rand.New(rand.NewPCG(uint64(a.config.Size), 0)) //nolint:gosec // garbage
 		for range 10_000 {
-			b := make([]byte, r.Intn(200))
-			_, _ = r.Read(b)
-			_ = a.send(wire.Frame{Type: wire.Type(r.Intn(400)), ID: uint32(r.Intn(5)), Payload: b})
+			b := make([]byte, r.IntN(200))
+			for i := range b {
+				b[i] = byte(r.Uint32())
+			}
+			_ = a.send(wire.Frame{Type: wire.Type(r.IntN(400)), ID: r.Uint32N(5), Payload: b})
 		}
 	default:
 		return false
