@@ -6,6 +6,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ import (
 	"github.com/narthex-io/narthex/host/web"
 	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/host/web/api"
+	"github.com/narthex-io/narthex/host/web/notices"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
 )
@@ -55,6 +57,8 @@ type Options struct {
 	ExternalURL     *url.URL
 	RoutePrefix     string
 	EnableLifecycle bool
+	// MaxSubscribers bounds the clients that listen for notices; zero means 16.
+	MaxSubscribers int
 	// EnableAdminAPI allows deleting samples and making snapshots by request.
 	EnableAdminAPI bool
 	CORSOrigin     *regexp.Regexp
@@ -137,6 +141,8 @@ type Host struct {
 	rules         *rules.Manager
 	web           *web.Server
 	access        *access.Gate
+	notices       *notices.Board
+	replay        tsdb.ReplayProgress
 	storage       gate
 	exporters     exporters
 	parsers       parsers
@@ -308,6 +314,10 @@ func (h *Host) makeWeb(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if h.notices, err = notices.New(cmp.Or(h.opts.MaxSubscribers, 16), h.registry); err != nil {
+		return err
+	}
+	h.notices.Set(notices.Starting, true)
 	h.web, err = web.New(ctx, web.Options{
 		ListenAddresses: h.opts.ListenAddresses,
 		ConfigFile:      h.opts.WebConfigFile,
@@ -320,6 +330,7 @@ func (h *Host) makeWeb(ctx context.Context) (err error) {
 		Gatherer:        h.registry,
 		Registerer:      h.registry,
 		API:             h.api(),
+		OnShutdown:      h.notices.Close,
 		Plugins:         http.HandlerFunc(h.serveExporter),
 		Consoles:        http.HandlerFunc(h.serveConsole),
 		Reload:          h.Reload,

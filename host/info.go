@@ -36,12 +36,21 @@ func (h *Host) api() http.Handler {
 		ExternalURL:   h.externalURL,
 		Flags:         h.opts.Flags,
 		Runtime:       h.runtimeInfo,
+		Replay:        h.replayStatus,
+		Features:      h.features,
+		Gatherer:      h.registry,
+		Notices:       h.notices,
 		Build:         h.buildInfo(),
 		CORSOrigin:    h.opts.CORSOrigin,
 		Ready:         func() bool { return h.web.Ready() },
 		Now:           time.Now,
 		Logger:        h.log.With("component", "api"),
 	})
+}
+
+func (h *Host) replayStatus() (s api.ReplayStatus) {
+	s.Min, s.Max, s.Current = h.replay.Get()
+	return s
 }
 
 // externalURL is where other machines reach the server.

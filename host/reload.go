@@ -20,6 +20,7 @@ import (
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web/access"
+	"github.com/narthex-io/narthex/host/web/notices"
 	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
@@ -42,6 +43,7 @@ func (h *Host) Reload(ctx context.Context) error {
 		return err // The server is stopping, or who asked has gone: nothing has changed.
 	}
 	h.reloaded.successful.Store(err == nil)
+	h.notices.Set(notices.ReloadFailed, err != nil)
 	if err != nil {
 		h.metrics.reloadSuccessful.Set(0)
 		if ctx.Err() != nil {
@@ -304,6 +306,7 @@ func (h *Host) runReloads(ctx context.Context, configured chan<- struct{}, opene
 	select {
 	case <-opened:
 		h.web.SetReady()
+		h.notices.Set(notices.Starting, false)
 		h.metrics.ready.Set(1)
 		h.log.Info("server is ready", "url", h.URL().String())
 		if h.opts.OnReady != nil {

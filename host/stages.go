@@ -9,6 +9,7 @@ import (
 
 	"github.com/oklog/run"
 
+	"github.com/narthex-io/narthex/host/web/notices"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
 )
@@ -63,6 +64,7 @@ func (h *Host) awaitQuit(ctx context.Context) error {
 	}
 	h.log.Info("stopping")
 	h.web.SetStopping()
+	h.notices.Set(notices.Stopping, true)
 	return errQuit
 }
 
@@ -125,6 +127,7 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 	opts.OutOfOrderWindow = time.Duration(h.config.Load().Storage.TSDB.OutOfOrderTimeWindow)
 	opts.MaxExemplars = h.maxExemplars(h.config.Load())
 	opts.XOR2 = h.xor2(h.config.Load())
+	opts.Replay = &h.replay
 	begin := time.Now()
 	db, err := tsdb.Open(ctx, opts)
 	if err != nil {

@@ -34,6 +34,7 @@ const (
 	partOTLP   = "OTLP ingestion"
 	partUI     = "the web interface"
 	partSearch = "the search API"
+	partDocs   = "documentation of the flags in Markdown"
 )
 
 // settings lists every flag of the server with its default, which is upstream's. An empty value means that the
@@ -58,14 +59,14 @@ func settings() []setting {
 		{name: "web.config.file", help: "File that enables TLS or authentication for the web endpoints."},
 		{name: "web.read-timeout", value: "5m", kind: kindDuration, help: "How long reading a request may take; also closes idle connections."},
 		{name: "web.max-connections", value: "512", kind: kindInt, help: "How many connections may be open at once, over all listeners."},
-		{name: "web.max-notifications-subscribers", value: "16", kind: kindInt, part: partUI, help: "How many clients may subscribe to live notifications."},
+		{name: "web.max-notifications-subscribers", value: "16", kind: kindInt, help: "How many clients may subscribe to live notifications."},
 		{name: "web.external-url", help: "The URL under which the server is reached from outside. Its path prefixes all endpoints."},
 		{name: "web.route-prefix", help: "Prefix of the web endpoints. Default: the path of --web.external-url."},
 		{name: "web.user-assets", part: partUI, help: "Directory of static files served under /user."},
 		{name: "web.enable-lifecycle", value: "false", kind: kindBool, help: "Enable reload and shutdown by HTTP request."},
 		{name: "web.enable-admin-api", value: "false", kind: kindBool, help: "Enable API endpoints that delete samples and make snapshots."},
 		{name: "web.enable-remote-write-receiver", value: "false", kind: kindBool, part: partRemote, help: "Enable the endpoint that accepts remote write requests."},
-		{name: "web.remote-write-receiver.accepted-protobuf-messages", value: "prometheus.WriteRequest", kind: kindList, part: partRemote, help: "Remote write messages to accept."},
+		{name: "web.remote-write-receiver.accepted-protobuf-messages", value: "prometheus.WriteRequest,io.prometheus.write.v2.Request", kind: kindList, part: partRemote, help: "Remote write messages to accept."},
 		{name: "web.enable-otlp-receiver", value: "false", kind: kindBool, part: partOTLP, help: "Enable the endpoint that accepts OTLP write requests."},
 		{name: "web.console.templates", value: "consoles", help: "Directory of console templates, served under /consoles."},
 		{name: "web.console.libraries", value: "console_libraries", help: "Directory of console libraries."},
@@ -122,6 +123,7 @@ func settings() []setting {
 		{name: "storage.agent.wal-truncate-frequency", value: "2h", kind: kindDuration, hidden: true, part: partAgent, help: "How often to truncate the agent's log."},
 		{name: "scrape.adjust-timestamps", value: "true", kind: kindBool, hidden: true, help: "Align the timestamps of scrapes to their schedule."},
 		{name: "scrape.timestamp-tolerance", value: "2ms", kind: kindDuration, hidden: true, help: "How far a timestamp may be moved to align it."},
+		{name: "write-documentation", value: "false", kind: kindBool, hidden: true, part: partDocs, help: "Print documentation."},
 		{name: "scrape.discovery-reload-interval", value: "5s", kind: kindDuration, hidden: true, help: "Shortest time between two updates of the targets."},
 	}
 }

@@ -156,6 +156,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		RoutePrefix:     v.text("web.route-prefix"),
 		EnableLifecycle: v.flag("web.enable-lifecycle"),
 		EnableAdminAPI:  v.flag("web.enable-admin-api"),
+		MaxSubscribers:  v.int("web.max-notifications-subscribers"),
 		CORSOrigin:      origin,
 		Storage:         storage,
 		Exemplars:       enabled.exemplars,
@@ -176,7 +177,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		PluginTrust:             host.PluginTrust{Keys: keys, Required: v.flag("plugins.require-signature")},
 		DiscoveryReloadInterval: v.duration("scrape.discovery-reload-interval"),
 		SetGCPercent:            debug.SetGCPercent,
-		Flags:                   v.all(),
+		Flags:                   shownFlags(v, external),
 		Build:                   host.Build{Version: version, Revision: revision, GoVersion: runtime.Version()},
 		Logger:                  log,
 	}

@@ -250,6 +250,12 @@ func (s setting) checkGiven(value any) error {
 
 // The readers below cannot fail, since each source was checked.
 
+// isDefault reports whether a setting has its default value.
+func (v *values) isDefault(name string) bool {
+	i := slices.IndexFunc(settings(), func(s setting) bool { return s.name == name })
+	return i >= 0 && settings()[i].value == v.text(name)
+}
+
 func (v *values) text(name string) string { return v.merged.String(name) }
 
 func (v *values) list(name string) []string {
@@ -289,13 +295,18 @@ func (v *values) bytes(name string) int64 {
 	return int64(n)
 }
 
-// all returns each setting as text, for /api/v1/status/flags.
+// all returns all settings as text for display, numbers with units in their shortest form.
 func (v *values) all() map[string]string {
 	texts := make(map[string]string, len(v.kinds))
 	for name, k := range v.kinds {
-		if k == kindList {
+		switch k {
+		case kindList:
 			texts[name] = strings.Join(v.list(name), ",")
-		} else {
+		case kindDuration:
+			texts[name] = model.Duration(v.duration(name)).String()
+		case kindBytes:
+			texts[name] = units.Base2Bytes(v.bytes(name)).String()
+		default:
 			texts[name] = v.text(name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -124,6 +125,9 @@ func answer(ctx context.Context, q string, at time.Time, query QueryFunc) (vecto
 	}
 	return v, nil
 }
+
+// Functions returns the names of the functions that alerts' texts can call, in order.
+func Functions() []string { return slices.Sorted(maps.Keys(functions(nil))) }
 
 // functions returns all functions; query and now are given their meaning with each expansion.
 func functions(external *url.URL) template.FuncMap {

@@ -56,7 +56,8 @@ func (m *metrics) instrumentBelow(path, prefix string, h http.Handler) http.Hand
 	for _, p := range []string{
 		"/query", "/query_range", "/format_query", "/series", "/labels", "/label/:name/values", "/targets",
 		"/targets/metadata", "/scrape_pools", "/metadata", "/plugins", "/status/config", "/status/flags",
-		"/status/runtimeinfo", "/status/buildinfo", "/*",
+		"/status/runtimeinfo", "/status/buildinfo", "/status/walreplay", "/status/self_metrics", "/features", "/notifications",
+		"/notifications/live", "/targets/relabel_steps", "/*",
 	} {
 		byPath[p] = m.instrument(path+p, h)
 	}

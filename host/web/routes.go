@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -34,39 +35,68 @@ func (s *Server) routes() (http.Handler, error) {
 		return nil, fmt.Errorf("register web metrics: %w", err)
 	}
 	mux := http.NewServeMux()
-	handle := func(pattern string, h http.Handler) {
-		method, path, ok := strings.Cut(pattern, " ")
-		if !ok {
-			method, path = "", pattern
-		}
-		mux.Handle(strings.TrimSpace(method+" "+s.prefix+path), m.instrument(path, h))
+	handle := func(methods, path string, h http.Handler) {
+		mux.Handle(s.prefix+path, only(strings.Fields(methods), m.instrument(path, h)))
 	}
-	for _, path := range []string{"/{$}", "/graph", "/query"} { // Alerts link to /graph?g0.expr=….
-		handle("GET "+path, page(indexPage, "text/html; charset=utf-8"))
-	}
-	handle("/federate", missing("federation"))
-	handle("GET /-/healthy", page([]byte("Prometheus Server is Healthy.\n"), "text/plain; charset=utf-8"))
-	handle("GET /-/ready", http.HandlerFunc(s.serveReady))
-	for _, method := range []string{http.MethodPost, http.MethodPut} {
-		handle(method+" /-/reload", s.lifecycle(s.serveReload))
-		handle(method+" /-/quit", s.lifecycle(s.serveQuit))
-	}
-	handle("GET /metrics", promhttp.InstrumentMetricHandler(s.opts.Registerer,
+	handle("GET", "/{$}", s.toQuery())
+	handle("GET", "/graph", s.toQuery()) // Alerts link to /graph?g0.expr=….
+	handle("GET", "/query", page(indexPage, "text/html; charset=utf-8"))
+	handle("GET", "/federate", missing("federation"))
+	handle("GET HEAD", "/-/healthy", page([]byte("Prometheus Server is Healthy.\n"), "text/plain; charset=utf-8"))
+	handle("GET HEAD", "/-/ready", http.HandlerFunc(s.serveReady))
+	handle("GET POST PUT", "/-/reload", s.lifecycle(s.serveReload))
+	handle("GET POST PUT", "/-/quit", s.lifecycle(s.serveQuit))
+	handle("GET", "/metrics", promhttp.InstrumentMetricHandler(s.opts.Registerer,
 		promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: s.opts.Registerer})))
-	handle("GET /version", http.HandlerFunc(s.serveVersion))
-	api := http.StripPrefix(s.prefix+"/api/v1", compress(s.opts.API))
+	handle("GET", "/version", http.HandlerFunc(s.serveVersion))
+	api := http.StripPrefix(s.prefix+"/api/v1", exceptLive(compress(s.opts.API), s.opts.API))
 	mux.Handle(s.prefix+"/api/v1/", m.instrumentBelow("/api/v1", s.prefix, api))
-	handle("/plugins/", http.StripPrefix(s.prefix+"/plugins", s.opts.Plugins))
-	handle("GET /consoles/", http.StripPrefix(s.prefix+"/consoles", s.opts.Consoles))
-	handle("/debug/pprof/", http.StripPrefix(s.prefix, http.HandlerFunc(pprof.Index)))
-	handle("/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
-	handle("/debug/pprof/profile", http.HandlerFunc(pprof.Profile))
-	handle("/debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
-	handle("/debug/pprof/trace", http.HandlerFunc(pprof.Trace))
+	handle("GET HEAD", "/plugins/", http.StripPrefix(s.prefix+"/plugins", s.opts.Plugins))
+	handle("GET", "/consoles/", http.StripPrefix(s.prefix+"/consoles", s.opts.Consoles))
+	handle("GET POST", "/debug/pprof/", http.StripPrefix(s.prefix, http.HandlerFunc(pprof.Index)))
+	handle("GET POST", "/debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
+	handle("GET POST", "/debug/pprof/profile", http.HandlerFunc(pprof.Profile))
+	handle("GET POST", "/debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
+	handle("GET POST", "/debug/pprof/trace", http.HandlerFunc(pprof.Trace))
 	if s.prefix != "" {
-		mux.Handle("GET /{$}", http.RedirectHandler(s.prefix+"/", http.StatusFound))
+		mux.Handle("/{$}", only([]string{http.MethodGet}, http.RedirectHandler(s.prefix+"/", http.StatusFound)))
 	}
 	return mux, nil
+}
+
+// only refuses all methods but those given, HEAD included, and answers OPTIONS with what it takes, as upstream does.
+func only(methods []string, h http.Handler) http.Handler {
+	allowed := append([]string{http.MethodOptions}, methods...)
+	slices.Sort(allowed)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if slices.Contains(methods, r.Method) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		if r.Method != http.MethodOptions {
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+		}
+	})
+}
+
+// toQuery leads to the page for queries.
+func (s *Server) toQuery() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to := url.URL{Path: strings.TrimRight(s.URL().Path, "/") + "/query", RawQuery: r.URL.RawQuery}
+		http.Redirect(w, r, to.String(), http.StatusFound)
+	})
+}
+
+// exceptLive has notices that are sent as they come answered by another handler, one that does not hold them back.
+func exceptLive(usual, live http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/notifications/live" {
+			live.ServeHTTP(w, r)
+			return
+		}
+		usual.ServeHTTP(w, r)
+	})
 }
 
 // aboutServer answers OPTIONS *, which asks about the server as a whole.
@@ -109,6 +139,11 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 // lifecycle refuses requests unless --web.enable-lifecycle is set.
 func (s *Server) lifecycle(h http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			_, _ = w.Write([]byte("Only POST or PUT requests allowed"))
+			return
+		}
 		if !s.opts.EnableLifecycle {
 			http.Error(w, "Lifecycle API is not enabled: start with --web.enable-lifecycle.", http.StatusForbidden)
 			return
@@ -129,7 +164,6 @@ func (s *Server) serveQuit(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) serveVersion(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(s.opts.Version); err != nil {
 		s.opts.Logger.Debug("version not written", "err", err)
 	}

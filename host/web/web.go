@@ -47,6 +47,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// API serves what comes after /api/v1, Plugins what comes after /plugins, Consoles what comes after /consoles.
 	API, Plugins, Consoles http.Handler
+	// OnShutdown, if not nil, is called when the server stops taking requests; it ends those that would go on for ever.
+	OnShutdown func()
 	// Reload reads the configuration again; Quit starts a shutdown.
 	Reload func(context.Context) error
 	Quit   func()
@@ -104,6 +106,9 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		// The library would answer OPTIONS * itself, before the gate.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(opts.Logger.Handler(), slog.LevelWarn),
+	}
+	if opts.OnShutdown != nil {
+		s.server.RegisterOnShutdown(opts.OnShutdown)
 	}
 	return s, nil
 }

@@ -16,8 +16,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/scrape"
+	"github.com/narthex-io/narthex/host/web/notices"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/promql/parser"
 	"github.com/narthex-io/narthex/storage"
@@ -53,6 +56,13 @@ type Options struct {
 	// Runtime describes the process as it is now, and Build how it was made.
 	Runtime func() RuntimeInfo
 	Build   BuildInfo
+	// Replay tells how far reading the write-ahead log has come.
+	Replay func() ReplayStatus
+	// Features are those that this server could have, by part, and whether it has them.
+	Features func() map[string]map[string]bool
+	// Gatherer has the server's own metrics, Notices what operators have to know now.
+	Gatherer prometheus.Gatherer
+	Notices  *notices.Board
 	// CORSOrigin matches the origins that browsers may call from; nil allows none.
 	CORSOrigin *regexp.Regexp
 	// Ready reports whether the storage can be queried.
@@ -69,6 +79,8 @@ type Targets interface {
 	Dropped() map[string]scrape.DroppedTargets
 	// Pools are the names of the scrape pools, sorted.
 	Pools() []string
+	// Config is the configuration of a pool, nil if there is none.
+	Config(pool string) *scrape.Config
 	// Metadata is what the targets say about their metrics.
 	Metadata() []scrape.TargetMetadata
 }
@@ -122,6 +134,13 @@ func New(opts Options) http.Handler {
 	get("/status/tsdb", a.statusTSDB)
 	get("/status/tsdb/blocks", a.statusBlocks)
 	get("/status/queries", a.statusQueries)
+	get("/status/self_metrics", a.selfMetrics)
+	get("/targets/relabel_steps", a.relabelSteps)
+	get("/features", a.features)
+	early := func(path string, h handler) { mux.Handle(path, only(a.answered(h), http.MethodGet)) }
+	early("/status/walreplay", a.statusReplay)
+	early("/notifications", a.notifications)
+	mux.Handle("/notifications/live", only(http.HandlerFunc(a.liveNotifications), http.MethodGet))
 	postOrPut := func(path string, h handler) {
 		mux.Handle(path, only(a.endpoint(a.admin(h)), http.MethodPost, http.MethodPut))
 	}
@@ -226,16 +245,21 @@ const maxFormMemory = 1 << 20
 
 // endpoint wraps a handler with CORS, readiness and the envelope.
 func (a *api) endpoint(h handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.cors(w, r)
+	return a.answered(func(r *http.Request) (*answer, error) {
 		if !a.Ready() {
-			a.fail(w, &apiError{typeUnavailable, errors.New("the server is not ready yet: the write-ahead log is being read")})
-			return
+			return nil, &apiError{typeUnavailable, errors.New("the server is not ready yet: the write-ahead log is being read")}
 		}
 		if err := r.ParseMultipartForm(maxFormMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) {
-			a.fail(w, badData("error parsing form values: %w", err))
-			return
+			return nil, badData("error parsing form values: %w", err)
 		}
+		return h(r)
+	})
+}
+
+// answered wraps a handler that also answers before the server is ready with CORS and the envelope.
+func (a *api) answered(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.cors(w, r)
 		ans, err := h(r)
 		if err != nil {
 			a.fail(w, err)

@@ -184,7 +184,7 @@ func TestErrors(t *testing.T) {
 	check("/labels?match[]=%7B%7D", 400, typeBadData, "match[] must contain at least one non-empty matcher")
 	check("/query_range?query=1&start="+minTime.Format(time.RFC3339)+"&end=1&step=1e9", 400, typeBadData, "exceeded maximum resolution")
 	check("/metadata?limit=x", 400, typeBadData, "limit must be a number")
-	check("/notifications", 404, typeNotFound, "no endpoint GET /notifications in this version")
+	check("/never/heard/of", 404, typeNotFound, "no endpoint GET /never/heard/of in this version")
 }
 
 func TestNotReady(t *testing.T) {
