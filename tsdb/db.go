@@ -106,7 +106,13 @@ func (db *DB) open(ctx context.Context) error {
 		db.logger.Error("Cannot tidy up the blocks", "err", err)
 	}
 	db.headFrom = inBlocks(db.blocks)
-	db.head, err = head.Open(ctx, head.Options{
+	db.head, err = head.Open(ctx, db.headOptions())
+	return err
+}
+
+// headOptions says how the head is opened.
+func (db *DB) headOptions() head.Options {
+	return head.Options{
 		WAL: wal.Options{
 			Dir:         filepath.Join(db.opts.Dir, "wal"),
 			SegmentSize: int64(db.opts.WALSegmentSize),
@@ -130,8 +136,7 @@ func (db *DB) open(ctx context.Context) error {
 		OnSegment:    db.opts.Replay.set,
 		Logger:       db.logger,
 		Registerer:   db.opts.Registerer,
-	})
-	return err
+	}
 }
 
 // release gives back what was opened.

@@ -5,6 +5,7 @@
 // of the program uses. Recent samples lie in the head (package head) behind a write-ahead log (package wal), older ones
 // in immutable blocks (package block), which are merged into larger ones as time goes by (package compact); a querier
 // reads all of them as one. [DB.Delete], [DB.CleanTombstones] and [DB.Snapshot] are what an administrator asks for.
+// [OpenReadOnly] looks at a directory without writing there, also while a server uses it.
 //
 // # As a library
 //

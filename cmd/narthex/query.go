@@ -3,19 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/narthex-io/narthex/host/web/api"
-	"github.com/narthex-io/narthex/promql"
 )
 
 func queryCommand(out streams) *cobra.Command {
@@ -36,58 +33,6 @@ func exactly(n int) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-func queryExplainCommand(out streams) *cobra.Command {
-	var start, end, step string
-	var analyze, asJSON bool
-	explain := &cobra.Command{
-		Use:   "explain SERVER EXPR",
-		Short: "Show how a server evaluates a query: its plan before and after optimization",
-		Long: "Shows how a server evaluates a query: its plan before and after optimization and, with --analyze, what each\n" +
-			"operator costs. SERVER is a URL such as http://localhost:9090. Without --step it is an instant query at\n" +
-			"--start; times are Unix seconds or RFC 3339, and default to now.",
-		Args: exactly(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			form, path := url.Values{"query": {args[1]}, "explain": {"plan"}}, "query"
-			if analyze {
-				form.Set("explain", "analyze")
-			}
-			now := fmt.Sprint(float64(time.Now().UnixMilli()) / 1000)
-			switch {
-			case step != "":
-				path = "query_range"
-				form.Set("start", orElse(start, now))
-				form.Set("end", orElse(end, now))
-				form.Set("step", step)
-			case end != "":
-				return &usageError{errors.New("--end is for range queries: give --step, too")}
-			default:
-				form.Set("time", orElse(start, now))
-			}
-			var x promql.Explanation
-			if err := askServer(cmd.Context(), http.MethodPost, args[0], path, form, &x); err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(out, x)
-			}
-			return x.WriteText(out.out)
-		},
-	}
-	explain.Flags().BoolVar(&analyze, "analyze", false, "evaluate the query, and show what each operator costs")
-	explain.Flags().StringVar(&start, "start", "", "time of the query, or of its first step")
-	explain.Flags().StringVar(&end, "end", "", "time of the last step")
-	explain.Flags().StringVar(&step, "step", "", "distance of steps, such as 15s: makes it a range query")
-	explain.Flags().BoolVar(&asJSON, "json", false, "write JSON")
-	return explain
-}
-
-func orElse(text, fallback string) string {
-	if text == "" {
-		return fallback
-	}
-	return text
 }
 
 func queryListCommand(out streams) *cobra.Command {

@@ -48,6 +48,8 @@ type Options struct {
 	// MinValidTime is the time before which all samples are in blocks: those in the log are dropped.
 	// math.MinInt64 means that there are no blocks.
 	MinValidTime int64
+	// ReadOnly reads the log and writes nothing: neither can be appended nor maintained.
+	ReadOnly bool
 	// MaxExemplars is the number of exemplars that are kept, zero for none. [Head.SetMaxExemplars] changes it later.
 	MaxExemplars int
 	// OnSegment is called, if not nil, before each segment that is read at the start.
@@ -176,6 +178,9 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	h.exemplars.series, h.exemplars.size = map[uint32]*exemplarSeries{}, max(o.MaxExemplars, 0)
 	h.forgetLateBounds()
 	h.metrics = newMetrics(h)
+	if o.ReadOnly {
+		o.WAL.FS, o.LateWAL.FS = wal.ReadOnly{FS: o.WAL.FS}, wal.ReadOnly{FS: o.LateWAL.FS}
+	}
 	if o.ChunkDir != "" {
 		disk, err := headchunk.Open(headchunk.Options{Dir: o.ChunkDir, FS: o.WAL.FS})
 		if err != nil {
@@ -200,6 +205,9 @@ func (h *Head) open(ctx context.Context, o *Options) error {
 		return err
 	}
 	h.metrics.replayDuration.Set(time.Since(start).Seconds())
+	if o.ReadOnly {
+		return nil
+	}
 	o.WAL.Registerer = o.Registerer
 	log, err := wal.Open(o.WAL)
 	if err != nil {
@@ -280,7 +288,10 @@ func (h *Head) Close() error {
 	h.commit.Lock() // A commit that is under way is completed.
 	defer h.commit.Unlock()
 	h.metrics.unregister()
-	err := h.log.Close()
+	var err error
+	if h.log != nil {
+		err = h.log.Close()
+	}
 	if h.lateLog != nil {
 		err = errors.Join(err, h.lateLog.Close())
 	}

@@ -111,8 +111,8 @@ func (p *player) readError() error {
 // damage.
 func (h *Head) mendTail(fs wal.FS, r *wal.Reader) {
 	seg, size, torn := r.TornTail()
-	if !torn {
-		return
+	if _, readOnly := fs.(wal.ReadOnly); !torn || readOnly {
+		return // Nothing to mend, or somebody is writing there just now.
 	}
 	if err := fs.Truncate(seg.Path(), size); err != nil {
 		h.logger.Warn("Cannot cut off an unfinished record of the write-ahead log", "file", seg.Path(), "offset", size, "err", err)

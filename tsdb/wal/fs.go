@@ -10,4 +10,6 @@ type (
 	File = vfs.File
 	// OS is the file system of the machine.
 	OS = vfs.OS
+	// ReadOnly is [vfs.ReadOnly].
+	ReadOnly = vfs.ReadOnly
 )
