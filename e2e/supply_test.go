@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -227,10 +226,7 @@ func TestSignedPlugins(t *testing.T) {
 	}
 
 	// minisign's keys, with a password, and its signatures.
-	minisign, err := exec.LookPath("minisign")
-	if err != nil {
-		t.Skip("minisign is not installed: apt-get install minisign")
-	}
+	minisign := component(t, "minisign", "minisign")
 	const password = "open sesame\n"
 	if _, stderr, code := command(t, work, password+password, minisign, "-G", "-p", "its.pub", "-s", "its.key"); code != 0 {
 		t.Fatal(stderr)
