@@ -106,7 +106,7 @@ func LockPlugins(ctx context.Context, file string, opts CheckOptions) (now plugi
 	if err != nil {
 		return nil, nil, err
 	}
-	before, _ = plugin.ReadLock(cfg.Dir) //nolint:errcheck // a broken one is about to be replaced
+	before, _ = plugin.ReadLock(cfg.Dir) // A broken one is about to be replaced.
 	needs, err := needsOf(cfg, "", &signers{})
 	if err != nil {
 		return nil, nil, err

@@ -79,7 +79,8 @@ func (w *Watcher) Run(ctx context.Context, changed func(context.Context)) error 
 			return nil
 		case <-events.Events:
 			note()
-		case <-events.Errors: // An overflow.
+		case err := <-events.Errors:
+			w.Log.Debug("changes of plugins may have been missed", "err", err)
 			note()
 		case <-timer.C:
 			w.follow(events)

@@ -192,8 +192,7 @@ func (m *Measured) firstUpdate(ctx context.Context, d sdk.Discovery, o TryOption
 	case err := <-ended:
 		return cmp.Or(err, errors.New("the discovery ended before its first update"))
 	case <-ctx.Done():
-		<-ended
-		return errors.New("the first update does not come")
+		return errors.Join(errors.New("the first update does not come"), <-ended)
 	}
 	cancel()
 	for {

@@ -80,7 +80,7 @@ func (k Key) Encode() ([]byte, error) {
 }
 
 // Key returns the public half.
-func (s Secret) Key() Key { return Key{s.private.Public().(minisign.PublicKey)} } //nolint:errcheck // always one
+func (s Secret) Key() Key { return Key{s.private.Public().(minisign.PublicKey)} }
 
 // Sign returns the text of a .minisig file for the content of the file with that name. It is over the content's hash, as minisign
 // does by default, or with legacy over the content itself. comment is signed too; empty means time and name, as minisign writes them.
