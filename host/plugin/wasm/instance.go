@@ -90,6 +90,7 @@ func (r *Runtime) start(ctx context.Context, code []byte, o StartOptions) (*Inst
 		cancel()
 		return nil, errors.Join(i.endError(err), r.release(ctx, key))
 	}
+	r.spare(m, key)
 	go i.run(guestCtx, m, key)
 	return i, nil
 }

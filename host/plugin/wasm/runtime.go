@@ -40,8 +40,10 @@ const DefaultMemoryBytes = 64 << 20
 
 // Runtime compiles and starts guests. It is safe for concurrent use.
 type Runtime struct {
-	runtime wazero.Runtime
-	cache   wazero.CompilationCache
+	runtime   wazero.Runtime
+	cache     wazero.CompilationCache
+	cacheDir  string
+	fullSpeed bool
 
 	mu      sync.Mutex
 	modules map[[sha256.Size]byte]*module
@@ -55,6 +57,7 @@ type module struct {
 	key      [sha256.Size]byte
 	compiled wazero.CompiledModule
 	users    int
+	spared   sync.Once
 }
 
 // New returns a Runtime. ctx bounds the set-up only.
@@ -72,9 +75,11 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		// Without reference types a guest has no table.grow, whose memory is the host's and has no limit.
 		WithCoreFeatures(api.CoreFeaturesV2.SetEnabled(api.CoreFeatureReferenceTypes, false))
 	r := &Runtime{
-		runtime: wazero.NewRuntimeWithConfig(ctx, config),
-		cache:   cache,
-		modules: map[[sha256.Size]byte]*module{},
+		runtime:   wazero.NewRuntimeWithConfig(ctx, config),
+		cache:     cache,
+		cacheDir:  o.CacheDir,
+		fullSpeed: o.FullSpeed,
+		modules:   map[[sha256.Size]byte]*module{},
 	}
 	if err := r.exportHost(ctx); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
@@ -116,7 +121,7 @@ func (r *Runtime) acquire(ctx context.Context, code []byte) ([sha256.Size]byte, 
 	}
 	// Not under the lock: compiling takes seconds. Two that compile the same at once waste one compilation.
 	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
-	compiled, err := r.runtime.CompileModule(ctx, code)
+	compiled, err := r.runtime.CompileModule(ctx, slim(code))
 	if err != nil {
 		return key, nil, fmt.Errorf("compile module: %w", err)
 	}
