@@ -78,10 +78,14 @@ func since15() []difference {
 	}
 }
 
-// nodeExporters returns the installed node_exporters by file name.
+// nodeExporters returns the installed node_exporters by file name, and the one that the environment names, which tools/component
+// has built.
 func nodeExporters(t *testing.T) []string {
 	t.Helper()
 	var found []string
+	if path := os.Getenv("NODE_EXPORTER"); path != "" {
+		found = append(found, path)
+	}
 	for _, name := range []string{"node_exporter", "prometheus-node-exporter"} {
 		if path, err := exec.LookPath(name); err == nil {
 			found = append(found, path)

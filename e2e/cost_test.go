@@ -1,0 +1,169 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What is measured: from a reload until a plugin's targets are there, and scrapes of an exporter.
+const (
+	liveRuns  = 5
+	scrapes   = 300
+	userTicks = 100 // a second, in which Linux counts CPU time
+)
+
+// cpu is the time that a process and its children have computed.
+func cpu(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	var ticks int
+	for _, c := range append(children(t, pid), child{pid: pid}) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.pid))
+		if err != nil {
+			continue // It has ended.
+		}
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		for _, f := range fields[11:13] {
+			n, err := strconv.Atoi(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * time.Second / userTicks
+}
+
+// live is what it takes to have a plugin's targets after a reload.
+type live struct {
+	wall, cpu         time.Duration
+	guestKiB, hostKiB int // what the server says of the guest; by how much it and its children grew
+}
+
+// measureLive starts a server without plugins and reloads it with a job.
+func measureLive(t *testing.T, plugin, settings, job, cache string) live {
+	t.Helper()
+	s := start(t, options{config: "", in: place{env: []string{"NARTHEX_PLUGINS_CACHE_DIRECTORY=" + cache}}})
+	defer s.stop()
+	pid := s.cmd.Process.Pid
+	memory := func() (sum int) {
+		for _, c := range append(children(t, pid), child{pid: pid}) {
+			if _, err := os.Stat(fmt.Sprintf("/proc/%d", c.pid)); err == nil {
+				_, own := residentKiB(t, c.pid)
+				sum += own
+			}
+		}
+		return sum
+	}
+	began, computed, small := time.Now(), cpu(t, pid), memory()
+	s.wantReload("plugins: {settings: {" + plugin + ": {" + settings + "}}}\nscrape_configs:\n" + job)
+	eventually(t, time.Minute, plugin+" has targets", func() error {
+		if len(s.targets("cost")) == 0 {
+			return fmt.Errorf("none")
+		}
+		return nil
+	})
+	l := live{wall: time.Since(began), cpu: cpu(t, pid) - computed, hostKiB: memory() - small}
+	l.guestKiB = int(s.plugin(plugin).MemoryBytes / 1024)
+	return l
+}
+
+// TestPluginCosts prints what plugins cost, as the tables in docs/abi.md: `just plugin-costs`. It checks nothing.
+func TestPluginCosts(t *testing.T) {
+	if os.Getenv("COST") == "" {
+		t.Skip("COST is not set: this measures for minutes and checks nothing")
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sd.json")
+	write(t, file, `[{"targets": ["127.0.0.1:1"]}]`)
+	srv := httptest.NewServer(&groupsEndpoint{body: `[{"targets": ["127.0.0.1:1"]}]`, contentType: "application/json", status: http.StatusOK})
+	t.Cleanup(srv.Close)
+	agent := newConsulAgent(t)
+	agent.run()
+	cluster := startCluster(t)
+	sections := map[string]string{
+		"sd-file":   sdJob("cost", "file", "files: ["+file+"]"),
+		"sd-http":   sdJob("cost", "http", "url: "+srv.URL),
+		"sd-dns":    sdJob("cost", "dns", "{names: [localhost], type: A, port: 1}"),
+		"sd-consul": sdJob("cost", "consul", "server: "+agent.address+"\ntoken: "+rootToken),
+		"sd-kubernetes": sdJob("cost", "kubernetes", fmt.Sprintf("role: service\napi_server: %s\ntls_config: {ca_file: %s}\nauthorization: {credentials: %s}",
+			cluster.base, filepath.Join(cluster.dir, "ca.pem"), adminToken)),
+		"exporter-node": "  - job_name: cost\n    scrape_interval: 1h\n    scrape_timeout: 1s\n    exporters: [{plugin: exporter-node}]\n",
+	}
+	fmt.Println("\n| plugin | place | cache | reload to live | CPU | guest | server and children grow by |\n|---|---|---|---|---|---|---|")
+	for _, plugin := range []string{"sd-file", "sd-http", "sd-dns", "sd-consul", "sd-kubernetes", "exporter-node"} {
+		places := []string{"inline", "worker"}
+		if _, err := os.Stat(filepath.Join(root, "bin", "plugins", plugin)); err == nil {
+			places = []string{"native"}
+		}
+		for _, where := range places {
+			settings := "isolation: " + where
+			if where == "native" {
+				settings = ""
+			}
+			kept := t.TempDir()
+			for _, kind := range []string{"cold", "cached"} {
+				var all []live
+				for range liveRuns {
+					cache := kept
+					if kind == "cold" {
+						cache = t.TempDir()
+					}
+					all = append(all, measureLive(t, plugin, settings, sections[plugin], cache))
+				}
+				if kind == "cached" {
+					all = all[1:] // The first one filled the cache.
+				}
+				slices.SortFunc(all, func(a, b live) int { return int(a.wall - b.wall) })
+				m := all[len(all)/2]
+				fmt.Printf("| %s | %s | %s | %d ms | %d ms | %.1f MiB | %.1f MiB |\n", plugin, where, kind,
+					m.wall.Milliseconds(), m.cpu.Milliseconds(), float64(m.guestKiB)/1024, float64(m.hostKiB)/1024)
+			}
+		}
+	}
+	measureScrapes(t)
+}
+
+// measureScrapes compares scrapes of exporter-node through the server with those of node_exporter.
+func measureScrapes(t *testing.T) {
+	path := built(t, "node_exporter")
+	address := "127.0.0.1:" + freePort(t)
+	p := launch(t, t.TempDir(), path, "--web.listen-address="+address, "--web.disable-exporter-metrics", "--log.level=error")
+	p.killAtEnd()
+	theirs := client{t: t, base: "http://" + address}
+	theirs.awaitStatus("/metrics", http.StatusOK, p)
+	ours := start(t, options{config: "scrape_configs:\n  - {job_name: node, scrape_interval: 1h, scrape_timeout: 1s, exporters: [{plugin: exporter-node}]}\n"})
+	fmt.Println("\n| exporter | scrape over HTTP | CPU | resident | answer |\n|---|---|---|---|---|")
+	measure := func(name string, c client, url string, pid, exporter int) {
+		c.do(http.MethodGet, url, nil)
+		var bytes int
+		var times []time.Duration
+		computed := cpu(t, pid)
+		for range scrapes {
+			began := time.Now()
+			_, text := c.do(http.MethodGet, url, nil)
+			times = append(times, time.Since(began))
+			bytes = len(text)
+		}
+		computed = cpu(t, pid) - computed
+		slices.Sort(times)
+		resident, _ := residentKiB(t, exporter)
+		fmt.Printf("| %s | %.1f ms | %.1f ms | %.1f MiB | %d kB |\n", name, float64(times[len(times)/2].Microseconds())/1e3,
+			float64(computed.Microseconds())/1e3/scrapes, float64(resident)/1024, bytes/1000)
+	}
+	guest, err := childNamed(t, ours.cmd.Process.Pid, "exporter-node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	measure("exporter-node, through the server", ours.client, "/plugins/exporter-node/metrics", ours.cmd.Process.Pid, guest.pid)
+	measure("node_exporter "+filepath.Base(path), theirs, "/metrics", p.cmd.Process.Pid, p.cmd.Process.Pid)
+}
