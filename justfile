@@ -58,7 +58,7 @@ bench pkg base="HEAD~1" count="6":
 # end to end: the built binaries beside real components (Prometheus, Consul, Kubernetes), which the first run builds for ten minutes
 e2e *args: build components
     go -C e2e test -count=1 -timeout 30m -tags e2e {{args}}
-    node=$(./tools/component -n node_exporter) || [ "${CI:-}" != true ]; NODE_EXPORTER="$node" go test -count=1 -run NodeExporter ./plugins/exporter-node/node
+    node=$(./tools/component -n node_exporter) || [ "${CI:-}" != true ]; NODE_EXPORTER="$node" go test -count=1 -run 'NodeExporter|DetailedNetwork' ./plugins/exporter-node/node
 
 # what plugins cost from reload to live, in memory and for a scrape, as the tables in docs/abi.md, some minutes in one run
 plugin-costs: build components

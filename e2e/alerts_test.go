@@ -149,12 +149,12 @@ func hanging(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestAlertmanager: alerts come to a real Alertmanager in time whatever happens to others, are resolved, and survive restarts
-// of either side and a reload.
+// TestAlertmanager: alerts come to real Alertmanagers, an old one and a new one, in time whatever happens to others, are
+// resolved, and survive restarts of either side and a reload.
 func TestAlertmanager(t *testing.T) {
 	t.Parallel()
-	path := component(t, "prometheus-alertmanager", "prometheus-alertmanager")
-	first, second := newAlertmanager(t, path), newAlertmanager(t, path)
+	first := newAlertmanager(t, component(t, "prometheus-alertmanager", "prometheus-alertmanager"))
+	second := newAlertmanager(t, built(t, "alertmanager"))
 	first.run()
 	dir, sw := t.TempDir(), newSwitches(t)
 	section := fmt.Sprintf("  alertmanagers:\n  - timeout: 1s\n    static_configs: [{targets: ['%s', '%s', '%s']}]",
