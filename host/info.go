@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"github.com/narthex-io/narthex/host/config"
+	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web/api"
 )
 
@@ -32,7 +34,7 @@ func (h *Host) api() http.Handler {
 		Admin:         h.admin(),
 		Blocks:        func() any { return h.storage.blocks() },
 		TSDB:          h.storage.status,
-		Config:        func() string { return h.config.Load().String() },
+		Config:        h.shownConfig,
 		ExternalURL:   h.externalURL,
 		Flags:         h.opts.Flags,
 		Runtime:       h.runtimeInfo,
@@ -45,6 +47,23 @@ func (h *Host) api() http.Handler {
 		Ready:         func() bool { return h.web.Ready() },
 		Now:           time.Now,
 		Logger:        h.log.With("component", "api"),
+	})
+}
+
+// shownConfig is the configuration in force with what flags and the environment add to it.
+func (h *Host) shownConfig() string {
+	cfg := h.config.Load()
+	percent, err := strconv.Atoi(h.goGC())
+	if err != nil {
+		percent = 0
+	}
+	kept := h.retention(cfg)
+	return cfg.Shown(config.InForce{
+		GoGC:               percent,
+		ExtraScrapeMetrics: h.opts.Scrape.ExtraMetrics,
+		Retention: config.Retention{
+			Time: model.Duration(kept.Time), Size: scrape.ByteSize(kept.SizeBytes), Percentage: kept.Percentage,
+		},
 	})
 }
 

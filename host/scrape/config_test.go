@@ -86,10 +86,12 @@ func TestByteSize(t *testing.T) {
 	}
 	is("0", 0, "0B")
 	is("10B", 10, "10B")
-	is("1KB", 1024, "1KB")
-	is("2MiB", 2<<20, "2MB")
-	is("1.5GB", 3<<29, "1536MB")
-	for _, bad := range []string{"", "1", "KB", "-1KB", "1XB", "1K", "1KKB", "9EB9", "100EB"} {
+	is("1KB", 1024, "1KiB")
+	is("2MiB", 2<<20, "2MiB")
+	is("1.5GB", 3<<29, "1GiB512MiB")
+	is("1GiB512MiB", 3<<29, "1GiB512MiB")
+	is("1MiB476KB", 1500<<10, "1MiB476KiB")
+	for _, bad := range []string{"", "1", "KB", "-1KB", "1XB", "1K", "1KKB", "9EB9", "100EB", "1KiB5", "KiB1KiB", "1..5KB", "1iB", "1KBB"} {
 		if got, err := ParseByteSize(bad); err == nil {
 			t.Errorf("%s: got %d, want an error", bad, got)
 		}

@@ -1,0 +1,41 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+func TestShown(t *testing.T) {
+	check := func(text string, f InForce, want ...string) {
+		t.Helper()
+		c, err := parse("p.yml", []byte(text), func(string) string { return "" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := c.String()
+		shown := c.Shown(f)
+		for _, w := range want {
+			if !strings.Contains(shown, w) {
+				t.Errorf("%s: %q is missing in\n%s", text, w, shown)
+			}
+		}
+		if c.String() != before {
+			t.Errorf("%s: showing it changes the configuration", text)
+		}
+		again, err := parse("p.yml", []byte(shown), func(string) string { return "" })
+		if err != nil || again.Shown(f) != shown {
+			t.Errorf("what is shown of %s is no configuration, or another one: %v", text, err)
+		}
+	}
+	days := InForce{GoGC: 75, Retention: Retention{Time: model.Duration(15 * 24 * time.Hour)}}
+	check("scrape_configs: [{job_name: j}]", days,
+		"runtime:\n  gogc: 75\n", "retention:\n      time: 15d\n", "  scrape_native_histograms: false\n", "    scrape_native_histograms: false\n",
+		"    always_scrape_classic_histograms: false\n", "    convert_classic_histograms_to_nhcb: false\n", "    extra_scrape_metrics: false\n")
+	check("global: {scrape_native_histograms: true, extra_scrape_metrics: true}\nscrape_configs: [{job_name: j, scrape_native_histograms: false}]", days,
+		"  scrape_native_histograms: true\n", "    scrape_native_histograms: false\n", "    extra_scrape_metrics: true\n")
+	check("runtime: {gogc: 50}\nstorage: {tsdb: {retention: {size: 1GB}}}", days, "gogc: 50\n", "retention:\n      size: 1GiB\n")
+	check("", InForce{ExtraScrapeMetrics: true}, "  extra_scrape_metrics: true\n")
+}
