@@ -167,7 +167,8 @@ func pluginRunCommand(io streams, cache *string) *cobra.Command {
 		Long: "Runs the plugin in a file alone and prints what it finds. --config has one entry of what stands below the\n" +
 			"plugin's key in a job, in alerting or in web.auth, or below config of an exporter or a parser, such as: targets: [\"localhost:9100\"]\n\n" +
 			"A parser reads one body, that of --body or standard input, and what it makes of it is printed.\n" +
-			"A plugin that judges requests to the server is asked about one, that of --request and --header:\n" +
+			"A plugin that signs requests of the server, or judges those to it, is given one, that of --request and --header:\n" +
+			"  plugin run auth-sigv4.wasm --config sigv4.yml --request 'GET http://10.0.0.1:9100/metrics'\n" +
 			"  plugin run auth-jwt.wasm --config jwt.yml --request 'POST /-/reload' --header \"Authorization: Bearer $TOKEN\"",
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -199,7 +200,7 @@ func pluginRunCommand(io streams, cache *string) *cobra.Command {
 	c.Flags().DurationVar(&o.Interval, "interval", 15*time.Second, "how often to ask an exporter")
 	c.Flags().StringVar(&bodyFile, "body", "", "file that a parser reads; default: standard input")
 	c.Flags().StringVar(&o.ContentType, "content-type", "", "type of that body")
-	c.Flags().StringVar(&request, "request", "GET /", "method and path of a request to judge")
+	c.Flags().StringVar(&request, "request", "GET /", "method and path, or URL, of a request to sign or to judge")
 	c.Flags().StringArrayVar(&fields, "header", nil, "field of that request's header, as NAME: VALUE; may be given several times")
 	return c
 }
@@ -207,8 +208,8 @@ func pluginRunCommand(io streams, cache *string) *cobra.Command {
 // requestFrom makes a request of flags.
 func requestFrom(line string, fields []string) (sdk.AuthRequest, error) {
 	method, url, ok := strings.Cut(line, " ")
-	if !ok || method == "" || !strings.HasPrefix(url, "/") {
-		return sdk.AuthRequest{}, fmt.Errorf("--request %q is not a method and a path, such as GET /metrics", line)
+	if !ok || method == "" || !strings.HasPrefix(url, "/") && !strings.Contains(url, "://") {
+		return sdk.AuthRequest{}, fmt.Errorf("--request %q is not a method and a path or a URL, such as GET /metrics", line)
 	}
 	r := sdk.AuthRequest{Method: method, URL: url, Header: sdk.Header{"Host": {"localhost:9090"}}, RemoteAddr: "127.0.0.1:1"}
 	for _, field := range fields {

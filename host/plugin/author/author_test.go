@@ -287,6 +287,44 @@ func TestInspectRefusesWhatIsNoPlugin(t *testing.T) {
 	}
 }
 
+func TestNewSigner(t *testing.T) {
+	ctx, cache := t.Context(), t.TempDir()
+	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
+	s, err := New(ctx, "acme", "auth", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Plugin != "auth-acme" || s.Key != "acme_auth" {
+		t.Fatalf("%+v", s)
+	}
+	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}} {
+		if err := goCommand(ctx, dir, nil, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	built, err := Build(ctx, dir, TargetWasm, plugins, cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("mellon\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sign := func(url, config string) (string, error) {
+		var out bytes.Buffer
+		err := Run(ctx, built.Path, RunOptions{
+			Config: json.RawMessage(config), CacheDir: cache, BaseDir: dir, Request: sdk.AuthRequest{Method: "GET", URL: url},
+		}, &out)
+		return out.String(), err
+	}
+	out, err := sign("/metrics", `{"user": "bob", "key_file": "key"}`)
+	if want := "signed: GET http://localhost:9090/metrics\nAuthorization: HMAC bob:"; err != nil || !strings.HasPrefix(out, want) {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, err := sign("http://h/", `{"user": "bob", "key_file": "missing"}`); err == nil || !strings.Contains(err.Error(), "plugin auth-acme: read "+dir+"/missing") {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 func TestNewAuthenticator(t *testing.T) {
 	ctx, cache := t.Context(), t.TempDir()
 	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()

@@ -55,15 +55,23 @@ func shapes() []shape {
 		{sdk.KindExporter, "exporter-", "", [2]string{"name it below exporters of a job"}},
 		{sdk.KindParser, "parser-", "", [2]string{"name it as parser of a job"}},
 		{sdk.KindNotify, "notify-", plugin.NotifyKeySuffix, [2]string{"use ", " below alerting"}},
+		{sdk.KindAuthOutbound, "auth-", plugin.AuthKeySuffix, [2]string{"use ", " in a job or in an entry of alertmanagers"}},
 		{sdk.KindAuthInbound, "auth-", plugin.AuthKeySuffix, [2]string{"use ", " below web.auth"}},
 	}
 }
+
+// shortKind is the name that [New] also takes for plugins that sign requests: it is what most people mean.
+const shortKind = "auth"
 
 // Kinds returns the kinds that [New] takes.
 func Kinds() []string {
 	var names []string
 	for _, s := range shapes() {
-		names = append(names, string(s.kind))
+		if s.kind == sdk.KindAuthOutbound {
+			names = append(names, shortKind)
+		} else {
+			names = append(names, string(s.kind))
+		}
 	}
 	return names
 }
@@ -76,12 +84,15 @@ func (e *NameError) Error() string { return e.text }
 
 // New writes a folder with a plugin that builds, passes its test and runs: go.mod, main.go, its test and a README. name
 // is short, such as acme, or the plugin's, such as sd-acme; a discovery then claims acme_sd_configs, a notifier
-// acme_notify_configs, and what judges requests to the server acme_auth. dir is the folder, which must not exist or be
+// acme_notify_configs, and what signs requests of the server or judges those to it acme_auth. dir is the folder, which must not exist or be
 // empty; empty means the plugin's name.
 //
 // Inside a checkout of Narthex, or below one, go.mod points at the checkout; elsewhere it requires the release that
 // this program was built from, and the go command fetches that.
 func New(ctx context.Context, name string, kind sdk.Kind, dir string) (Scaffold, error) {
+	if kind == shortKind {
+		kind = sdk.KindAuthOutbound
+	}
 	at := slices.IndexFunc(shapes(), func(s shape) bool { return s.kind == kind })
 	if at < 0 {
 		return Scaffold{}, &NameError{fmt.Sprintf("kind %q is none of %s", kind, strings.Join(Kinds(), ", "))}

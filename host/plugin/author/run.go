@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/narthex-io/narthex/host/plugin"
@@ -29,7 +32,8 @@ type RunOptions struct {
 	HTTPClient *http.Client
 	// Interval is how often an exporter collects. [15 s]
 	Interval time.Duration
-	// Request is what a plugin that judges requests is asked about. [one of an unknown sender for /]
+	// Request is what a plugin that judges requests is asked about, and one that signs them signs. [one of an unknown sender
+	// for /]
 	Request sdk.AuthRequest
 	// Body is what a parser reads, and ContentType the type of it. [nothing]
 	Body        io.Reader
@@ -44,8 +48,8 @@ type RunOptions struct {
 
 // Run runs the plugin in a file and writes what it finds to out: each update of a discovery as indented JSON, each
 // collection of an exporter as it comes. It goes on until ctx is done, which is no error. A notifier is given an example to
-// deliver, once, a parser the body, and what judges requests one to judge; that it refuses it is an error, and so is what the plugin says about
-// its config.
+// deliver, once, a parser the body, and what signs or judges requests one of these; that it refuses it is an error, and so is what
+// the plugin says about its config.
 func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err error) {
 	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir})
 	if err != nil {
@@ -81,6 +85,8 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 		err = deliver(ctx, ch.Notifier(0), out)
 	case ch.Authenticator(0) != nil:
 		err = judge(ctx, ch.Authenticator(0), o.Request, out)
+	case ch.Signer(0) != nil:
+		err = sign(ctx, ch.Signer(0), o.Request, out)
 	case ch.Exporter(0) != nil:
 		err = collect(ctx, ch.Exporter(0), o, out)
 	case ch.Parser(0) != nil:
@@ -170,6 +176,34 @@ func deliver(ctx context.Context, n sdk.Notifier, out io.Writer) error {
 	}
 	_, err = fmt.Fprintf(out, "delivered:\n%s\n", batch)
 	return err
+}
+
+// sign prints the fields that a request is signed with.
+func sign(ctx context.Context, s sdk.Signer, r sdk.AuthRequest, out io.Writer) error {
+	r.Method, r.BodySHA256 = cmp.Or(r.Method, http.MethodGet), emptySHA256
+	if r.URL == "" || r.URL[0] == '/' {
+		r.URL = "http://localhost:9090" + r.URL
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return fmt.Errorf("request to sign: %w", err)
+	}
+	r.Header = maps.Clone(r.Header)
+	if r.Header == nil {
+		r.Header = sdk.Header{}
+	}
+	r.Header.Set("Host", u.Host)
+	header, err := s.Sign(ctx, r)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "signed: %s %s\n", r.Method, r.URL)
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			fmt.Fprintf(out, "%s: %s\n", name, value)
+		}
+	}
+	return nil
 }
 
 // judge prints the verdict on a request. Requests that are not allowed are errors.
