@@ -250,6 +250,7 @@ type plugin struct {
 	MemoryBytes                             uint64
 	Uses                                    []struct{ Name string }
 	Signature                               struct{ State, KeyID, Comment string }
+	Asks, Given                             struct{ Env []string }
 }
 
 // plugin returns what the server says about one plugin.
