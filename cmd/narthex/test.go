@@ -22,6 +22,7 @@ func testCommand(io streams) *cobra.Command {
 func testRulesCommand(io streams) *cobra.Command {
 	var run, features []string
 	var junit string
+	var debug bool
 	var opts ruletest.Options
 	c := &cobra.Command{
 		Use:   "rules FILE...",
@@ -40,6 +41,9 @@ func testRulesCommand(io streams) *cobra.Command {
 			}
 			if opts.Query, err = enabledFeatures(features); err != nil {
 				return err
+			}
+			if debug {
+				opts.Debug = io.err
 			}
 			opts.Parser = queryParser(opts.Query)
 			opts.Open = func() (ruletest.Storage, error) { return openScratch(cmd.Context()) }
@@ -62,6 +66,7 @@ func testRulesCommand(io streams) *cobra.Command {
 	}
 	c.Flags().StringArrayVar(&run, "run", nil, "regular expression for the names of the tests to run; repeatable")
 	c.Flags().BoolVar(&opts.Diff, "diff", false, "show of a failure only what differs")
+	c.Flags().BoolVar(&debug, "debug", false, "show when each test starts and ends, and all its samples")
 	c.Flags().BoolVar(&opts.IgnoreUnknownFields, "ignore-unknown-fields", false, "accept fields of rule files that mean nothing")
 	c.Flags().StringVar(&junit, "junit", "", "file to write the results to, as JUnit XML")
 	addFeatureFlag(c.Flags(), &features)

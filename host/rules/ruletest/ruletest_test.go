@@ -120,3 +120,21 @@ func TestWriteJUnit(t *testing.T) {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 }
+
+// TestDebug compares the debug output with promtool's for the same file, without times.
+func TestDebug(t *testing.T) {
+	var out bytes.Buffer
+	opts := options()
+	opts.Debug = &out
+	Run(t.Context(), filepath.Join("testdata", "good.yml"), opts)
+	got := regexp.MustCompile(`took \S+`).ReplaceAllString(out.String(), "took X")
+	path := filepath.Join("testdata", "good.debug")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(path); err != nil || string(want) != got {
+		t.Errorf("got %s\nwant %s%v", got, want, err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"regexp"
@@ -29,6 +30,8 @@ type Options struct {
 	// Diff shows of a failure only what differs.
 	Diff                bool
 	IgnoreUnknownFields bool
+	// Debug, if not nil, gets a line at the start and the end of each test, and in between all samples of the test.
+	Debug io.Writer
 }
 
 // Storage is where a test keeps its samples.
@@ -73,8 +76,10 @@ func Run(ctx context.Context, path string, opts Options) Result {
 			continue
 		}
 		begin := time.Now()
+		opts.debugf("Starting test %s", t.Name)
 		failures := runTest(ctx, f, t, files, &opts)
 		res.Cases = append(res.Cases, Case{Name: t.Name, Failures: failures, Took: time.Since(begin)})
+		opts.debugf("Test %s finished, took %v", t.Name, time.Since(begin))
 	}
 	return res
 }
@@ -129,6 +134,7 @@ func runTest(ctx context.Context, f *file, t *test, files []*rules.File, opts *O
 	for i := range r.PromQLTests {
 		r.checkExpr(ctx, &r.PromQLTests[i])
 	}
+	r.dump(ctx)
 	return r.failures
 }
 
