@@ -239,5 +239,8 @@ func TestSignedPlugins(t *testing.T) {
 		wantCommand(t, work, narthex, "plugin", "verify", "-p", "its.pub", module)
 		refused("which is not trusted", trust...)
 	}
+	if _, stderr, code := command(t, work, "close sesame\n", narthex, "plugin", "sign", "-s", "its.key", module); code != 1 || !strings.Contains(stderr, "wrong password") {
+		t.Errorf("sign with a wrong password: exit code %d, %s", code, stderr)
+	}
 	wantCommand(t, work, narthex, "check", "config", config, "--plugins.directory="+plugins, trust[0], "--plugins.trusted-key=its.pub")
 }

@@ -107,8 +107,8 @@ func TestKeys(t *testing.T) {
 
 // TestLockedSecret reads a secret key that minisign 0.11 encrypted.
 func TestLockedSecret(t *testing.T) {
-	if testing.Short() {
-		t.Skip("deriving a key takes seconds and a gigabyte")
+	if testing.Short() || underRace {
+		t.Skip("deriving a key takes seconds and a gigabyte, and under the race detector minutes; an end-to-end test does it too")
 	}
 	want, err := ReadKey("testdata/locked.pub")
 	if err != nil {
