@@ -60,6 +60,7 @@ func attacks(t *testing.T, x targets) []attack {
 			add(attack{name: deed.name + " in run", kind: "discovery", config: "{do: " + deed.do + "}", reason: deed.reason})
 		}
 		add(attack{name: deed.name + " in parse", kind: "parser", body: x.allowed.Listener.Addr().String(), config: "{do: " + deed.do + "}", reason: deed.reason})
+		add(attack{name: deed.name + " in sign", kind: "sign", body: x.allowed.Listener.Addr().String(), config: "{do: " + deed.do + "}", reason: deed.reason})
 		add(attack{name: deed.name + " in authenticate", kind: "auth", config: "{do: " + deed.do + "}", settings: "limits: {call_timeout: 300ms}", reason: deed.reason, on: askForMore})
 		refused := strings.Replace(deed.reason, `guest ended \(deadline\)`, "not ready within", 1)
 		add(attack{name: deed.name + " at start", config: "{in: start, do: " + deed.do + "}", refused: refused})

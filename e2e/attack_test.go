@@ -44,7 +44,8 @@ type attack struct {
 	places []string
 	// plugin is the attacker's name; empty means exporter-attacker.
 	plugin string
-	// kind is exporter, which is the default, discovery, auth or parser; a parser reads what the target at body says.
+	// kind is exporter, which is the default, discovery, auth, sign or parser; a parser reads what the target at body says, and
+	// requests there are signed.
 	kind, body string
 	// config is the attacker's section, in YAML's short form, such as {do: loop}.
 	config string
@@ -251,6 +252,8 @@ func (a attack) section(place string) string {
 	switch a.kind {
 	case "discovery":
 		job += "    attacker_sd_configs: [" + a.config + "]\n"
+	case "sign":
+		job += fmt.Sprintf("    static_configs: [{targets: ['%s']}]\n    attacker_auth: %s\n", a.body, a.config)
 	case "parser":
 		job += fmt.Sprintf("    static_configs: [{targets: ['%s']}]\n    parser: {plugin: %s, config: %s}\n", a.body, name, a.config)
 	default:

@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -103,6 +104,13 @@ func swappedPlugins(t *testing.T) []*swapped {
 	t.Helper()
 	built := buildAttacker(t)
 	target, body := newRecorder(t), newRecorder(t)
+	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		if r.Header.Get("X-Signed") != "yes" {
+			http.Error(w, "not signed", http.StatusUnauthorized)
+		}
+	}))
+	t.Cleanup(guarded.Close)
 	job := func(name, rest string) string {
 		return fmt.Sprintf("  - job_name: %s\n    scrape_interval: %v\n    scrape_timeout: %[2]v\n    %s\n", name, swapInterval, rest)
 	}
@@ -111,6 +119,7 @@ func swappedPlugins(t *testing.T) []*swapped {
 		{name: "exporter-work", job: job("worker", "exporters: [{plugin: exporter-work, config: {do: peace}}]")},
 		{name: "exporter-native", native: true, job: job("process", "exporters: [{plugin: exporter-native, config: {do: peace}}]")},
 		{name: "parser-swap", target: body, job: job("parsed", "static_configs: [{targets: ['"+body.address+"']}]\n    parser: {plugin: parser-swap, config: {do: peace}}")},
+		{name: "auth-sign", job: job("signed", "static_configs: [{targets: ['"+guarded.Listener.Addr().String()+"']}]\n    sign_auth: {do: peace}")},
 		{name: "auth-gate", rest: "web: {auth: [{gate_auth: {do: peace}}]}\n"},
 	}
 	for _, p := range all {
@@ -195,6 +204,7 @@ func wantNoFailures(t *testing.T, log string) {
 	for line := range strings.Lines(string(text)) {
 		if !late.MatchString(line) {
 			t.Errorf("a scrape failed: %s", line)
+			continue
 		}
 		if match := regexp.MustCompile(`"job_name":"(\w+)"`).FindStringSubmatch(line); match != nil {
 			jobs[match[1]]++
