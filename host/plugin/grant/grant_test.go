@@ -396,3 +396,16 @@ func TestCredentials(t *testing.T) {
 		t.Errorf("a token of another type: %v", err)
 	}
 }
+
+// TestWatchBegins: whoever looked at a file while the watch was being set up hears that it may have changed since.
+func TestWatchBegins(t *testing.T) {
+	f, err := grant.NewFiles([]string{filepath.Join(t.TempDir(), "*")}, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := f.Watch(ctx, cancel); !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch = %v before it called", err)
+	}
+}
