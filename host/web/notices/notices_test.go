@@ -54,7 +54,7 @@ func TestBoard(t *testing.T) {
 	}
 	b.Close()
 	end()
-	for range second { //nolint:revive // until it is closed
+	for range second { // until it is closed
 	}
 	if _, _, ok := b.Subscribe(); ok || testutil.ToFloat64(b.subscribed) != 0 {
 		t.Error("a closed board takes subscribers")
