@@ -1,78 +1,95 @@
 package influx
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
 // reserved starts the names of labels that are not the target's to set.
 const reserved = "__"
 
 // labelName returns the name of the label that a tag or a field becomes.
 func (r *run) labelName(key []byte) string {
-	name := strings.ToValidUTF8(string(key), "_")
+	if name, known := r.names[string(key)]; known {
+		return name
+	}
+	name := string(key)
 	if !r.config.UTF8 {
 		name = underscored(name, false)
 	}
 	if strings.HasPrefix(name, reserved) {
 		name = "tag" + name
 	}
+	r.names[string(key)] = name
 	return name
 }
 
-// appendSeries appends name and labels to the keys, as they stand in an exposition.
-func (r *run) appendSeries(l *line, key span) {
+// metricName returns the name of the metric of a field, in quotes if it needs them.
+func (r *run) metricName(l *line, key span) string {
+	from := len(l.text)
+	l.text = append(append(append(l.text, l.text[l.name.from:l.name.to]...), 0), l.text[key.from:key.to]...)
+	both := l.text[from:]
+	if name, known := r.metrics[string(both)]; known {
+		return name
+	}
 	name := r.config.Prefix + string(l.text[l.name.from:l.name.to])
 	if field := string(l.text[key.from:key.to]); field != r.config.ValueField {
 		name += r.config.Separator + field
 	}
-	name = strings.ToValidUTF8(name, "_")
-	quoted := r.config.UTF8 && underscored(name, true) != name
-	switch {
-	case quoted:
-		r.keys = append(r.keys, '{')
-		r.appendQuoted(name)
-	case len(l.labels) > 0:
-		r.keys = append(append(r.keys, underscored(name, true)...), '{')
-	default:
-		r.keys = append(r.keys, underscored(name, true)...)
-		return
+	if old := underscored(name, true); !r.config.UTF8 || old == name {
+		name = old
+	} else {
+		name = string(appendQuoted(nil, name))
 	}
-	for i, lb := range l.labels {
-		if i > 0 || quoted {
-			r.keys = append(r.keys, ',')
-		}
-		if r.config.UTF8 && underscored(lb.name, false) != lb.name {
-			r.appendQuoted(lb.name)
-		} else {
-			r.keys = append(r.keys, lb.name...)
-		}
-		r.keys = append(r.keys, '=')
-		r.appendQuoted(lb.value)
-	}
-	r.keys = append(r.keys, '}')
+	r.metrics[string(both)] = name
+	return name
 }
 
-func (r *run) appendQuoted(text string) {
-	r.keys = append(r.keys, '"')
-	for i := 0; i < len(text); {
-		c := text[i]
-		switch {
-		case c == '"' || c == '\\':
-			r.keys = append(r.keys, '\\', c)
-		case c == '\n':
-			r.keys = append(r.keys, '\\', 'n')
-		case c < utf8.RuneSelf:
-			r.keys = append(r.keys, c)
-		default:
-			char, size := utf8.DecodeRuneInString(text[i:])
-			r.keys = utf8.AppendRune(r.keys, char) // A byte that is no UTF-8 becomes U+FFFD.
-			i += size
-			continue
-		}
-		i++
+// appendSeries appends a field's name and the line's labels to the keys, as they stand in an exposition.
+func (r *run) appendSeries(l *line, key span) {
+	name := r.metricName(l, key)
+	quoted := name[0] == '"'
+	switch {
+	case !quoted && len(l.tail) == 0:
+		r.keys = append(r.keys, name...)
+		return
+	case !quoted:
+		r.keys = append(append(r.keys, name...), '{')
+	case len(l.tail) == 0:
+		r.keys = append(append(r.keys, '{'), name...)
+	default:
+		r.keys = append(append(append(r.keys, '{'), name...), ',')
 	}
-	r.keys = append(r.keys, '"')
+	r.keys = append(append(r.keys, l.tail...), '}')
+}
+
+// writeLabels makes the line's tail its labels.
+func (r *run) writeLabels(l *line) {
+	l.tail = l.tail[:0]
+	for i, lb := range l.labels {
+		if i > 0 {
+			l.tail = append(l.tail, ',')
+		}
+		if r.config.UTF8 && underscored(lb.name, false) != lb.name {
+			l.tail = appendQuoted(l.tail, lb.name)
+		} else {
+			l.tail = append(l.tail, lb.name...)
+		}
+		l.tail = appendQuoted(append(l.tail, '='), l.text[lb.value.from:lb.value.to])
+	}
+}
+
+// appendQuoted appends text, which is UTF-8, in quotes.
+func appendQuoted[T string | []byte](b []byte, text T) []byte {
+	b = append(b, '"')
+	for i := range len(text) {
+		switch c := text[i]; c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, '\\', 'n')
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
 }
 
 // underscored replaces what old names of metrics, or of labels, cannot hold.

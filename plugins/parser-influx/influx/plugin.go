@@ -101,7 +101,7 @@ type parser struct {
 
 // Parse implements sdk.Parser.
 func (p *parser) Parse(ctx context.Context, body []byte, _ string, w io.Writer) error {
-	r := run{config: &p.config, byKey: map[string]int{}}
+	r := run{config: &p.config, byKey: map[string]int{}, names: map[string]string{}, metrics: map[string]string{}}
 	if err := r.read(ctx, body); err != nil {
 		return err
 	}

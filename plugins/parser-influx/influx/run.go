@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,10 @@ type run struct {
 	// byKey finds samples by their series, where the last one counts.
 	byKey map[string]int
 	line  line
+	// values are those of all samples, one after the other.
+	values []byte
+	// names and metrics are how names are written, by what they are made of: there are few.
+	names, metrics map[string]string
 	// skipped counts the lines that could not be read, the first of them for reason.
 	skipped int
 	reason  error
@@ -28,16 +33,16 @@ type run struct {
 
 // sample is a sample whose series lies in keys.
 type sample struct {
-	from, to int
-	value    string
-	ts       int64 // milliseconds
+	series, value span
+	ts            int64 // milliseconds
 }
 
 // line is the content of one line, in memory that is used again.
 type line struct {
-	text   []byte // what the others point into
+	text   []byte // what the spans are of
 	name   span   // the measurement
 	labels []label
+	tail   []byte // the labels, as they are written
 	fields []field
 	ts     int64
 }
@@ -45,12 +50,13 @@ type line struct {
 // span is a piece of a line's text.
 type span struct{ from, to int }
 
-type label struct{ name, value string }
-
-type field struct {
-	key   span
-	value string
+type label struct {
+	name  string
+	value span
 }
+
+// field is a sample to come.
+type field struct{ key, value span }
 
 // stopEvery is how many lines are read between two looks at the clock.
 const stopEvery = 256
@@ -107,7 +113,7 @@ func (r *run) readLine(d *lineprotocol.Decoder) error {
 		if key == nil {
 			break
 		}
-		l.labels = append(l.labels, label{r.labelName(key), string(value)})
+		l.labels = append(l.labels, label{r.labelName(key), l.keep(value)})
 	}
 	for {
 		key, kind, text, err := d.NextFieldBytes()
@@ -144,16 +150,16 @@ func (r *run) addField(key []byte, kind lineprotocol.ValueKind, text []byte) err
 	switch kind {
 	case lineprotocol.String:
 		if r.config.StringLabels {
-			l.labels = append(l.labels, label{r.labelName(key), v.StringV()})
+			l.labels = append(l.labels, label{r.labelName(key), l.keep(v.BytesV())})
 		}
 	case lineprotocol.Bool:
-		number := "0"
+		number := byte('0')
 		if v.BoolV() {
-			number = "1"
+			number = '1'
 		}
-		l.fields = append(l.fields, field{l.keep(key), number})
+		l.fields = append(l.fields, field{l.keep(key), l.keep([]byte{number})})
 	default:
-		l.fields = append(l.fields, field{l.keep(key), string(text)})
+		l.fields = append(l.fields, field{l.keep(key), l.keep(text)})
 	}
 	return nil
 }
@@ -167,32 +173,36 @@ func (r *run) add() error {
 			return fmt.Errorf("measurement %q: there are several tags or fields that become the label %s", l.text[l.name.from:l.name.to], l.labels[i].name)
 		}
 	}
+	r.writeLabels(l)
 	for _, f := range l.fields {
-		from := len(r.keys)
+		from := len(r.values)
+		r.values = append(r.values, l.text[f.value.from:f.value.to]...)
+		value := span{from, len(r.values)}
+		from = len(r.keys)
 		r.appendSeries(l, f.key)
 		key := r.keys[from:]
 		if !r.config.Timestamps {
 			if i, known := r.byKey[string(key)]; known {
-				r.samples[i].value = f.value
+				r.samples[i].value = value
 				r.keys = r.keys[:from]
 				continue
 			}
 			r.byKey[string(key)] = len(r.samples)
 		}
-		r.samples = append(r.samples, sample{from, len(r.keys), f.value, l.ts})
+		r.samples = append(r.samples, sample{span{from, len(r.keys)}, value, l.ts})
 	}
 	return nil
 }
 
 // write writes the exposition.
 func (r *run) write(w io.Writer) error {
-	const more = 32 // bytes of a value and a timestamp
-	out := make([]byte, 0, len(r.keys)+more*len(r.samples))
+	const more = 16 // bytes of a timestamp and what stands between
+	out := make([]byte, 0, len(r.keys)+len(r.values)+more*len(r.samples))
 	for _, s := range r.samples {
-		out = append(append(out, r.keys[s.from:s.to]...), ' ')
-		out = append(out, s.value...)
+		out = append(append(out, r.keys[s.series.from:s.series.to]...), ' ')
+		out = append(out, r.values[s.value.from:s.value.to]...)
 		if r.config.Timestamps && s.ts != 0 {
-			out = fmt.Appendf(out, " %d", s.ts)
+			out = strconv.AppendInt(append(out, ' '), s.ts, 10)
 		}
 		out = append(out, '\n')
 	}
