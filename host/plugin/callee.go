@@ -21,7 +21,8 @@ type callee struct {
 	tenure *tenure
 
 	mu      sync.Mutex
-	current *lease // nil while there is no guest
+	current *lease        // nil while there is no guest
+	changed chan struct{} // closed when current changes
 }
 
 // lease is a guest and the calls that run on it.
@@ -30,7 +31,9 @@ type lease struct {
 	calls sync.WaitGroup
 }
 
-func newCallee(u *unit) callee { return callee{unit: u, tenure: newTenure()} }
+func newCallee(u *unit) callee {
+	return callee{unit: u, tenure: newTenure(), changed: make(chan struct{})}
+}
 
 // Fingerprint changes when the plugin's file, its settings or the use's config do.
 func (c *callee) Fingerprint() string { return c.unit.fingerprint }
@@ -78,6 +81,27 @@ func (c *callee) install(l *lease) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.current = l
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// await waits for a guest that is being restarted, as long as ctx lets it.
+func (c *callee) await(ctx context.Context) {
+	for {
+		c.mu.Lock()
+		there, changed := c.current != nil, c.changed
+		c.mu.Unlock()
+		if there {
+			return
+		}
+		select {
+		case <-changed:
+		case <-c.tenure.ended:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // start takes the first guest over and watches it until the unit is retired, longer than any context of a caller.

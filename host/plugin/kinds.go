@@ -7,7 +7,9 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
+	"github.com/narthex-io/narthex/host/plugin/session"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -33,7 +35,12 @@ type Parser struct {
 	callee
 	// places bound how many bodies are in the guest at once, so that its memory does not depend on how many targets there are.
 	places chan struct{}
+	// tooLarge is the size of the smallest body for which a sandboxed guest had not enough memory; 0 if there was none.
+	tooLarge atomic.Int64
 }
+
+// leastBlamed is the size from which on a body is blamed for the memory that it takes.
+const leastBlamed = 1 << 20
 
 // newParser returns a parser whose guest gets a body at a time if it is sandboxed, because it has one thread, and otherwise
 // as many as there are processors.
@@ -56,16 +63,26 @@ func (p *Parser) ContentType() string {
 // ContentTypes are the media types that the plugin reads where the operator lists none.
 func (p *Parser) ContentTypes() []string { return slices.Clone(p.unit.file.manifest.ContentTypes) }
 
-// Parse implements sdk.Parser. It waits for its turn. While the guest is being restarted, and after the parser is gone, it
-// returns an error that names the plugin and the reason.
+// Parse implements sdk.Parser. It waits for its turn, and for a guest that is being restarted, so that a body that ends the
+// guest fails alone; one for which the guest had not enough memory is refused from then on, and so are larger ones. After the
+// parser is gone it returns an error. Errors name the plugin and the reason.
 func (p *Parser) Parse(ctx context.Context, body []byte, contentType string, w io.Writer) error {
+	if size := p.tooLarge.Load(); size > 0 && int64(len(body)) >= size {
+		return fmt.Errorf("plugin %s: the body has %d bytes, and one of %d took more memory than there is: raise plugins.settings.%[1]s.limits.memory",
+			p.Name(), len(body), size)
+	}
 	select {
 	case p.places <- struct{}{}:
 		defer func() { <-p.places }()
 	case <-ctx.Done():
 		return fmt.Errorf("plugin %s is busy with other bodies: %w", p.Name(), ctx.Err())
 	}
-	return p.call(func(g guest) error { return g.Parser().Parse(ctx, body, contentType, w) })
+	p.await(ctx)
+	err := p.call(func(g guest) error { return g.Parser().Parse(ctx, body, contentType, w) })
+	if len(body) >= leastBlamed && cap(p.places) == 1 && session.ReasonOf(err) == session.ReasonMemory {
+		p.tooLarge.Store(int64(len(body))) // It has been smaller than the one before it.
+	}
+	return err
 }
 
 // Notifier is a notifier whose guest may come and go. It implements sdk.Notifier.

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/narthex-io/narthex/host/plugin/session"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -70,13 +71,14 @@ func TestParsers(t *testing.T) {
 		want(t, "the first body", <-ended, nil)
 		want(t, "the next body", slow.Parse(t.Context(), nil, "", io.Discard), nil)
 
+		// While the guest is away, a body waits for its successor.
 		b.guest("parser-p", "1").trap()
 		synctest.Wait()
-		if _, err = parse(); err == nil || !strings.Contains(err.Error(), "plugin parser-p is being restarted") {
+		soon, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err = p.Parse(soon, nil, "", io.Discard); err == nil || !strings.Contains(err.Error(), "plugin parser-p is being restarted") {
 			t.Errorf("while the guest is away: %v", err)
 		}
-		time.Sleep(firstPause)
-		synctest.Wait()
 		if _, err = parse(); err != nil {
 			t.Error(err)
 		}
@@ -95,6 +97,44 @@ func TestParsers(t *testing.T) {
 		if _, err = parse(); err == nil || !strings.Contains(err.Error(), ErrClosed.Error()) {
 			t.Errorf("the old parser, after it: %v", err)
 		}
+	})
+}
+
+// TestParserMemory makes sure that a body that is too large for the guest's memory does not end it again and again.
+func TestParserMemory(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
+		b.addKinds()
+		p := b.apply(on("parser-p", `"slow"`)).Parser(0)
+		die := func(size int, reason session.Reason) error {
+			t.Helper()
+			before := b.count()
+			ended := make(chan error, 1)
+			go func() { ended <- p.Parse(t.Context(), make([]byte, size), "", io.Discard) }()
+			synctest.Wait()
+			b.last().die(&session.EndError{Reason: reason})
+			err := <-ended
+			time.Sleep(2 * maxPause)
+			synctest.Wait()
+			want(t, "guests", b.count(), before+1)
+			return err
+		}
+		refused := func(size int) bool {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err := p.Parse(ctx, make([]byte, size), "", io.Discard)
+			return strings.Contains(err.Error(), "raise plugins.settings.parser-p.limits.memory")
+		}
+		for _, err := range []error{die(100, session.ReasonMemory), die(4<<20, session.ReasonTrap)} {
+			want(t, "reason", session.ReasonOf(err) != "", true)
+		}
+		want(t, "refused", refused(4<<20), false) // neither too small nor for another reason
+		_ = die(4<<20, session.ReasonMemory)
+		want(t, "refused", refused(4<<20), true)
+		want(t, "larger refused", refused(5<<20), true)
+		want(t, "smaller refused", refused(3<<20), false)
+		_ = die(2<<20, session.ReasonMemory)
+		want(t, "smaller refused", refused(3<<20), true)
 	})
 }
 
