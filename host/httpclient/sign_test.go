@@ -93,7 +93,7 @@ func TestSignedLast(t *testing.T) {
 	host := strings.TrimPrefix(server.URL, "http://")
 	sum := sha256.Sum256([]byte("body"))
 	r := asked[0]
-	if r.Method != "POST" || r.URL != server.URL+"/x?q=a%20b&r=%2B" || r.BodySHA256 != hex.EncodeToString(sum[:]) {
+	if r.Method != http.MethodPost || r.URL != server.URL+"/x?q=a%20b&r=%2B" || r.BodySHA256 != hex.EncodeToString(sum[:]) {
 		t.Errorf("asked to sign %+v", r)
 	}
 	for name, want := range map[string]string{"Host": host, "X-Tenant": "a", "X-File": "from file", "User-Agent": "Narthex/test"} {

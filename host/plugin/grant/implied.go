@@ -121,10 +121,8 @@ func stsOf(region string) []string {
 			domain = other
 		}
 	}
-	for _, c := range region {
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
-			return nil // It would change where the name leads.
-		}
+	if strings.Trim(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return nil // It would change where the name leads.
 	}
 	return []string{"https://sts." + region + "." + domain, "https://sts-fips." + region + "." + domain}
 }

@@ -47,7 +47,7 @@ type cache struct {
 // itself goes on, so that it can take longer than a scrape.
 func (c *cache) get(ctx context.Context) (grant, error) {
 	for {
-		g, wait, err := c.look()
+		g, wait, err := c.look() //nolint:contextcheck // a search goes on when the request that began it has ended
 		if wait == nil {
 			return g, err
 		}

@@ -90,11 +90,11 @@ func metadata(r sdk.Request) (int, string) {
 	switch {
 	case strings.HasPrefix(r.URL, "https://sts") || strings.HasPrefix(r.URL, "http://sts"):
 		return sts(r)
-	case r.Method == "PUT" && strings.HasSuffix(r.URL, "/latest/api/token"):
+	case r.Method == http.MethodPut && strings.HasSuffix(r.URL, "/latest/api/token"):
 		return 200, "v2-token"
 	case strings.HasPrefix(r.URL, containerOrigin+"/role") || strings.HasPrefix(r.URL, "http://169.254.170.23/"):
 		return 200, `{"AccessKeyId":"container` + header.Get("Authorization") + `","SecretAccessKey":"s","Token":"t","Expiration":"2026-01-01T00:20:00Z"}`
-	case header["X-aws-ec2-metadata-token"] == nil || r.Header["X-aws-ec2-metadata-token"][0] != "v2-token":
+	case sdk.Header(r.Header).Get("X-aws-ec2-metadata-token") != "v2-token":
 		return 401, ""
 	case strings.HasSuffix(r.URL, "/security-credentials/"):
 		return 200, "role-1\n"
@@ -201,7 +201,7 @@ func TestChain(t *testing.T) {
 func TestFirstVersionOfMetadata(t *testing.T) {
 	m := &machine{env: map[string]string{envMetadataMode: "IPv6"}, answer: func(r sdk.Request) (int, string) {
 		switch {
-		case r.Method == "PUT":
+		case r.Method == http.MethodPut:
 			return 405, ""
 		case strings.HasSuffix(r.URL, "/"):
 			return 200, "role"
