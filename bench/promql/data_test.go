@@ -157,6 +157,13 @@ func mixture(r *rand.Rand, samples int) []series {
 		}
 		data = append(data, buckets...)
 	}
+	for i, v := range []float64{1e17, 1, -1e17} {
+		s := series{labels: []string{"__name__", "cancelling", "job", "other", "part", fmt.Sprint(i)}}
+		for k := range samples {
+			s.t, s.f = append(s.t, int64(k)*interval), append(s.f, []float64{v, 1, -v, float64(k)}[k%4])
+		}
+		data = append(data, s)
+	}
 	for _, job := range []string{"job0", "job1", "job2", "job3", "job4"} {
 		s := series{labels: []string{"__name__", "job_info", "job", job, "team", "team_" + job}}
 		for k := range samples {

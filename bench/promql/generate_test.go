@@ -171,13 +171,18 @@ func join(r *rand.Rand, depth int) string {
 // nativeQuery returns a query over native histograms.
 func nativeQuery(r *rand.Rand) string {
 	v := nativeVector(r, 2)
-	switch r.IntN(8) {
+	switch r.IntN(9) {
+	case 8:
+		return fmt.Sprintf("%s(native[%s:%s])", pick(r, "rate", "increase", "sum_over_time", "last_over_time"), pick(r, "3m", "10m"), pick(r, "45s", "2m"))
 	case 0:
 		// Not of negative counts: the answer then depends on which empty buckets a histogram has.
 		return fmt.Sprintf("histogram_quantile(%s, %s)", scalar(r), strings.TrimPrefix(v, "-"))
 	case 1:
 		return fmt.Sprintf("histogram_fraction(%s, 2, %s)", pick(r, "0", "-1", "0.3"), v)
 	case 2:
+		// Not of the first histograms in windows: upstream reads these without buckets, and then finds resets or not depending
+		// on where its iterator was before.
+		v = strings.ReplaceAll(v, "first_over_time", "last_over_time")
 		return fmt.Sprintf("%s(%s)", pick(r, "histogram_count", "histogram_sum", "histogram_avg", "histogram_stddev", "histogram_stdvar"), v)
 	case 3:
 		return fmt.Sprintf("%s(native[%s])", pick(r, "changes", "resets", "count_over_time", "max_over_time", "stddev_over_time"), pick(r, "1m", "5m"))
@@ -237,7 +242,10 @@ func experimental(r *rand.Rand, depth int) string {
 // special returns queries of shapes that the others do not have.
 func special(r *rand.Rand, depth int) string {
 	v := vector(r, depth-1)
-	switch r.IntN(12) {
+	switch r.IntN(13) {
+	case 11:
+		// What is left is lost without compensated summation.
+		return pick(r, "sum by (job) (cancelling)", "avg by (job) (cancelling)", "sum(cancelling)", "sum_over_time(cancelling[2m])", "avg_over_time(cancelling[2m])")
 	case 0:
 		return fmt.Sprintf(`label_join(%s, "%s", "-", "job", "instance")`, v, pick(r, "both", "job"))
 	case 1:

@@ -62,7 +62,9 @@ func (q *query) findReads(root plan.Node) {
 }
 
 // latestOnly reports whether a selector looks at nothing but the latest sample of the range that it reads.
-func latestOnly(n *plan.Selector, g plan.Grid) bool { return g.N == 1 && n.Range == 0 && !n.Smoothed && !n.Anchored }
+func latestOnly(n *plan.Selector, g plan.Grid) bool {
+	return g.N == 1 && n.Range == 0 && !n.Smoothed && !n.Anchored
+}
 
 // selected returns the series of a selector that have samples in a range, those of an earlier selector if it has read
 // the same.
@@ -96,7 +98,8 @@ func (q *query) selectRange(ctx context.Context, n *plan.Selector, g plan.Grid, 
 		hints.Latest = q.reads.latest[n.Read]
 	}
 	s, err := q.ask(ctx, n, &hints)
-	if err == nil && hints.Projection && n.Range > 0 && !haveOneName(s.out) {
+	// A selection that is shared may be read through a window by another selector.
+	if err == nil && hints.Projection && (n.Range > 0 || n.Read != nil) && !haveOneName(s.out) {
 		hints.Projection = false
 		return q.ask(ctx, n, &hints)
 	}
