@@ -56,7 +56,7 @@ func limits(t *testing.T, k *kitchen) {
 	go func() { ended <- ch.Discovery(0).Run(ctx, make(chan []sdk.Group)) }()
 	counts(session.ReasonMessage, "larger than the limit of 65536")
 	cancel()
-	<-ended
+	<-ended //nolint:errcheck // it says no more than that it was stopped
 
 	_, err := k.Prepare(t.Context(), plugin.Config{Settings: map[string]plugin.Settings{
 		"kitchen": {Limits: plugin.Limits{StartTimeout: model.Duration(400 * time.Millisecond)}},

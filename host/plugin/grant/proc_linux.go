@@ -13,7 +13,7 @@ func isProc(f *os.File) bool {
 	var s syscall.Statfs_t
 	for {
 		err := syscall.Fstatfs(int(f.Fd()), &s)
-		if err != syscall.EINTR { //nolint:errorlint // it comes from the system as it is
+		if err != syscall.EINTR {
 			return err == nil && int64(s.Type) == procMagic //nolint:unconvert // not everywhere
 		}
 	}

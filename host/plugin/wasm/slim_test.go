@@ -82,7 +82,7 @@ func TestSlim(t *testing.T) {
 	for i := range sparse {
 		sparse[i] = segment{int32(i) * (maxGap + 1), []byte{1}}
 	}
-	check(len(sparse), data(sparse...)) // one segment would be mostly zeros
+	check(len(sparse), data(sparse...))                    // one segment would be mostly zeros
 	check(2, []byte{sectionDataCount, 2}, data(one, near)) // instructions may name them
 	check(2, data(segment{-100, []byte("x")}, segment{-90, []byte("y")}))
 

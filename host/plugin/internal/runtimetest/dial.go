@@ -48,7 +48,7 @@ func (s Suite) dial(t *testing.T) {
 			_, err = c.Write(make([]byte, 1<<16))
 		}
 	})
-	gone := listen(t, func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) }) //nolint:errcheck // a reset is what is wanted
+	gone := listen(t, func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0) })
 	do := func(t *testing.T, c kitchen.Config, change ...func(*session.Options)) (*session.Session, string, error) {
 		t.Helper()
 		sess := s.Open(t, sdk.KindExporter, c, change...)
