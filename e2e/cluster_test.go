@@ -236,9 +236,10 @@ func (c *kubeCluster) accountToken(namespace, name string) string {
 // forget has etcd forget how objects were before now, so that who asks for the changes since then has to read all anew.
 func (c *kubeCluster) forget() {
 	c.t.Helper()
-	ask := func(path, body string) (answer struct {
+	type reply struct {
 		Header struct{ Revision string }
-	}) {
+	}
+	ask := func(path, body string) (answer reply) {
 		req, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.etcdURL+path, bytes.NewReader([]byte(body)))
 		if err != nil {
 			c.t.Fatal(err)

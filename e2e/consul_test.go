@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -64,8 +65,11 @@ func (a *consulAgent) run() {
 		if err == nil {
 			err = json.Unmarshal([]byte(body), &nodes)
 		}
-		if err != nil || len(nodes) != 1 {
-			return fmt.Errorf("it answers %d %s (%v)", status, body, err)
+		if err == nil && len(nodes) != 1 {
+			err = errors.New("it does not")
+		}
+		if err != nil {
+			return fmt.Errorf("it answers %d %s: %w", status, body, err)
 		}
 		return nil
 	})

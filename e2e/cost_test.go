@@ -139,6 +139,7 @@ func TestPluginCosts(t *testing.T) {
 
 // measureScrapes compares scrapes of exporter-node through the server with those of node_exporter.
 func measureScrapes(t *testing.T) {
+	t.Helper()
 	path := built(t, "node_exporter")
 	address := "127.0.0.1:" + freePort(t)
 	p := launch(t, t.TempDir(), path, "--web.listen-address="+address, "--web.disable-exporter-metrics", "--log.level=error")

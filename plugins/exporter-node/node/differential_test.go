@@ -92,7 +92,7 @@ func nodeExporters(t *testing.T) []string {
 		}
 	}
 	if len(found) == 0 {
-		t.Skip("neither node_exporter nor prometheus-node-exporter is installed")
+		t.Skip("neither node_exporter nor prometheus-node-exporter is installed, and NODE_EXPORTER names none")
 	}
 	return found
 }
