@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -244,7 +245,7 @@ func (a *fakeAuthenticator) Authenticate(ctx context.Context, r sdk.AuthRequest)
 	switch err := (*fakeExporter)(a).Collect(ctx, &out); {
 	case err != nil:
 		return sdk.Identity{}, err
-	case r.Method == "DELETE":
+	case r.Method == http.MethodDelete:
 		return sdk.Identity{}, sdk.Forbidden(errors.New("no"))
 	case r.Method != out.String():
 		return sdk.Identity{}, sdk.Unauthenticated(errors.New("who"), "Fake")

@@ -299,14 +299,11 @@ func (s *found) claims(key string, kind sdk.Kind) []*file {
 }
 
 func joined(kinds []sdk.Kind) string {
-	text := ""
+	names := make([]string, len(kinds))
 	for i, k := range kinds {
-		if i > 0 {
-			text += ", "
-		}
-		text += string(k)
+		names[i] = string(k)
 	}
-	return text
+	return strings.Join(names, ", ")
 }
 
 // otherKind names a plugin that claims the use's key as another kind.

@@ -190,7 +190,7 @@ func (c *Config) routes(named ParserTypes) (parserRoutes, error) {
 // mediaTypes returns ContentTypes in lower case.
 func (p *ParserConfig) mediaTypes() (types []string) {
 	for _, text := range p.ContentTypes {
-		parsed, _, _ := mime.ParseMediaType(text) //nolint:errcheck // checked by Complete
+		parsed, _, _ := mime.ParseMediaType(text) // Complete has checked it.
 		types = append(types, parsed)
 	}
 	return types
@@ -201,7 +201,7 @@ func (r *parserRoutes) of(contentType string) *ParserConfig {
 	if r.every != nil || len(r.by) == 0 {
 		return r.every
 	}
-	mediaType, _, _ := mime.ParseMediaType(contentType) //nolint:errcheck // what cannot be read has no parser
+	mediaType, _, _ := mime.ParseMediaType(contentType) // What cannot be read has no parser.
 	return r.by[mediaType]
 }
 

@@ -224,7 +224,7 @@ type seriesSet struct {
 	// ready are the series that are handed out next.
 	ready []series
 	at    *series
-	err  error
+	err   error
 }
 
 func (s *seriesSet) Next() bool {

@@ -198,7 +198,7 @@ func (m *Measured) firstUpdate(ctx context.Context, d sdk.Discovery, o TryOption
 	for {
 		select {
 		case <-updates:
-		case <-ended: // It was told to.
+		case <-ended: //nolint:errcheck // it was told to end
 			return nil
 		}
 	}
