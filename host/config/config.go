@@ -169,7 +169,7 @@ func (m *missing) check() error {
 }
 
 func notYet(field, part string) error {
-	return strictyaml.At(field, fmt.Errorf("%s: not supported by this version yet: remove the field", part))
+	return strictyaml.At(field, fmt.Errorf("%s is not supported by this version yet: remove the field", part))
 }
 
 // String returns the configuration as YAML with its defaults filled in and secrets hidden.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -316,7 +317,7 @@ func otherKind(s *found, u *Use) string {
 	return ""
 }
 
-// meant says which key or field is nearly the use's.
+// meant says which key or field is nearly the use's, by what stands before the ending that all keys of a kind have.
 func (s *found) meant(u *Use) string {
 	names := slices.Clone(u.Alternatives)
 	for _, f := range s.files {
@@ -324,8 +325,18 @@ func (s *found) meant(u *Use) string {
 			names = append(names, f.manifest.Keys...)
 		}
 	}
-	if name := suggest.Nearest(u.Key, names); name != "" {
-		return "; did you mean " + name + "?"
+	stem := func(name string) string {
+		for _, suffix := range []string{DiscoveryKeySuffix, NotifyKeySuffix, AuthKeySuffix} {
+			name = strings.TrimSuffix(name, suffix)
+		}
+		return name
+	}
+	byStem := map[string]string{}
+	for _, name := range names {
+		byStem[stem(name)] = name
+	}
+	if best := suggest.Nearest(stem(u.Key), slices.Collect(maps.Keys(byStem))); best != "" {
+		return "; did you mean " + byStem[best] + "?"
 	}
 	return ""
 }

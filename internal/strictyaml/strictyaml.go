@@ -116,8 +116,12 @@ func parse(text []byte) (doc *Document, second int, err error) {
 		if root.Kind == 0 && err.Error() == "EOF" {
 			return &Document{root: &yaml.Node{Kind: yaml.MappingNode, Line: 1}}, 0, nil
 		}
-		line, text := lineOf(err)
-		return nil, 0, &Error{Line: max(line, 1), Err: errors.New(text)} // The library leaves out line 1.
+		line, why := lineOf(err)
+		line = max(line, 1) // The library leaves out line 1.
+		if indentedByTab(text, line) {
+			why = "a tab indents this line, where YAML takes spaces only"
+		}
+		return nil, 0, &Error{Line: line, Err: errors.New(why)}
 	}
 	if err := dec.Decode(&more); err == nil {
 		second = more.Line
@@ -127,6 +131,16 @@ func parse(text []byte) (doc *Document, second int, err error) {
 		node = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
 	}
 	return &Document{root: node}, second, nil
+}
+
+// indentedByTab tells whether a tab is among what the line, counted from 1, starts with.
+func indentedByTab(text []byte, line int) bool {
+	lines := bytes.Split(text, []byte("\n"))
+	if line > len(lines) {
+		return false
+	}
+	rest := bytes.TrimLeft(lines[line-1], " ")
+	return len(rest) > 0 && rest[0] == '\t'
 }
 
 // checkBytes finds what no document can hold, since the library does not say where it is. A document in UTF-16 is left to

@@ -3,7 +3,7 @@ package suggest
 import "testing"
 
 func TestNearest(t *testing.T) {
-	known := []string{"scrape_interval", "scrape_timeout", "job_name", "scheme"}
+	known := []string{"scrape_interval", "scrape_timeout", "job_name", "scheme", "for"}
 	check := func(name, want string) {
 		t.Helper()
 		if got := Nearest(name, known); got != want {
@@ -14,6 +14,8 @@ func TestNearest(t *testing.T) {
 	check("scrap_timeout", "scrape_timeout")
 	check("job", "")
 	check("jobname", "job_name")
+	check("fro", "for")
+	check("shceme", "scheme")
 	check("", "")
 	check("nothing_like_it", "")
 }

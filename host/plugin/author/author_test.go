@@ -249,7 +249,7 @@ func TestNewRefuses(t *testing.T) {
 			t.Errorf("%q, %q: error %v, want %q", name, kind, err, want)
 		}
 	}
-	refuses("acme", "parser", t.TempDir(), "kind")
+	refuses("acme", "poet", t.TempDir(), "kind")
 	refuses("Acme", sdk.KindDiscovery, t.TempDir(), "name")
 	refuses("../acme", sdk.KindDiscovery, t.TempDir(), "name")
 	refuses("", sdk.KindDiscovery, t.TempDir(), "name")

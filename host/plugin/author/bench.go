@@ -107,7 +107,7 @@ func (o TryOptions) timeStart(ctx context.Context, c *plugin.Catalogue, path str
 	g, err := o.open(ctx, c, path, p, kind, o.config())
 	took := time.Since(begin)
 	if err != nil {
-		return 0, err
+		return 0, explained(err, o.Config)
 	}
 	return took, g.Close(ctx)
 }

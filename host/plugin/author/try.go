@@ -117,6 +117,23 @@ func (o TryOptions) bad() []sdk.Config {
 	return []sdk.Config{text}
 }
 
+// explained adds to the error of a start that no config was given, if that is so.
+func explained(err error, config json.RawMessage) error {
+	if err == nil || len(config) > 0 {
+		return err
+	}
+	return fmt.Errorf("%w; no config was given: name a file with one that the plugin takes, with --config", err)
+}
+
+// starts tells whether a guest starts in a place. What does not start needs no kit to say so part by part.
+func (o TryOptions) starts(ctx context.Context, c *plugin.Catalogue, path string, p place, kind sdk.Kind) error {
+	g, err := o.open(ctx, c, path, p, kind, o.config())
+	if err != nil {
+		return err
+	}
+	return g.Close(ctx)
+}
+
 func (o TryOptions) config() json.RawMessage {
 	if len(o.Config) == 0 {
 		return json.RawMessage("{}")
@@ -158,9 +175,15 @@ func Test(ctx context.Context, path string, o TryOptions, out io.Writer) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
+	places := o.places(in)
+	if len(o.Config) == 0 {
+		if err := o.starts(ctx, c, path, places[0], kind); err != nil {
+			return fmt.Errorf("%s: %w", path, explained(err, o.Config))
+		}
+	}
 	fmt.Fprintln(out, title(in, kind))
 	var failed []string
-	for _, p := range o.places(in) {
+	for _, p := range places {
 		fmt.Fprintf(out, "\n%s\n", p)
 		kit := sdktest.Case{
 			Kind: kind, Good: o.config(), Bad: o.bad(), Bodies: o.Bodies, Requests: o.requests(kind), Patience: o.Patience,
