@@ -89,6 +89,8 @@ type Catalogue struct {
 	uses    []use            // of the applied change
 	retired map[*unit]struct{}
 	refused map[string]error // by plugin: why the last change was not applied; nil after one that was
+	pruned  time.Time        // when the cache was
+	pruning sync.WaitGroup
 }
 
 // use is a Use and the unit that serves it.
@@ -155,6 +157,7 @@ func (c *Catalogue) Close() error {
 		wait.Go(u.close)
 	}
 	wait.Wait()
+	c.pruning.Wait()
 	if !first {
 		return nil
 	}

@@ -216,6 +216,7 @@ func (ch *Change) Apply() {
 			c.retire(u)
 		}
 	}
+	c.prune()
 }
 
 // Discard closes what the change started. It does nothing after Apply.

@@ -8,23 +8,23 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
+
+	"github.com/narthex-io/narthex/host/plugin/kept"
 )
 
 // copies keeps what is started: a copy of each plugin's file, by digest. What runs can then be restarted, and is what was vetted,
 // whatever happens to the file itself; and that can be overwritten, which a system refuses for an executable that runs.
 type copies struct{ dir string }
 
-// copyLife is how long a copy stays that nobody starts.
-const copyLife = 30 * 24 * time.Hour
+// copiesDir is their folder in the cache.
+const copiesDir = "files"
 
 // of returns the path of the file's copy, which it makes if there is none. An error means that the file cannot be read, or has
 // another digest than it had when it was found.
 func (c copies) of(f *file) (string, error) {
 	path := filepath.Join(c.dir, f.digest, filepath.Base(f.path))
 	if digest, err := digestOf(path); err == nil && digest == f.digest {
-		now := time.Now()
-		_ = os.Chtimes(filepath.Dir(path), now, now) // It lives on a little shorter otherwise.
+		kept.Touch(filepath.Dir(path))
 		return path, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -42,7 +42,6 @@ func (c copies) of(f *file) (string, error) {
 	if digest != f.digest {
 		return "", changedError(f)
 	}
-	c.prune()
 	return path, os.Rename(tmp.Name(), path)
 }
 
@@ -58,19 +57,6 @@ func copyTo(w io.Writer, path string) (string, error) {
 		return "", fmt.Errorf("copy %s: %w", path, err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// prune removes copies that have not been started for a long time. What of it runs goes on.
-func (c copies) prune() {
-	entries, err := os.ReadDir(c.dir)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > copyLife {
-			_ = os.RemoveAll(filepath.Join(c.dir, e.Name())) // Tried again next time.
-		}
-	}
 }
 
 // startable returns the path to start the file from: its copy or, where there can be none, the file itself if it is still the one

@@ -7,26 +7,28 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/narthex-io/narthex/host/plugin/kept"
 )
 
 func TestCopies(t *testing.T) {
-	dir, original := t.TempDir(), filepath.Join(t.TempDir(), "sd-a")
+	cache, original := t.TempDir(), filepath.Join(t.TempDir(), "sd-a")
 	write := func(content string) {
 		t.Helper()
 		if err := os.WriteFile(original, []byte(content), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tr := &transports{copies: copies{dir}, log: slog.New(slog.DiscardHandler)}
+	tr := newTransports(Options{CacheDir: cache, KeepCopies: true, Logger: slog.New(slog.DiscardHandler)})
 	f := &file{name: "sd-a", path: original, digest: digest("one")}
-	want := func(kept bool, content string) {
+	want := func(copied bool, content string) {
 		t.Helper()
 		path, err := tr.startable(f)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(path)
-		if err != nil || string(got) != content || (path != original) != kept || filepath.Base(path) != "sd-a" {
+		if err != nil || string(got) != content || (path != original) != copied || filepath.Base(path) != "sd-a" {
 			t.Errorf("%s with %q, %v", path, got, err)
 		}
 		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o100 == 0 {
@@ -61,13 +63,14 @@ func TestCopies(t *testing.T) {
 	want(true, "one")
 
 	// Copies that nobody starts go.
-	old := time.Now().Add(-2 * copyLife)
+	old := time.Now().Add(-2 * kept.Life)
 	if err := os.Chtimes(filepath.Dir(path), old, old); err != nil {
 		t.Fatal(err)
 	}
 	f = &file{name: "sd-a", path: original, digest: digest("two")}
 	write("two")
 	want(true, "two")
+	tr.prune(nil)
 	if _, err := os.Stat(filepath.Dir(path)); !os.IsNotExist(err) {
 		t.Errorf("the old copy is still there: %v", err)
 	}

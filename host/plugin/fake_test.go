@@ -70,6 +70,8 @@ func (l *fakes) launch(_ context.Context, f *file, _ Settings, u *Use) (guest, e
 	return g, nil
 }
 
+func (*fakes) prune([]string) {}
+
 func (l *fakes) close(context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

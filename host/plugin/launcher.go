@@ -41,6 +41,8 @@ type guest interface {
 type launcher interface {
 	probe(ctx context.Context, f *file, s Settings) (sdk.Manifest, error)
 	launch(ctx context.Context, f *file, s Settings, u *Use) (guest, error)
+	// prune removes from the cache what has not been used for long; plugins with these digests are in use.
+	prune(digests []string)
 	close(ctx context.Context) error
 }
 
@@ -49,9 +51,10 @@ const probeTimeout = 15 * time.Second
 
 // transports is the launcher for real guests: sandboxed in this process, or processes of their own.
 type transports struct {
-	compiled string // the folder for compiled modules
-	copies   copies // of what is started; without a folder: none
-	worker   string // the binary for workers; empty: there are none
+	cache    string    // the folder with all that is kept; empty: there is none
+	compiler *compiler // of modules
+	copies   copies    // of what is started; without a folder: none
+	worker   string    // the binary for workers; empty: there are none
 	log      *slog.Logger
 
 	mu   sync.Mutex
@@ -62,7 +65,7 @@ func newTransports(o Options) *transports {
 	compiled, kept := "", copies{}
 	if o.CacheDir != "" {
 		if o.KeepCopies {
-			kept.dir = filepath.Join(o.CacheDir, "files")
+			kept.dir = filepath.Join(o.CacheDir, copiesDir)
 		}
 		compiled = filepath.Join(o.CacheDir, "compiled")
 		if err := os.MkdirAll(compiled, 0o700); err != nil {
@@ -70,7 +73,9 @@ func newTransports(o Options) *transports {
 			compiled = ""
 		}
 	}
-	return &transports{compiled: compiled, copies: kept, worker: o.Worker, log: o.Logger}
+	return &transports{
+		cache: o.CacheDir, compiler: newCompiler(compiled, o.Worker, o.Logger), copies: kept, worker: o.Worker, log: o.Logger,
+	}
 }
 
 // sandbox returns the runtime for modules.
@@ -80,7 +85,7 @@ func (t *transports) sandbox(ctx context.Context) (*wasm.Runtime, error) {
 	if t.wasm != nil {
 		return t.wasm, nil
 	}
-	r, err := wasm.New(context.WithoutCancel(ctx), wasm.Options{CacheDir: t.compiled})
+	r, err := wasm.New(context.WithoutCancel(ctx), wasm.Options{CacheDir: t.compiler.cache.Dir, Logger: t.log})
 	t.wasm = r
 	return r, err
 }
@@ -143,9 +148,12 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation
 	if err != nil {
 		return nil, err
 	}
+	if err := t.compiler.ensure(ctx, f, path, i); err != nil {
+		return nil, err
+	}
 	if i == IsolationWorker {
 		return worker.Start(ctx, t.worker, worker.Options{
-			Path: path, SHA256: f.digest, Name: f.name, CacheDir: t.compiled,
+			Path: path, SHA256: f.digest, Name: f.name, CacheDir: t.compiler.cache.Dir,
 			MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(), QueueBytes: int(s.Limits.Queue),
 		}, out)
 	}

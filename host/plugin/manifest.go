@@ -7,23 +7,25 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/narthex-io/narthex/host/plugin/kept"
 	"github.com/narthex-io/narthex/sdk"
 )
 
 // manifest returns what the file says about itself. It asks each file once: answers are kept by digest.
 func (c *Catalogue) manifest(ctx context.Context, f *file, s Settings) (sdk.Manifest, error) {
-	kept := ""
+	path := ""
 	if c.options.CacheDir != "" {
-		kept = c.keptManifest(f.digest)
-		if m, err := readManifest(kept); err == nil {
+		path = c.keptManifest(f.digest)
+		if m, err := readManifest(path); err == nil {
+			kept.Touch(path)
 			return m, nil
 		}
 	}
 	m, err := c.launcher.probe(ctx, f, s)
-	if err != nil || kept == "" {
+	if err != nil || path == "" {
 		return m, err
 	}
-	if err := writeManifest(kept, m); err != nil {
+	if err := writeManifest(path, m); err != nil {
 		c.log.Warn("keeping a plugin's manifest failed", "plugin", f.name, "err", err)
 	}
 	return m, nil
@@ -31,7 +33,14 @@ func (c *Catalogue) manifest(ctx context.Context, f *file, s Settings) (sdk.Mani
 
 // keptManifest is where the manifest of a file with a digest is kept.
 func (c *Catalogue) keptManifest(digest string) string {
-	return filepath.Join(c.options.CacheDir, "manifests-v2", digest+".json")
+	return keptManifest(c.options.CacheDir, digest)
+}
+
+// manifestsDir is the folder for manifests in the cache.
+const manifestsDir = "manifests-v2"
+
+func keptManifest(cache, digest string) string {
+	return filepath.Join(cache, manifestsDir, digest+".json")
 }
 
 func readManifest(path string) (sdk.Manifest, error) {

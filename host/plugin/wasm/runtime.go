@@ -13,9 +13,13 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
 	"runtime"
+	"strings"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
@@ -33,6 +37,8 @@ type Options struct {
 	// FullSpeed leaves the checks out that make a guest interruptible. Then Close does not end a guest that computes, which
 	// moreover stalls the garbage collector of the process that it runs in: that is for a process of its own alone.
 	FullSpeed bool
+	// Logger learns what was compiled although there is a CacheDir, in which somebody else may have been meant to put it. [none]
+	Logger *slog.Logger
 }
 
 // DefaultMemoryBytes is the most linear memory that a guest may have unless its options say otherwise.
@@ -44,6 +50,7 @@ type Runtime struct {
 	cache     wazero.CompilationCache
 	cacheDir  string
 	fullSpeed bool
+	log       *slog.Logger
 
 	mu      sync.Mutex
 	modules map[[sha256.Size]byte]*module
@@ -79,6 +86,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		cache:     cache,
 		cacheDir:  o.CacheDir,
 		fullSpeed: o.FullSpeed,
+		log:       cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		modules:   map[[sha256.Size]byte]*module{},
 	}
 	if err := r.exportHost(ctx); err != nil {
@@ -119,16 +127,73 @@ func (r *Runtime) acquire(ctx context.Context, code []byte) ([sha256.Size]byte, 
 	if m := r.use(key, nil); m != nil {
 		return key, m, nil
 	}
-	// Not under the lock: compiling takes seconds. Two that compile the same at once waste one compilation.
-	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
-	compiled, err := r.runtime.CompileModule(ctx, slim(code))
+	// Not under the lock: loading takes a tenth of a second, and compiling seconds.
+	compiled, err := r.load(ctx, key, slim(code))
 	if err != nil {
 		return key, nil, fmt.Errorf("compile module: %w", err)
 	}
 	if err := checkImports(compiled); err != nil {
 		return key, nil, errors.Join(err, compiled.Close(ctx))
 	}
-	return key, r.use(key, compiled), nil
+	m := r.use(key, compiled)
+	if m != compiled { // Somebody else was faster.
+		err = compiled.Close(ctx)
+	}
+	return key, m, err
+}
+
+// errNotCached is the cause with which a context ends that lets wazero load and not compile.
+var errNotCached = errors.New("the module is not in the cache")
+
+// load loads a module from the cache, where it is put if it is not there, or is damaged.
+func (r *Runtime) load(ctx context.Context, key [sha256.Size]byte, code []byte) (wazero.CompiledModule, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if r.cacheDir == "" {
+		return r.compileModule(ctx, code)
+	}
+	loading, cancel := context.WithCancelCause(ctx)
+	cancel(errNotCached)
+	compiled, err := r.compileModule(loading, code)
+	// wazero's error for a damaged file has no type of its own.
+	if !errors.Is(err, errNotCached) && (err == nil || !strings.HasPrefix(err.Error(), "compilationcache: ")) {
+		return compiled, err
+	}
+	digest := hex.EncodeToString(key[:])
+	r.log.DebugContext(ctx, "compiling a module here, and not ahead", "sha256", digest, "mode", mode(r.fullSpeed), "err", err)
+	err = Cache{r.cacheDir}.Fill(digest, r.fullSpeed, func(dir string) error { return compileInto(ctx, dir, code, r.fullSpeed) })
+	if err != nil {
+		return nil, err
+	}
+	return r.compileModule(ctx, code)
+}
+
+// compileModule has several workers, which look at the context before each function; a single one would not.
+func (r *Runtime) compileModule(ctx context.Context, code []byte) (wazero.CompiledModule, error) {
+	return r.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, max(runtime.GOMAXPROCS(0), 2)), code)
+}
+
+// compileInto compiles a module into an empty folder.
+func compileInto(ctx context.Context, dir string, code []byte, fullSpeed bool) (err error) {
+	r, err := New(ctx, Options{CacheDir: dir, FullSpeed: fullSpeed})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close(context.WithoutCancel(ctx))) }()
+	_, err = r.compileModule(ctx, code) // closed by r
+	return err
+}
+
+// CompileInto compiles code into an empty folder, for [Cache.Fill].
+func CompileInto(ctx context.Context, dir string, code []byte, fullSpeed bool) error {
+	if err := inspect(code, math.MaxUint64); err != nil {
+		return err
+	}
+	if err := compileInto(ctx, dir, slim(code), fullSpeed); err != nil {
+		return fmt.Errorf("compile module: %w", err)
+	}
+	return nil
 }
 
 // checkImports names what was built for another host.

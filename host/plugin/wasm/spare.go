@@ -7,6 +7,8 @@ import (
 	"reflect"
 
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/narthex-io/narthex/host/plugin/kept"
 )
 
 // codeDir is the folder, below the cache's, with compiled code as it is executed.
@@ -32,11 +34,8 @@ func (r *Runtime) spareOnce(m api.Module, key [sha256.Size]byte) {
 	if r.cacheDir == "" || code.Kind() != reflect.Slice || code.Len() == 0 || code.Type().Elem().Kind() != reflect.Uint8 {
 		return
 	}
-	mode := "checked"
-	if r.fullSpeed {
-		mode = "full"
-	}
-	path := filepath.Join(r.cacheDir, codeDir, hex.EncodeToString(key[:])+"-"+mode)
+	path := filepath.Join(r.cacheDir, codeDir, hex.EncodeToString(key[:])+"-"+mode(r.fullSpeed))
+	kept.Touch(path)
 	_ = backWithFile(code.UnsafePointer(), code.Len(), path) // memory keeps what it has
 }
 

@@ -1,5 +1,6 @@
 // Package worker is the process in which a sandboxed guest runs at full speed: the host starts its own binary once more, and
-// that runs one wasm module without the checks that make it interruptible. The host's watchdog is the end of the process.
+// that runs one wasm module without the checks that make it interruptible. The host's watchdog is the end of the process. And it is
+// the process in which a module is compiled before it runs anywhere, where that disturbs nobody: [Compile].
 //
 // Start with [Main], which a host's main calls when its first argument is [Command]; [Options] travel as the second one. To the
 // host, a worker is a child of package process like a native plugin: frames over one stream, a lifeline, a small environment.
@@ -48,8 +49,8 @@ type Options struct {
 // the guest's call stack, which the runtime lets grow to 84 MB, and copies to grow it.
 const hostBytes = 512 << 20
 
-// compileTimeout bounds a start that has to compile. Ten megabytes of module take some eight seconds of a core.
-const compileTimeout = 2 * time.Minute
+// startTimeout bounds a start that has to compile, because the host has not. Ten megabytes of module take some eight seconds of a core.
+const startTimeout = 2 * time.Minute
 
 // Start starts a worker and waits for its handshake. The binary is a host's own. ctx bounds that and not the worker's life; the
 // caller closes the Child.
@@ -59,13 +60,16 @@ func Start(ctx context.Context, binary string, o Options, stderr io.Writer) (*pr
 		return nil, fmt.Errorf("encode the options of a worker: %w", err)
 	}
 	return process.Start(ctx, binary, process.StartOptions{
-		Args: []string{Command, string(text)}, Reasons: true, MessageBytes: o.MessageBytes, StartTimeout: compileTimeout,
+		Args: []string{Command, string(text)}, Reasons: true, MessageBytes: o.MessageBytes, StartTimeout: startTimeout,
 		Stderr: stderr,
 	})
 }
 
 // Main runs the worker whose arguments, after [Command], are args. It does not return.
 func Main(args []string) {
+	if len(args) == 2 && args[0] == compileTask {
+		compileMain(args[1])
+	}
 	if !framegrpc.Started() || len(args) != 1 {
 		fmt.Fprintln(os.Stderr, "narthex "+Command+" is how the server runs a plugin in a process of its own; there is no use for it by hand")
 		os.Exit(1)
@@ -95,12 +99,9 @@ type module struct {
 
 // load reads and compiles the module.
 func load(ctx context.Context, o Options) (*module, error) {
-	code, err := os.ReadFile(o.Path)
+	code, err := readModule(o.Path, o.SHA256)
 	if err != nil {
 		return nil, err
-	}
-	if sum := sha256.Sum256(code); hex.EncodeToString(sum[:]) != o.SHA256 {
-		return nil, fmt.Errorf("%s changed since the config was loaded: reload the config to use the new file", o.Path)
 	}
 	r, err := wasm.New(ctx, wasm.Options{CacheDir: o.CacheDir, FullSpeed: true})
 	if err != nil {
@@ -111,6 +112,18 @@ func load(ctx context.Context, o Options) (*module, error) {
 		return nil, err
 	}
 	return &module{options: o, code: code, runtime: r}, r.Compile(ctx, code)
+}
+
+// readModule reads a file if its digest is the wanted one.
+func readModule(path, digest string) ([]byte, error) {
+	code, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(code); hex.EncodeToString(sum[:]) != digest {
+		return nil, fmt.Errorf("%s changed since the config was loaded: reload the config to use the new file", path)
+	}
+	return code, nil
 }
 
 // run runs the module and moves its frames until it ends.

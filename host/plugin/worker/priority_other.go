@@ -1,0 +1,6 @@
+//go:build !unix
+
+package worker
+
+// lowerPriority is for other systems.
+func lowerPriority() {}
