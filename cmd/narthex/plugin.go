@@ -96,11 +96,21 @@ func pluginInspectCommand(io streams, cache *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return writeJSON(io, found)
+			return writeJSON(io, inspected{Inspection: found})
 		},
 	}
 	trusted.add(c.Flags())
 	return c
+}
+
+// inspected leaves out what only a plugin has that a server uses: its fields hide those of the same names.
+type inspected struct {
+	author.Inspection
+	Given    *struct{} `json:"given,omitempty"`
+	Used     *struct{} `json:"used,omitempty"`
+	Memory   *struct{} `json:"memoryBytes,omitempty"`
+	Restarts *struct{} `json:"restarts,omitempty"`
+	Uses     *struct{} `json:"uses,omitempty"`
 }
 
 func pluginNewCommand(io streams) *cobra.Command {

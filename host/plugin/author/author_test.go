@@ -65,6 +65,12 @@ func TestNewDiscovery(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &groups); err != nil || len(groups) != 1 || !slices.Equal(groups[0].Targets, []string{"x:1", "y:2"}) {
 		t.Errorf("%s, %v", &out, err)
 	}
+	if mod, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || bytes.Contains(mod, []byte("aws")) || !bytes.Contains(mod, []byte("go-plugin")) {
+		t.Errorf("go.mod has not what the SDK needs alone: %s, %v", mod, err)
+	}
+	if err := Test(ctx, built.Path, TryOptions{CacheDir: cache}, &out); err == nil || !strings.Contains(err.Error(), "no config was given") {
+		t.Errorf("tried without a config: %v", err)
+	}
 	tryDiscovery(t, built.Path, cache)
 	err = Run(ctx, built.Path, RunOptions{Config: json.RawMessage(`{"target": []}`), CacheDir: cache}, &out)
 	if err == nil || !strings.Contains(err.Error(), `unknown field "target"`) {

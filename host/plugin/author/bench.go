@@ -252,7 +252,11 @@ func WriteBench(out io.Writer, all []Measured) error {
 		return positive(float64(max(m.InBytes, m.OutBytes))/1e6/m.Median.Seconds(), "%.3g")
 	})
 	row("memory, MiB", func(m Measured) string { return positive(float64(m.MemoryBytes)/(1<<20), "%.1f") })
-	return w.Flush()
+	if err := w.Flush(); err != nil || slices.ContainsFunc(all, func(m Measured) bool { return m.Calls > 0 || m.FirstUpdate > 0 }) {
+		return err
+	}
+	_, err := fmt.Fprintln(out, "No calls were made: a parser needs --body, an inbound auth plugin --request; notifiers are only started.")
+	return err
 }
 
 func positive[N int | float64](n N, format string) string {

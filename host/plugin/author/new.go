@@ -1,13 +1,16 @@
 package author
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -173,7 +176,7 @@ func (s *Scaffold) requireSDK(ctx context.Context) error {
 		return err
 	}
 	if root, ok := checkout(abs); ok {
-		return s.requireCheckout(root)
+		return s.requireCheckout(ctx, root)
 	}
 	version, err := ownVersion()
 	if err != nil {
@@ -186,18 +189,26 @@ func (s *Scaffold) requireSDK(ctx context.Context) error {
 	return goCommand(ctx, s.Dir, []string{"GOWORK=off"}, "mod", "tidy")
 }
 
-// requireCheckout takes over what the checkout requires, so that nothing has to be fetched. The first go mod tidy
-// drops what the plugin does not need.
-func (s *Scaffold) requireCheckout(root string) error {
+// requireCheckout takes over what the checkout requires for the SDK, in the same versions, so that nothing has to be fetched.
+func (s *Scaffold) requireCheckout(ctx context.Context, root string) error {
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
 		return err
 	}
 	text := fmt.Sprintf("module %s\n\ngo 1.26.0\n\nrequire %s v0.0.0\n\nreplace %s => %s\n",
 		s.Plugin, sdkModule, sdkModule, quotePath(root))
-	if i := slices.Index(strings.SplitAfter(string(mod), "\n"), "require (\n"); i >= 0 {
-		text += "\n" + strings.Join(strings.SplitAfter(string(mod), "\n")[i:], "")
+	needed, err := modulesOfSDK(ctx, root)
+	if err != nil {
+		return err
 	}
+	var required []string
+	for line := range strings.Lines(string(mod)) {
+		if fields := strings.Fields(line); len(fields) >= 2 && needed[fields[0]] {
+			required = append(required, "\t"+fields[0]+" "+fields[1]+" // indirect\n")
+		}
+	}
+	slices.Sort(required)
+	text += "\nrequire (\n" + strings.Join(required, "") + ")\n"
 	sum, err := os.ReadFile(filepath.Join(root, "go.sum"))
 	if err != nil {
 		return err
@@ -206,6 +217,24 @@ func (s *Scaffold) requireCheckout(root string) error {
 		os.WriteFile(filepath.Join(s.Dir, "go.mod"), []byte(text), 0o644),
 		os.WriteFile(filepath.Join(s.Dir, "go.sum"), sum, 0o644),
 	)
+}
+
+// modulesOfSDK returns which modules a plugin and its test are built of, besides the checkout's own.
+func modulesOfSDK(ctx context.Context, root string) (map[string]bool, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./sdk/guest", "./sdk/sdktest")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list in %s: %w\n%s", root, err, strings.TrimSpace(stderr.String()))
+	}
+	needed := map[string]bool{}
+	for _, path := range strings.Fields(string(out)) {
+		needed[path] = path != sdkModule
+	}
+	return needed, nil
 }
 
 func quotePath(path string) string {
