@@ -228,7 +228,7 @@ func ourCost(t *testing.T, target *network, interval time.Duration, n int64) cos
 		t.Fatal(err)
 	}
 	cfg.Discovery = discovery.Configs{}
-	change, err := m.Prepare([]*scrape.Config{&cfg}, labels.EmptyLabels())
+	change, err := m.Prepare([]*scrape.Config{&cfg}, labels.EmptyLabels(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
