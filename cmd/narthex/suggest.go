@@ -45,6 +45,9 @@ func suggestCommand(cmd *cobra.Command, name string) string {
 	if name == "serve" || name == "server" {
 		return "; without a subcommand, " + cmd.CommandPath() + " serves"
 	}
+	if name == "version" {
+		return "; did you mean " + cmd.Root().Name() + " --version?"
+	}
 	var names []string
 	for _, c := range cmd.Commands() {
 		names = append(names, c.Name())

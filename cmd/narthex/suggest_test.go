@@ -25,6 +25,7 @@ func TestCommandLineMistakes(t *testing.T) {
 	check(`--log.level: "warning" is none of debug, info, warn and error`, "--log.level=warning")
 	check(`--log.format: "xml" is neither logfmt nor json`, "--log.format=xml")
 	check(`unexpected argument "chek"; did you mean narthex check?; see narthex --help`, "chek")
+	check(`unexpected argument "version"; did you mean narthex --version?; see`, "version")
 	check(`unexpected argument "serve"; without a subcommand, narthex serves; see`, "serve")
 	check("0 arguments where one is needed: narthex query list SERVER", "query", "list")
 	check("1 argument where 2 are needed: narthex query explain SERVER EXPR", "query", "explain", "up")
