@@ -231,7 +231,7 @@ func modulesOfSDK(ctx context.Context, root string) (map[string]bool, error) {
 		return nil, fmt.Errorf("go list in %s: %w\n%s", root, err, strings.TrimSpace(stderr.String()))
 	}
 	needed := map[string]bool{}
-	for _, path := range strings.Fields(string(out)) {
+	for path := range strings.FieldsSeq(string(out)) {
 		needed[path] = path != sdkModule
 	}
 	return needed, nil
