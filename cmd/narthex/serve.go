@@ -133,7 +133,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 	if err != nil {
 		errs = append(errs, fmt.Errorf("--web.cors.origin: %w", err))
 	}
-	keys, err := trustedKeys(v.list("plugins.trusted-key"))
+	keys, err := trustedKeys("plugins.trusted-key", v.list("plugins.trusted-key"))
 	errs = append(errs, err)
 	if ratio := v.float("auto-gomemlimit.ratio"); ratio <= 0 || ratio > 1 {
 		errs = append(errs, errors.New("--auto-gomemlimit.ratio must be greater than 0 and less than or equal to 1"))

@@ -19,13 +19,13 @@ import (
 	"github.com/narthex-io/narthex/host/plugin/trust"
 )
 
-// trustedKeys reads the files of public keys.
-func trustedKeys(files []string) (trust.Keys, error) {
+// trustedKeys reads the files of public keys that a flag names.
+func trustedKeys(flag string, files []string) (trust.Keys, error) {
 	var keys trust.Keys
 	for _, file := range files {
 		key, err := trust.ReadKey(file)
 		if err != nil {
-			return nil, fmt.Errorf("--plugins.trusted-key: %w", err)
+			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
 		keys = keys.Add(key)
 	}
@@ -44,7 +44,7 @@ func (f *trustFlags) add(fs *pflag.FlagSet) {
 }
 
 func (f *trustFlags) read() (host.PluginTrust, error) {
-	keys, err := trustedKeys(f.files)
+	keys, err := trustedKeys("plugins.trusted-key", f.files)
 	if err != nil {
 		return host.PluginTrust{}, &usageError{err}
 	}
@@ -240,7 +240,7 @@ func pluginVerifyCommand(io streams) *cobra.Command {
 			if len(files)+len(lines) == 0 {
 				files = []string{publicKeyFile}
 			}
-			keys, err := trustedKeys(files)
+			keys, err := trustedKeys("public-key", files)
 			if err != nil {
 				return err
 			}
