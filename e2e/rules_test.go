@@ -158,8 +158,9 @@ func TestRulesBesidePrometheus(t *testing.T) {
 		theirs.server = startPrometheus(t, config(theirs.am), theirData, flags...)
 	}
 	boot()
-	// The first evaluations do not write the series of alerts; after them, two waves.
-	from := time.Now().Unix() + 4
+	// The first evaluations do not write the series of alerts, and Prometheus learns after five seconds of the Alertmanager;
+	// after that, two waves.
+	from := time.Now().Unix() + 7
 	to := from + 16
 	time.Sleep(time.Until(time.Unix(to+1, 0))) // What is compared is what comes about with time.
 	same := func(what string, got, want []string) {
