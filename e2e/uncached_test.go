@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -11,13 +12,18 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
+// mostForSwap is what the server itself may compute to load two modules, and for scrapes meanwhile. It is 0.4 s; with compiling, it would be
+// 2.3 s.
+const mostForSwap = 1200 * time.Millisecond
+
 // TestSwapUncached exchanges a discovery and a parser ten times for modules that were never compiled, which takes seconds each time, while
-// jobs are scraped five times a second. No scrape fails.
+// jobs are scraped five times a second. No scrape fails, because it is not the server that compiles.
 func TestSwapUncached(t *testing.T) {
 	const swaps, interval = 10, 200 * time.Millisecond
 	control, plugins := newRecorder(t), t.TempDir()
@@ -28,7 +34,7 @@ func TestSwapUncached(t *testing.T) {
 		p.install(t, plugins, 0)
 	}
 	s := start(t, options{config: config, plugins: plugins})
-	digests := map[string]string{}
+	digests, begin := map[string]string{}, ownCPU(t, s.cmd.Process.Pid)
 	for range swaps {
 		before := control.count()
 		for _, p := range all {
@@ -47,17 +53,45 @@ func TestSwapUncached(t *testing.T) {
 		}
 		t.Logf("a swap took the time of %d scrapes", control.count()-before)
 	}
+	computed := (ownCPU(t, s.cmd.Process.Pid) - begin) / swaps
 	for _, p := range all {
 		p.target.awaitMore(t, 2)
 	}
+	for _, q := range []string{"0.5", "0.99", "1"} {
+		for _, found := range s.query(`quantile_over_time(` + q + `, scrape_duration_seconds{job="control"}[10m])`) {
+			t.Logf("scrapes of the control job take, at the quantile %s, %.1f ms", q, found.Value.v*1e3)
+		}
+	}
 	stall := control.longestStall()
-	t.Logf("timers here were late by up to %v; the server's peak memory is %d MiB", stall, peakKiB(t, s.cmd.Process.Pid)>>10)
+	t.Logf("timers here were late by up to %v; the server's peak memory is %d MiB, and it computes %v for a swap", stall,
+		peakKiB(t, s.cmd.Process.Pid)>>10, computed)
+	if computed > mostForSwap {
+		t.Errorf("the server computes %v for a swap", computed)
+	}
 	wantNone(t, filepath.Join(s.dir, "failures"), stall > interval/4)
 	wantSteady(t, s, control, all)
 	compiled, err := filepath.Glob(filepath.Join(cache, "compiled", ".tmp-*"))
 	if err != nil || len(compiled) > 0 {
 		t.Errorf("compiling left %v behind, %v", compiled, err)
 	}
+}
+
+// ownCPU is the time that a process has computed, without its children.
+func ownCPU(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ticks int
+	for _, field := range strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[11:13] {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * time.Second / userTicks
 }
 
 // wantNone looks for scrapes that failed. Those that are late are excused if the machine has kept this process waiting, too.

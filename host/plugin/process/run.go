@@ -62,7 +62,7 @@ func Run(ctx context.Context, path string, args, env []string) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return &TaskError{Status: err.Error(), Stderr: stderr.String()}
+	return &TaskError{Status: err.Error(), Stderr: stderr.kept.String()}
 }
 
 // Hold ends this process when its host is gone, for a program that [Run] started. It returns at once.
@@ -74,10 +74,10 @@ func Hold() {
 }
 
 // beginning keeps the beginning of what is written to it.
-type beginning struct{ bytes.Buffer }
+type beginning struct{ kept bytes.Buffer } // not embedded: io.Copy would find its ReadFrom
 
 // Write implements io.Writer.
 func (b *beginning) Write(p []byte) (int, error) {
-	_, _ = b.Buffer.Write(p[:min(len(p), stderrBytes-b.Len())]) // never fails
+	_, _ = b.kept.Write(p[:min(len(p), stderrBytes-b.kept.Len())]) // never fails
 	return len(p), nil
 }
