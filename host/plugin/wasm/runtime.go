@@ -54,7 +54,8 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	modules map[[sha256.Size]byte]*module
-	idle    *module // the last one that lost its last user: looking at a manifest and then starting loads once
+	loading map[[sha256.Size]byte]chan struct{} // closed when that is over
+	idle    *module                             // the last one that lost its last user: looking at a manifest and then starting loads once
 	closed  bool
 	running sync.WaitGroup
 }
@@ -88,6 +89,7 @@ func New(ctx context.Context, o Options) (*Runtime, error) {
 		fullSpeed: o.FullSpeed,
 		log:       cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		modules:   map[[sha256.Size]byte]*module{},
+		loading:   map[[sha256.Size]byte]chan struct{}{},
 	}
 	if err := r.exportHost(ctx); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
@@ -127,19 +129,50 @@ func (r *Runtime) acquire(ctx context.Context, code []byte) ([sha256.Size]byte, 
 	if m := r.use(key, nil); m != nil {
 		return key, m, nil
 	}
+	slimmed := slim(code)
+	leave, err := r.enter(ctx, sha256.Sum256(slimmed))
+	if err != nil {
+		return key, nil, err
+	}
+	defer leave()
+	if m := r.use(key, nil); m != nil { // Somebody else was faster.
+		return key, m, nil
+	}
 	// Not under the lock: loading takes a tenth of a second, and compiling seconds.
-	compiled, err := r.load(ctx, key, slim(code))
+	compiled, err := r.load(ctx, key, slimmed)
 	if err != nil {
 		return key, nil, fmt.Errorf("compile module: %w", err)
 	}
 	if err := checkImports(compiled); err != nil {
 		return key, nil, errors.Join(err, compiled.Close(ctx))
 	}
-	m := r.use(key, compiled)
-	if m != compiled { // Somebody else was faster.
-		err = compiled.Close(ctx)
+	return key, r.use(key, compiled), nil
+}
+
+// enter waits until nobody else loads the module with that sum: wazero hands out a module that it is still loading. The caller calls
+// leave.
+func (r *Runtime) enter(ctx context.Context, sum [sha256.Size]byte) (leave func(), err error) {
+	for {
+		r.mu.Lock()
+		busy := r.loading[sum]
+		if busy == nil {
+			done := make(chan struct{})
+			r.loading[sum] = done
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				delete(r.loading, sum)
+				close(done)
+			}, nil
+		}
+		r.mu.Unlock()
+		select {
+		case <-busy:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	return key, m, err
 }
 
 // errNotCached is the cause with which a context ends that lets wazero load and not compile.

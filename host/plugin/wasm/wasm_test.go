@@ -1,12 +1,14 @@
 package wasm_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -196,4 +198,24 @@ func TestTraps(t *testing.T) {
 	ends(session.ReasonExit, "exit status 0", 0, 0x0b)
 	patience = 50 * time.Millisecond
 	ends(session.ReasonDeadline, "not ready within 50ms", 0, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x0b)
+}
+
+// TestStartsAtOnce has one module loaded for several guests at the same time, and for files that differ in what is not executed.
+func TestStartsAtOnce(t *testing.T) {
+	r, code := newRuntime(t), read(t, guests.Wasm(t, runtimetest.Kitchen))
+	other := append(bytes.Clone(code), 0, 2, 1, 'x') // a custom section
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			guest, err := r.Start(t.Context(), [][]byte{code, other}[i%2], wasm.StartOptions{Name: "kitchen", Stderr: io.Discard})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if m, err := session.Probe(t.Context(), guest, session.Limits{}); err != nil || m.Name != "kitchen" {
+				t.Errorf("%q, %v", m.Name, err)
+			}
+		})
+	}
+	wait.Wait()
 }
