@@ -12,15 +12,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
-
-// mostForSwap is what the server itself may compute to load two modules, and for scrapes meanwhile. It is 0.4 s; with compiling, it would be
-// 2.3 s.
-const mostForSwap = 1200 * time.Millisecond
 
 // TestSwapUncached exchanges a discovery and a parser ten times for modules that were never compiled, which takes seconds each time, while
 // jobs are scraped five times a second. No scrape fails, because it is not the server that compiles.
@@ -33,8 +28,8 @@ func TestSwapUncached(t *testing.T) {
 		config += strings.ReplaceAll(p.job, swapInterval.String(), interval.String())
 		p.install(t, plugins, 0)
 	}
-	s := start(t, options{config: config, plugins: plugins})
-	digests, begin := map[string]string{}, ownCPU(t, s.cmd.Process.Pid)
+	s := start(t, options{config: config, plugins: plugins, args: []string{"--log.level=debug"}})
+	digests := map[string]string{}
 	for range swaps {
 		before := control.count()
 		for _, p := range all {
@@ -53,7 +48,6 @@ func TestSwapUncached(t *testing.T) {
 		}
 		t.Logf("a swap took the time of %d scrapes", control.count()-before)
 	}
-	computed := (ownCPU(t, s.cmd.Process.Pid) - begin) / swaps
 	for _, p := range all {
 		p.target.awaitMore(t, 2)
 	}
@@ -63,10 +57,10 @@ func TestSwapUncached(t *testing.T) {
 		}
 	}
 	stall := control.longestStall()
-	t.Logf("timers here were late by up to %v; the server's peak memory is %d MiB, and it computes %v for a swap", stall,
-		peakKiB(t, s.cmd.Process.Pid)>>10, computed)
-	if computed > mostForSwap {
-		t.Errorf("the server computes %v for a swap", computed)
+	t.Logf("timers here were late by up to %v; the server's peak memory is %d MiB", stall, peakKiB(t, s.cmd.Process.Pid)>>10)
+	log, err := os.ReadFile(s.log)
+	if err != nil || bytes.Contains(log, []byte("compiling a module here")) {
+		t.Errorf("the server compiles modules itself, %v", err)
 	}
 	wantNone(t, filepath.Join(s.dir, "failures"), stall > interval/4)
 	wantSteady(t, s, control, all)
@@ -74,24 +68,6 @@ func TestSwapUncached(t *testing.T) {
 	if err != nil || len(compiled) > 0 {
 		t.Errorf("compiling left %v behind, %v", compiled, err)
 	}
-}
-
-// ownCPU is the time that a process has computed, without its children.
-func ownCPU(t *testing.T, pid int) time.Duration {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ticks int
-	for _, field := range strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[11:13] {
-		n, err := strconv.Atoi(field)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * time.Second / userTicks
 }
 
 // wantNone looks for scrapes that failed. Those that are late are excused if the machine has kept this process waiting, too.
