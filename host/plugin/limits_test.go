@@ -70,8 +70,9 @@ func limits(t *testing.T, k *kitchen) {
 	}
 	ch = prepare(plugin.Limits{CallTimeout: short, Queue: 4 << 10},
 		plugin.Use{Key: "kitchen_notify_configs", Config: []byte(`{"do": "loop"}`)})
-	for range 20 { // The guest reads some of them before it runs the first.
-		go func() { _ = ch.Notifier(0).Notify(t.Context(), bytes.Repeat([]byte{' '}, 8<<10)) }()
+	batch := bytes.Repeat([]byte{' '}, 512<<10) // Streams to workers hold some, too.
+	for range 20 {                              // The guest reads some of them before it runs the first.
+		go func() { _ = ch.Notifier(0).Notify(t.Context(), batch) }()
 	}
 	counts(session.ReasonQueue, "did not read what waits for it")
 }
