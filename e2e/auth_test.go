@@ -40,6 +40,8 @@ type issuer struct {
 	mu   sync.Mutex
 	keys map[string]*ecdsa.PrivateKey
 	down atomic.Bool
+	// turned counts the requests that came while it was down.
+	turned atomic.Int64
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -55,6 +57,7 @@ func newIssuer(t *testing.T) *issuer {
 // ServeHTTP answers with the public keys.
 func (i *issuer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if i.down.Load() {
+		i.turned.Add(1)
 		http.Error(w, "down", http.StatusBadGateway)
 		return
 	}
@@ -338,7 +341,13 @@ func TestKeysRotateAndVanish(t *testing.T) {
 	answers(third, 200)
 	s.as(second).wantStatus(200, "GET", "/metrics")
 	i.down.Store(true)
-	time.Sleep(3 * time.Second) // past several times at which the keys are read
+	before := i.turned.Load()
+	eventually(t, time.Minute, "the keys are asked for in vain, more than once", func() error {
+		if n := i.turned.Load() - before; n < 3 {
+			return fmt.Errorf("%d times", n)
+		}
+		return nil
+	})
 	s.as(second).wantStatus(200, "GET", "/metrics")
 	s.as(i.token("third", "bob", nil)).wantStatus(200, "GET", "/metrics")
 }

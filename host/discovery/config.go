@@ -74,9 +74,7 @@ func (c *Configs) AppendTo(section *yaml.Node) error {
 // Take moves the keys about discovery from a mapping into c and returns the mapping without them; the given node stays
 // as it is. Errors carry lines, and paths below node.
 func (c *Configs) Take(node *yaml.Node) (rest *yaml.Node, err error) {
-	for node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
+	node = strictyaml.Resolve(node)
 	if node.Kind != yaml.MappingNode {
 		return node, nil
 	}
@@ -106,9 +104,7 @@ func (c *Configs) Take(node *yaml.Node) (rest *yaml.Node, err error) {
 }
 
 func (c *Configs) take(key string, value *yaml.Node) error {
-	for value.Kind == yaml.AliasNode {
-		value = value.Alias
-	}
+	value = strictyaml.Resolve(value)
 	if value.Tag == "!!null" {
 		return nil
 	}

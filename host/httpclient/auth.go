@@ -53,9 +53,7 @@ func IsAuthKey(name string) bool {
 // Take moves the section of an auth plugin from a mapping into c and returns the mapping without it; the given node stays as it
 // is. Errors carry lines, and paths below node.
 func (c *Config) Take(node *yaml.Node) (rest *yaml.Node, err error) {
-	for node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
+	node = strictyaml.Resolve(node)
 	if node.Kind != yaml.MappingNode {
 		return node, nil
 	}
@@ -67,9 +65,7 @@ func (c *Config) Take(node *yaml.Node) (rest *yaml.Node, err error) {
 			out.Content = append(out.Content, key, value)
 			continue
 		}
-		for value.Kind == yaml.AliasNode {
-			value = value.Alias
-		}
+		value = strictyaml.Resolve(value)
 		fail := func(format string, args ...any) error {
 			return &strictyaml.Error{Line: key.Line, Path: key.Value, Err: fmt.Errorf(format, args...)}
 		}

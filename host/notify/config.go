@@ -30,9 +30,7 @@ type Config struct {
 func (c *Config) UnmarshalYAML(node *yaml.Node) error {
 	type plain Config
 	*c = Config{}
-	for node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
+	node = strictyaml.Resolve(node)
 	rest := *node
 	if node.Kind == yaml.MappingNode {
 		rest.Content = nil

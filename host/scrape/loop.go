@@ -36,6 +36,7 @@ type loop struct {
 	reqSettings *settings
 	reqTarget   *target
 	lastStart   time.Time
+	pace        pace
 	// body is what is being read; nil between scrapes, and until there is an answer.
 	body *body
 	// lastSize is the size of the last body that was read to its end, lastParsed what a parser made of the last one.
@@ -164,7 +165,10 @@ func (l *loop) scrape(ctx context.Context, t *target, scheduled time.Time) {
 	start := time.Now()
 	s := l.pool.settings.Load()
 	if !l.lastStart.IsZero() {
-		l.env.metrics.observeInterval(t.interval, start.Sub(l.lastStart))
+		if l.pace.interval != t.interval {
+			l.pace = l.env.metrics.pace(t.interval)
+		}
+		l.pace.observe(start.Sub(l.lastStart))
 	}
 	l.lastStart = start
 	ts := alignedTime(scheduled, start, t.interval, l.env.TimestampTolerance)

@@ -102,10 +102,21 @@ func histogramOpts(name, help string) prometheus.HistogramOpts {
 	}
 }
 
-func (m *metrics) observeInterval(interval, actual time.Duration) {
+// pace observes the times between scrapes that should be an interval apart. It is made once for many of them, because it formats the
+// interval.
+type pace struct {
+	interval          time.Duration
+	length, histogram prometheus.Observer
+}
+
+func (m *metrics) pace(interval time.Duration) pace {
 	name := model.Duration(interval).String()
-	m.intervalLength.WithLabelValues(name).Observe(actual.Seconds())
-	m.intervalHistogram.WithLabelValues(name).Observe(actual.Seconds())
+	return pace{interval, m.intervalLength.WithLabelValues(name), m.intervalHistogram.WithLabelValues(name)}
+}
+
+func (p *pace) observe(actual time.Duration) {
+	p.length.Observe(actual.Seconds())
+	p.histogram.Observe(actual.Seconds())
 }
 
 // synced notes that the targets of a job were made.

@@ -191,7 +191,7 @@ func (d *Document) Locate(err error) error {
 func (d *Document) Line(path string) int {
 	node, line := d.root, d.root.Line
 	for _, step := range strings.FieldsFunc(strings.ReplaceAll(path, "[", ".["), func(r rune) bool { return r == '.' }) {
-		node = resolve(node)
+		node = Resolve(node)
 		var next *yaml.Node
 		if index, ok := strings.CutPrefix(step, "["); ok {
 			i, err := strconv.Atoi(strings.TrimSuffix(index, "]"))
@@ -215,7 +215,8 @@ func (d *Document) Line(path string) int {
 	return line
 }
 
-func resolve(node *yaml.Node) *yaml.Node {
+// Resolve returns what an alias stands for, and any other node as it is.
+func Resolve(node *yaml.Node) *yaml.Node {
 	for node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}
@@ -230,7 +231,7 @@ type obsoleteUnmarshaler interface {
 // decode fills v. With checkOnly, types that decode themselves are looked into, but not asked: what they accept is
 // found out elsewhere.
 func decode(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error {
-	node = resolve(node)
+	node = Resolve(node)
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
 		return nil
 	}
@@ -382,7 +383,7 @@ func decodeStruct(node *yaml.Node, v reflect.Value, path string, checkOnly bool)
 		name, value := node.Content[i], node.Content[i+1]
 		at := Join(path, name.Value)
 		if name.Tag == "!!merge" {
-			errs = append(errs, decode2(resolve(value), v, path, checkOnly))
+			errs = append(errs, decode2(Resolve(value), v, path, checkOnly))
 			continue
 		}
 		if seen[name.Value] {

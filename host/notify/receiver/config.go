@@ -57,9 +57,7 @@ var hostFields = []string{ //nolint:gochecknoglobals // Constant table.
 // Decode decodes the entries of a list strictly, except for what is the plugin's. Errors carry lines, and paths below the
 // list.
 func Decode(key string, list *yaml.Node) ([]*Config, error) {
-	for list.Kind == yaml.AliasNode {
-		list = list.Alias
-	}
+	list = strictyaml.Resolve(list)
 	if list.Tag == "!!null" {
 		return nil, nil
 	}
@@ -78,9 +76,7 @@ func Decode(key string, list *yaml.Node) ([]*Config, error) {
 }
 
 func decode(key string, index int, item *yaml.Node) (*Config, error) {
-	for item.Kind == yaml.AliasNode {
-		item = item.Alias
-	}
+	item = strictyaml.Resolve(item)
 	if item.Kind != yaml.MappingNode {
 		return nil, &strictyaml.Error{Line: item.Line, Err: errors.New("a mapping is needed here")}
 	}

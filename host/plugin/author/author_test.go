@@ -30,21 +30,38 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// write writes a new plugin into dir, and vets and tests it as its author would.
+func write(t *testing.T, name string, kind sdk.Kind, dir string) Scaffold {
+	t.Helper()
+	s, err := New(t.Context(), name, kind, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"vet", "test"} {
+		if err := goCommand(t.Context(), dir, nil, command, "./..."); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+// build builds the plugin in dir to wasm, outside of dir.
+func build(t *testing.T, dir, cache string) Built {
+	t.Helper()
+	built, err := Build(t.Context(), dir, TargetWasm, t.TempDir(), cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return built
+}
+
 // TestNewDiscovery goes an author's whole way.
 func TestNewDiscovery(t *testing.T) {
 	ctx, cache := t.Context(), t.TempDir()
 	dir := filepath.Join(t.TempDir(), "mine")
-	s, err := New(ctx, "acme", sdk.KindDiscovery, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := write(t, "acme", sdk.KindDiscovery, dir)
 	if s.Plugin != "sd-acme" || s.Key != "acme_sd_configs" || !slices.Equal(s.Files, []string{"README.md", "go.mod", "go.sum", "main.go", "main_test.go"}) {
 		t.Fatalf("%+v", s)
-	}
-	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}} {
-		if err := goCommand(ctx, dir, nil, args...); err != nil {
-			t.Fatal(err)
-		}
 	}
 	built, err := Build(ctx, dir, TargetWasm, "", cache)
 	if err != nil {
@@ -123,15 +140,9 @@ func tryDiscovery(t *testing.T, path, cache string) {
 func TestNewExporter(t *testing.T) {
 	ctx, cache := t.Context(), t.TempDir()
 	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
-	s, err := New(ctx, "exporter-two-words", sdk.KindExporter, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := write(t, "exporter-two-words", sdk.KindExporter, dir)
 	if s.Plugin != "exporter-two-words" || s.Key != "" {
 		t.Fatalf("%+v", s)
-	}
-	if err := goCommand(ctx, dir, nil, "test", "./..."); err != nil {
-		t.Fatal(err)
 	}
 	t.Chdir(plugins)
 	for _, target := range []Target{TargetNative, TargetWasm} {
@@ -180,21 +191,12 @@ func TestNewExporter(t *testing.T) {
 
 func TestNewParser(t *testing.T) {
 	ctx, cache := t.Context(), t.TempDir()
-	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
-	s, err := New(ctx, "status-page", sdk.KindParser, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := filepath.Join(t.TempDir(), "x")
+	s := write(t, "status-page", sdk.KindParser, dir)
 	if s.Plugin != "parser-status-page" || s.Key != "" {
 		t.Fatalf("%+v", s)
 	}
-	if err := goCommand(ctx, dir, nil, "test", "./..."); err != nil {
-		t.Fatal(err)
-	}
-	built, err := Build(ctx, dir, TargetWasm, plugins, cache)
-	if err != nil {
-		t.Fatal(err)
-	}
+	built := build(t, dir, cache)
 	run := func(body string) (string, error) {
 		var out bytes.Buffer
 		o := RunOptions{Config: json.RawMessage(`{"prefix": "x_"}`), Body: strings.NewReader(body), CacheDir: cache}
@@ -214,21 +216,12 @@ func TestNewParser(t *testing.T) {
 
 func TestNewNotifier(t *testing.T) {
 	ctx, cache := t.Context(), t.TempDir()
-	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
-	s, err := New(ctx, "pager", sdk.KindNotify, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := filepath.Join(t.TempDir(), "x")
+	s := write(t, "pager", sdk.KindNotify, dir)
 	if s.Plugin != "notify-pager" || s.Key != "pager_notify_configs" {
 		t.Fatalf("%+v", s)
 	}
-	if err := goCommand(ctx, dir, nil, "test", "./..."); err != nil {
-		t.Fatal(err)
-	}
-	built, err := Build(ctx, dir, TargetWasm, plugins, cache)
-	if err != nil {
-		t.Fatal(err)
-	}
+	built := build(t, dir, cache)
 	got := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -295,23 +288,12 @@ func TestInspectRefusesWhatIsNoPlugin(t *testing.T) {
 
 func TestNewSigner(t *testing.T) {
 	ctx, cache := t.Context(), t.TempDir()
-	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
-	s, err := New(ctx, "acme", "auth", dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := filepath.Join(t.TempDir(), "x")
+	s := write(t, "acme", "auth", dir)
 	if s.Plugin != "auth-acme" || s.Key != "acme_auth" {
 		t.Fatalf("%+v", s)
 	}
-	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}} {
-		if err := goCommand(ctx, dir, nil, args...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	built, err := Build(ctx, dir, TargetWasm, plugins, cache)
-	if err != nil {
-		t.Fatal(err)
-	}
+	built := build(t, dir, cache)
 	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("mellon\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -333,23 +315,12 @@ func TestNewSigner(t *testing.T) {
 
 func TestNewAuthenticator(t *testing.T) {
 	ctx, cache := t.Context(), t.TempDir()
-	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
-	s, err := New(ctx, "door", sdk.KindAuthInbound, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := filepath.Join(t.TempDir(), "x")
+	s := write(t, "door", sdk.KindAuthInbound, dir)
 	if s.Plugin != "auth-door" || s.Key != "door_auth" || s.Use != "use door_auth below web.auth" {
 		t.Fatalf("%+v", s)
 	}
-	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}} {
-		if err := goCommand(ctx, dir, nil, args...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	built, err := Build(ctx, dir, TargetWasm, plugins, cache)
-	if err != nil {
-		t.Fatal(err)
-	}
+	built := build(t, dir, cache)
 	ask := func(method, url, key string) (string, error) {
 		var out bytes.Buffer
 		r := sdk.AuthRequest{Method: method, URL: url, Header: sdk.Header{"X-Api-Key": {key}}, RemoteAddr: "192.0.2.1:1"}

@@ -101,9 +101,7 @@ func (c *Config) takeAuth(section, list *yaml.Node) error {
 }
 
 func newEntry(item *yaml.Node) (Entry, error) {
-	for item.Kind == yaml.AliasNode {
-		item = item.Alias
-	}
+	item = strictyaml.Resolve(item)
 	if item.Kind != yaml.MappingNode || len(item.Content) != 2 {
 		return Entry{}, &strictyaml.Error{Line: item.Line, Err: errors.New("a mapping with one key such as jwt_auth is needed here")}
 	}
@@ -114,9 +112,7 @@ func newEntry(item *yaml.Node) (Entry, error) {
 	if key.Value == "basic_auth" {
 		return Entry{}, &strictyaml.Error{Line: key.Line, Path: key.Value, Err: errors.New("users and passwords belong into the file of --web.config.file")}
 	}
-	for value.Kind == yaml.AliasNode {
-		value = value.Alias
-	}
+	value = strictyaml.Resolve(value)
 	e := Entry{Key: key.Value, JSON: json.RawMessage("{}"), shown: map[string]any{}}
 	if value.Tag == "!!null" {
 		return e, nil
