@@ -72,6 +72,11 @@ func groupSeries(in []Series, n *plan.Aggregate) *groups {
 	index := map[string]int32{}
 	var key []byte
 	for i := range in {
+		// Fast path: where only the labels to group by are read, most series have those of the one before.
+		if i > 0 && !in[i].DropName && labels.Equal(in[i].Labels, in[i-1].Labels) {
+			gr.of[i] = gr.of[i-1]
+			continue
+		}
 		if n.Without {
 			key = in[i].Labels.AppendKeyWithout(key[:0], n.Grouping)
 		} else {
@@ -99,14 +104,17 @@ func groupLabels(ls labels.Labels, n *plan.Aggregate) labels.Labels {
 // fold hands all rows to the accumulator.
 func (q *query) fold(ctx context.Context, op operator, n *plan.Aggregate, gr *groups, acc accumulator, g plan.Grid) error {
 	ignores, in := ignoresHistograms(n.Op), op.series()
-	if !q.DelayNameRemoval && plan.NamesUnread(n.Expr) {
-		in = make([]Series, len(in)) // They still have their names, but nobody is to know.
-	}
+	nameless := !q.DelayNameRemoval && plan.NamesUnread(n.Expr)
+	var nobody Series
 	return q.look(ctx, op, g, func(i int, r *Row) error {
 		if ignores && len(r.H) > 0 {
 			q.dropHistograms(r, n.Op, spotOf(n, n.ExprPos))
 		}
-		acc.fold(int(gr.of[i])*g.N, r, &in[i])
+		s := &in[i]
+		if nameless {
+			s = &nobody // They still have their names, but nobody is to know.
+		}
+		acc.fold(int(gr.of[i])*g.N, r, s)
 		return nil
 	})
 }

@@ -105,7 +105,7 @@ func (in *windowed) pure(step int) (hists, mixed bool) {
 	}
 	floats, hists := in.kinds(in.lo[step], in.hi[step])
 	if floats && hists {
-		in.notes.warnf(in.at, textMixedForMetric, in.name)
+		in.notes.warnf(in.at, textMixedForMetric, in.metric())
 	}
 	return hists, floats && hists
 }
@@ -169,7 +169,7 @@ func (in *windowed) extendedHistogram(e extent, isCounter bool) *histogram.Float
 		return nil
 	}
 	if !isCounter && (left.CounterResetHint != histogram.GaugeType || right.CounterResetHint != histogram.GaugeType) {
-		in.notes.warnf(in.at, textNotGauge, in.name)
+		in.notes.warnf(in.at, textNotGauge, in.metric())
 	}
 	sum := histogram.NewSum(right)
 	if !in.addTo(&sum, left, -1, "subtraction") || isCounter && !in.addLost(&sum, e, left, right) {
@@ -183,11 +183,11 @@ func (in *windowed) extendedHistogram(e extent, isCounter bool) *histogram.Float
 func (in *windowed) fitting(hs []*histogram.FloatHistogram, isCounter bool) bool {
 	for _, h := range hs {
 		if h.UsesCustomBuckets() != hs[0].UsesCustomBuckets() {
-			in.notes.warnf(in.at, textMixedSchemas, in.name)
+			in.notes.warnf(in.at, textMixedSchemas, in.metric())
 			return false
 		}
 		if isCounter && h.CounterResetHint == histogram.GaugeType {
-			in.notes.warnf(in.at, textNotCounter, in.name)
+			in.notes.warnf(in.at, textNotCounter, in.metric())
 		}
 	}
 	return true
@@ -252,7 +252,7 @@ func (s *smoothed) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	c := &w.cols
 	w.in = windowed{
 		windows: &w.windows, T: c.T, F: c.F, H: c.H, shift: s.n.Shift, g: s.g,
-		at: spotOf(s.n, s.n.Pos()), name: metricName(&s.out[i]), notes: &s.q.notes,
+		at: spotOf(s.n, s.n.Pos()), of: &s.out[i], notes: &s.q.notes,
 	}
 	in := &w.in
 	if err := in.find(w.ended, in.T, in.shift, s.q.Lookback, s.q.Lookback, in.g); err != nil {
@@ -301,7 +301,7 @@ func (in *windowed) smoothHistogram(lo, next, hi int, t int64, exact bool) *hist
 	}
 	from, to := in.H[next-1], in.H[next]
 	if from.UsesCustomBuckets() != to.UsesCustomBuckets() {
-		in.notes.warnf(in.at, textMixedSchemas, in.name)
+		in.notes.warnf(in.at, textMixedSchemas, in.metric())
 		return nil
 	}
 	isCounter := from.CounterResetHint != histogram.GaugeType || to.CounterResetHint != histogram.GaugeType

@@ -50,7 +50,7 @@ func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
 		floats, hists := in.kinds(lo, hi)
 		switch {
 		case floats && hists:
-			in.notes.warnf(in.at, textMixedForMetric, in.name)
+			in.notes.warnf(in.at, textMixedForMetric, in.metric())
 		case hi-lo < 2 && !fromZero:
 		case floats:
 			dst.F[i] = in.floatRate(i, isCounter, isRate)
@@ -154,7 +154,7 @@ func (in *windowed) lowestSchema(first *histogram.FloatHistogram, hs []*histogra
 			continue
 		}
 		if h.UsesCustomBuckets() != first.UsesCustomBuckets() {
-			in.notes.warnf(in.at, textMixedSchemas, in.name)
+			in.notes.warnf(in.at, textMixedSchemas, in.metric())
 			return 0, false
 		}
 		lowest = min(lowest, h.Schema)
@@ -166,7 +166,7 @@ func (in *windowed) lowestSchema(first *histogram.FloatHistogram, hs []*histogra
 func (in *windowed) addTo(sum *histogram.Sum, h *histogram.FloatHistogram, factor float64, operation string) bool {
 	_, reconciled, err := sum.Add(h, factor)
 	if err != nil {
-		in.notes.warnf(in.at, textMixedSchemas, in.name)
+		in.notes.warnf(in.at, textMixedSchemas, in.metric())
 		return false
 	}
 	if reconciled {
@@ -179,9 +179,9 @@ func (in *windowed) noteRateHints(hs []*histogram.FloatHistogram, isCounter bool
 	isGauge := func(h *histogram.FloatHistogram) bool { return h.CounterResetHint == histogram.GaugeType }
 	switch {
 	case isCounter && slices.ContainsFunc(hs, isGauge):
-		in.notes.warnf(in.at, textNotCounter, in.name)
+		in.notes.warnf(in.at, textNotCounter, in.metric())
 	case !isCounter && (!isGauge(hs[0]) || !isGauge(hs[len(hs)-1])):
-		in.notes.warnf(in.at, textNotGauge, in.name)
+		in.notes.warnf(in.at, textNotGauge, in.metric())
 	}
 }
 
@@ -190,7 +190,7 @@ func (in *windowed) lastTwoHistograms(step int, isRate bool, dst *Row) error {
 	hi := in.hi[step]
 	prev, cur := in.H[hi-2], in.H[hi-1]
 	if prev == nil || cur == nil {
-		in.notes.warnf(in.at, textMixedForMetric, in.name)
+		in.notes.warnf(in.at, textMixedForMetric, in.metric())
 		return nil
 	}
 	in.noteRateHints([]*histogram.FloatHistogram{prev, cur}, isRate)
@@ -216,7 +216,7 @@ func (in *windowed) aggregateHistograms(average bool, dst *Row) error {
 		floats, hists := in.kinds(lo, hi)
 		switch {
 		case floats && hists:
-			in.notes.warnf(in.first, textMixedForMetric, in.name)
+			in.notes.warnf(in.first, textMixedForMetric, in.metric())
 		case floats && average:
 			dst.F[i] = avgOf(in.F[lo:hi])
 		case floats:
@@ -228,7 +228,7 @@ func (in *windowed) aggregateHistograms(average bool, dst *Row) error {
 			}
 			c.note(in.notes, in.first)
 			if c.broken {
-				in.notes.warnf(in.first, textMixedSchemas, in.name)
+				in.notes.warnf(in.first, textMixedSchemas, in.metric())
 			} else {
 				dst.setH(i, c.result((*histogram.Sum).Uncompacted))
 			}

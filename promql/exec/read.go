@@ -139,20 +139,28 @@ func (q *query) ask(ctx context.Context, n *plan.Selector, hints *storage.Select
 	if sized, ok := set.(storage.Sized); ok {
 		s.list, s.out = slices.Grow(s.list, sized.Size()), slices.Grow(s.out, sized.Size())
 	}
+	bytes := int64(0)
 	for set.Next() {
 		series := set.At()
 		ls := series.Labels()
 		s.list = append(s.list, series)
 		s.out = append(s.out, Series{Labels: ls})
-		if err := q.holdBytes(seriesBytes + int64(ls.ByteSize())); err != nil {
-			return nil, err
-		}
-		if len(s.list)%1024 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+		bytes += seriesBytes + int64(ls.ByteSize())
+		if len(s.list)%256 == 0 {
+			if err := q.holdBytes(bytes); err != nil {
+				return nil, err
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			bytes = 0
 		}
 	}
 	if err := set.Err(); err != nil {
 		return nil, storageFailure(ctx, err)
+	}
+	if err := q.holdBytes(bytes); err != nil {
+		return nil, err
 	}
 	for _, err := range set.Warnings() {
 		q.storageWarnings = append(q.storageWarnings, err)

@@ -182,6 +182,7 @@ func (q *query) samples(ctx context.Context, root plan.Node) (operator, error) {
 		if err != nil {
 			return nil, err
 		}
+		src.counted = make(counted, len(src.list))
 		return &rawSamples{source: src, from: n.Reference(q.Grid.Start) - n.Range, to: n.Reference(q.Grid.Start)}, nil
 	case *plan.Subquery:
 		inner := n.Inner(q.Grid)

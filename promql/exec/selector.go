@@ -17,7 +17,7 @@ type source struct {
 	*selection
 	q *query
 	n *plan.Selector
-	// tally and counted are for the statistics.
+	// tally and counted are for the statistics; windows count on their own.
 	tally   *tally
 	counted counted
 	// probe is set if the selector is measured.
@@ -40,7 +40,6 @@ func (q *query) selectSeries(ctx context.Context, n *plan.Selector, g plan.Grid)
 	if s.probe != nil && q.Probes.byNode[n] != nil {
 		s.probe.series.Store(int64(len(s.list)))
 	}
-	s.counted = make(counted, len(s.list))
 	return s, nil
 }
 
@@ -92,6 +91,7 @@ func (q *query) buildSelector(ctx context.Context, n *plan.Selector, g plan.Grid
 	if n.Smoothed && !n.Timestamps && !n.Starts {
 		return &smoothed{s, g}, nil
 	}
+	s.counted = make(counted, len(s.list))
 	return &instant{source: s, g: g}, nil
 }
 

@@ -37,7 +37,7 @@ func (in *windowed) noteOverlap(step int) {
 	}
 	for i := in.lo[step] + 1; i < in.hi[step]; i++ {
 		if st := in.ST[i]; st != 0 && st < in.T[i-1] && st != in.ST[i-1] {
-			in.notes.warnTimes(in.at, fmt.Sprintf("sample has start time that overlaps with previous sample timestamp for metric %q", in.name), 1)
+			in.notes.warnTimes(in.at, fmt.Sprintf("sample has start time that overlaps with previous sample timestamp for metric %q", in.metric()), 1)
 			return
 		}
 	}

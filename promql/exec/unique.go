@@ -3,7 +3,6 @@ package exec
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/narthex-io/narthex/model/labels"
 )
@@ -88,7 +87,13 @@ func haveOneName(in []Series) bool {
 		return true
 	}
 	first := nameOf(in[0].Labels)
-	return !slices.ContainsFunc(in[1:], func(s Series) bool { return nameOf(s.Labels) != first })
+	for i := 1; i < len(in); i++ {
+		// Fast path: where few labels are read, most series have those of the one before.
+		if !labels.Equal(in[i].Labels, in[i-1].Labels) && nameOf(in[i].Labels) != first {
+			return false
+		}
+	}
+	return true
 }
 
 // nameOf returns the labels that withoutName drops.

@@ -60,9 +60,13 @@ type windowed struct {
 	w    *worker
 	// Annotations point to the place of the windows or of the function's first argument.
 	at, first spot
-	name      string
-	notes     *Annotations
+	// of is the series that the samples are of, under the name that it was stored with.
+	of    *Series
+	notes *Annotations
 }
+
+// metric returns the name for annotations.
+func (in *windowed) metric() string { return metricName(in.of) }
 
 // kernel calculates a function for all windows of a series into a row of absent values. It leaves steps alone that
 // have no result.
@@ -88,6 +92,8 @@ type window struct {
 	// tally and counted are for the statistics.
 	tally   *tally
 	counted counted
+	// counters says that by their names all series are counters.
+	counters bool
 	// src is set for a selector, inner for a subquery.
 	src    *source
 	inner  operator
@@ -135,11 +141,13 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 		o.out = o.inner.series()
 	}
 	o.counted = make(counted, len(o.out))
+	one := haveOneName(o.out)
+	o.counters = one && len(o.out) > 0 && !q.TypeAndUnitLabels && looksLikeCounter(metricName(&o.out[0]))
 	if n.Func == "absent_over_time" {
 		o.fn = windowTable["present_over_time"]
 		return q.absent(ctx, o, g, n.Over)
 	}
-	if fn.keepName || n.NamesUnread && !q.DelayNameRemoval && haveOneName(o.out) {
+	if fn.keepName || n.NamesUnread && !q.DelayNameRemoval && one {
 		return o, nil
 	}
 	before := o.out
@@ -155,7 +163,7 @@ func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	}
 	dst.reset(o.g.N)
 	in := o.input(w, &w.cols)
-	in.name = metricName(&o.sourceSeries()[i])
+	in.of = &o.sourceSeries()[i]
 	if cap(w.windows.lo) < o.g.N {
 		w.count(8 * int64(o.g.N))
 	}
@@ -297,7 +305,7 @@ func (o *window) apply(in *windowed, dst *Row) error {
 	for i := range floats.lo {
 		n, nAll := floats.hi[i]-floats.lo[i], all.hi[i]-all.lo[i]
 		if n > 0 && nAll > n {
-			in.notes.infof(in.first, "ignored histograms in a range containing both floats and histograms for metric name %q", in.name)
+			in.notes.infof(in.first, "ignored histograms in a range containing both floats and histograms for metric name %q", in.metric())
 		}
 	}
 	if kept == 0 {
@@ -334,7 +342,7 @@ func (o *window) applyInPieces(in *windowed, dst *Row) error {
 
 // noteNonCounter tells when a rate is taken of what does not look like a counter.
 func (o *window) noteNonCounter(i int, dst *Row) {
-	if o.n.Func != "rate" && o.n.Func != "increase" {
+	if o.counters || o.n.Func != "rate" && o.n.Func != "increase" {
 		return
 	}
 	s := o.sourceSeries()[i].Labels

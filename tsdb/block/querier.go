@@ -3,6 +3,7 @@ package block
 import (
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -130,9 +131,7 @@ func (s *seriesSet) Next() bool {
 		}
 		s.at, s.free = &s.free[0], s.free[1:]
 		*s.at = series{set: s, id: id}
-		if len(s.chunks) == 1 {
-			s.at.single, s.at.only = true, s.chunks[0]
-		}
+		s.at.keep(s.chunks)
 		s.given++
 		return true
 	}
@@ -165,10 +164,22 @@ func (q *querier) chunks(id uint32, mint, maxt int64, dst []index.ChunkMeta) ([]
 // series is read from the index again when it is asked for several chunks, which costs less than keeping them.
 type series struct {
 	set *seriesSet
-	// only is the chunk if there is a single one: a short query need not go back to the index.
-	only   index.ChunkMeta
-	single bool
-	id     uint32
+	id  uint32
+	// length, minTime and ref are those of the chunk if there is a single one: a short query need not go back to the index.
+	// Else the length is zero. It is that in milliseconds, plus one.
+	length  uint32
+	minTime int64
+	ref     uint64
+}
+
+// keep remembers a single chunk.
+func (s *series) keep(chunks []index.ChunkMeta) {
+	if len(chunks) != 1 {
+		return
+	}
+	if c := chunks[0]; uint64(c.MaxTime-c.MinTime) < math.MaxUint32 {
+		s.length, s.minTime, s.ref = uint32(c.MaxTime-c.MinTime)+1, c.MinTime, c.Ref
+	}
 }
 
 // Labels makes the labels. The entry was checked when the set came to it, so that it can't fail any more.
@@ -195,8 +206,9 @@ func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {
 	r.series, r.block, r.next = s, q.block, 0
 	r.mint, r.maxt = s.set.mint, s.set.maxt
 	r.deleted = q.tombstones[s.id]
-	if s.single {
-		r.chunks, r.err = append(r.chunks[:0], s.only), nil
+	if s.length > 0 {
+		only := index.ChunkMeta{MinTime: s.minTime, MaxTime: s.minTime + int64(s.length-1), Ref: s.ref}
+		r.chunks, r.err = append(r.chunks[:0], only), nil
 		return r
 	}
 	r.chunks, r.err = q.chunks(s.id, r.mint, r.maxt, r.chunks[:0])

@@ -247,12 +247,12 @@ func (r *Reader) unchecked(id uint32) (body, sum []byte, err error) {
 	if at < headerSize || at >= uint64(len(r.data)) {
 		return nil, nil, corrupt("series", at, "it lies outside of the file")
 	}
-	d := decoder{b: r.data[at:]}
-	size := d.uvarint()
-	if d.bad || size > uint64(len(d.b)) || uint64(len(d.b))-size < crcSize {
+	size, pos := uvarintAt(r.data, int(at))
+	if pos == past || size > uint64(len(r.data)-pos) || uint64(len(r.data)-pos)-size < crcSize {
 		return nil, nil, corrupt("series", at, "it reaches beyond the file")
 	}
-	return d.b[:size], d.b[size:], nil
+	rest := r.data[pos:]
+	return rest[:size], rest[size:], nil
 }
 
 // Projection is a choice of labels.
@@ -277,6 +277,7 @@ func (r *Reader) Project(names []string) *Projection {
 type Scratch struct {
 	builder labels.ScratchBuilder
 	symbols symbols
+	sets    knownSets
 }
 
 // Labels returns the labels of a series.
@@ -291,6 +292,9 @@ func (r *Reader) Labels(id uint32, s *Scratch) (labels.Labels, error) {
 // Projected returns those of the labels of a series that are chosen; nil chooses all. It is for series whose entry was
 // read before, by [Reader.Chunks]: the checksum is not looked at again.
 func (r *Reader) Projected(id uint32, p *Projection, s *Scratch) (labels.Labels, error) {
+	if p != nil && p.none {
+		return labels.EmptyLabels(), nil
+	}
 	body, _, err := r.unchecked(id)
 	if err != nil {
 		return labels.EmptyLabels(), err
@@ -299,28 +303,54 @@ func (r *Reader) Projected(id uint32, p *Projection, s *Scratch) (labels.Labels,
 }
 
 func (r *Reader) labelsOf(id uint32, body []byte, p *Projection, s *Scratch) (labels.Labels, error) {
-	if p != nil && p.none {
-		return labels.EmptyLabels(), nil
+	if s.symbols.table != &r.symbols {
+		s.symbols.use(&r.symbols)
+		s.sets = knownSets{}
 	}
-	s.symbols.use(&r.symbols)
-	s.builder.Reset()
-	d := decoder{b: body}
-	for range d.uvarint() {
-		nameRef, valueRef := d.uvarint(), d.uvarint()
-		i, ok := r.nameIndex(nameRef)
-		if ok && p != nil && !p.wanted[i] && !d.bad {
-			continue
-		}
-		value, okValue := s.symbols.at(valueRef)
-		if d.bad || !ok || !okValue {
-			return labels.EmptyLabels(), corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
-		}
-		s.builder.Add(r.nameRefs[i].name, value)
-	}
-	if d.bad {
+	damaged := func() (labels.Labels, error) {
 		return labels.EmptyLabels(), corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
 	}
-	return s.builder.Labels(), nil
+	n, pos := uvarintAt(body, 0)
+	refs := s.sets.refs[:0]
+	s.builder.Reset()
+	for range n {
+		var nameRef, valueRef uint64
+		nameRef, pos = uvarintAt(body, pos)
+		valueRef, pos = uvarintAt(body, pos)
+		i, ok := r.nameIndex(nameRef)
+		switch {
+		case pos == past || !ok || valueRef >= uint64(r.symbols.count):
+			return damaged()
+		case p == nil:
+			value, _ := s.symbols.at(valueRef)
+			s.builder.Add(r.nameRefs[i].name, value)
+		case p.wanted[i]:
+			refs = append(refs, pairRef{uint32(i), uint32(valueRef)})
+		}
+	}
+	s.sets.refs = refs
+	switch {
+	case pos == past:
+		return damaged()
+	case p == nil:
+		return s.builder.Labels(), nil
+	}
+	return r.setOf(s), nil
+}
+
+// setOf returns the set of the labels that lie in the scratch. A few labels of many series are few sets, of which each
+// should be made once; all labels of a series are those of no other.
+func (r *Reader) setOf(s *Scratch) labels.Labels {
+	known := s.sets.place()
+	if slices.Equal(known.refs, s.sets.refs) {
+		return known.set
+	}
+	for _, pair := range s.sets.refs {
+		value, _ := s.symbols.at(uint64(pair.value))
+		s.builder.Add(r.nameRefs[pair.name].name, value)
+	}
+	known.refs, known.set = append(known.refs[:0], s.sets.refs...), s.builder.Labels()
+	return known.set
 }
 
 // nameIndex returns the place of a symbol among those of the label names.
@@ -408,24 +438,33 @@ func (r *Reader) Chunks(id uint32, mint, maxt int64, dst []ChunkMeta) ([]ChunkMe
 	if err != nil {
 		return dst, err
 	}
-	d := decoder{b: body}
-	for n := d.uvarint(); n > 0 && !d.bad; n-- {
-		d.uvarint()
-		d.uvarint()
+	n, pos := uvarintAt(body, 0)
+	if n > uint64(len(body)) {
+		pos = past
+	}
+	if pos = skipVarints(body, pos, 2*n); pos == past {
+		return dst, corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
 	}
 	var c ChunkMeta
-	n := d.uvarint()
+	var length uint64
+	n, pos = uvarintAt(body, pos)
 	for i := range n {
 		if i == 0 {
-			c.MinTime = d.varint()
-			c.MaxTime = c.MinTime + int64(d.uvarint())
-			c.Ref = d.uvarint()
+			c.MinTime, pos = varintAt(body, pos)
+			length, pos = uvarintAt(body, pos)
+			c.MaxTime = c.MinTime + int64(length)
+			c.Ref, pos = uvarintAt(body, pos)
 		} else {
-			c.MinTime = c.MaxTime + int64(d.uvarint())
-			c.MaxTime = c.MinTime + int64(d.uvarint())
-			c.Ref += uint64(d.varint())
+			var gap uint64
+			var step int64
+			gap, pos = uvarintAt(body, pos)
+			length, pos = uvarintAt(body, pos)
+			step, pos = varintAt(body, pos)
+			c.MinTime = c.MaxTime + int64(gap)
+			c.MaxTime = c.MinTime + int64(length)
+			c.Ref += uint64(step)
 		}
-		if d.bad {
+		if pos == past {
 			return dst, corrupt("series", uint64(id)*seriesAlign, fmt.Sprintf("it ends within chunk %d of %d", i, n))
 		}
 		if c.MinTime > maxt {
@@ -435,8 +474,8 @@ func (r *Reader) Chunks(id uint32, mint, maxt int64, dst []ChunkMeta) ([]ChunkMe
 			dst = append(dst, c)
 		}
 	}
-	if d.bad {
-		return dst, corrupt("series", uint64(id)*seriesAlign, "its labels are damaged")
+	if pos == past {
+		return dst, corrupt("series", uint64(id)*seriesAlign, "it ends before its chunks")
 	}
 	return dst, nil
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sort"
+
+	"github.com/narthex-io/narthex/model/labels"
 )
 
 // symbolTable is the sorted list of all strings, which the rest of the index refers to by position.
@@ -114,6 +116,33 @@ func (s *symbols) at(i uint64) (string, bool) {
 	s.next, s.nextPos = i+1, next
 	k.ref, k.text = i+1, text
 	return text, true
+}
+
+// pairRef is a label: the place of its name among those of the index, and the number of its value's symbol.
+type pairRef struct{ name, value uint32 }
+
+// knownSetCount is the number of label sets that are remembered: a power of two.
+const knownSetCount = 128
+
+// knownSets remember label sets, so that series with the same ones share their memory.
+type knownSets struct {
+	// refs are the labels that are looked at.
+	refs  []pairRef
+	known [knownSetCount]knownSet
+}
+
+type knownSet struct {
+	refs []pairRef
+	set  labels.Labels
+}
+
+// place returns where the set of refs is if it is known, and is to be put if it is not.
+func (s *knownSets) place() *knownSet {
+	hash := uint64(len(s.refs))
+	for _, r := range s.refs {
+		hash = (hash ^ uint64(r.name)<<32 ^ uint64(r.value)) * 0x9e3779b97f4a7c15
+	}
+	return &s.known[hash>>32%knownSetCount]
 }
 
 // find returns the position of a symbol.

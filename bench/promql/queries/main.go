@@ -3,7 +3,7 @@
 //
 // Without arguments it compares; it starts itself again for each engine. With -tsdb each engine reads a data directory
 // through its own storage, else all read the same samples from memory. With -data the directories are kept for further
-// runs, and -cpuprofile shows where this engine's time goes.
+// runs; -cpuprofile shows where this engine's time goes, -memprofile what it allocates.
 package main
 
 import (
@@ -46,6 +46,7 @@ func run(ctx context.Context) error {
 		head    = flag.Bool("head", false, "with -tsdb, leave the samples in the log, so that they are read from memory, as those of the latest hours")
 		data    = flag.String("data", "", "where data directories are kept, and taken from if they are there")
 		profile = flag.String("cpuprofile", "", "write a profile of this engine to a file")
+		memory  = flag.String("memprofile", "", "write a profile of this engine's allocations to a file")
 	)
 	flag.Parse()
 	sizes, err := numbers(*series)
@@ -53,7 +54,8 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if *engine != "" {
-		return profiled(*profile, func() error { return serve(ctx, *engine, suite.SizeFor(sizes[0]), *dir) })
+		err := profiled(*profile, func() error { return serve(ctx, *engine, suite.SizeFor(sizes[0]), *dir) })
+		return errors.Join(err, writeAllocs(*memory))
 	}
 	plan := suite.Plan{Series: sizes, MinTime: *minTime, Only: *only}
 	if plan.Steps, err = numbers(*steps); err != nil {
@@ -71,7 +73,7 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
-	plan.Engines = processes(*tsdb, scratch, *thanos, *profile)
+	plan.Engines = processes(*tsdb, scratch, *thanos, *profile, *memory)
 	rows, err := suite.Compare(ctx, plan, os.Stdout)
 	return errors.Join(err, suite.Summarize(plan, rows, os.Stdout))
 }
@@ -93,6 +95,18 @@ func profiled(file string, f func() error) error {
 	return errors.Join(err, out.Close())
 }
 
+// writeAllocs writes what was allocated to a file, if one is named.
+func writeAllocs(file string) error {
+	if file == "" {
+		return nil
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("allocs").WriteTo(out, 0), out.Close())
+}
+
 func numbers(text string) (all []int, err error) {
 	for _, part := range strings.Split(text, ",") {
 		n, err := strconv.Atoi(part)
@@ -105,7 +119,7 @@ func numbers(text string) (all []int, err error) {
 }
 
 // processes returns how each engine is started.
-func processes(tsdb bool, scratch, thanos, profile string) []suite.Process {
+func processes(tsdb bool, scratch, thanos, profile, memory string) []suite.Process {
 	with := func(name string, command ...string) suite.Process {
 		return suite.Process{Name: name, Command: func(series int) []string {
 			full := append(slices.Clone(command), "-series", strconv.Itoa(series))
@@ -115,7 +129,7 @@ func processes(tsdb bool, scratch, thanos, profile string) []suite.Process {
 			return full
 		}}
 	}
-	all := []suite.Process{with("narthex", os.Args[0], "-engine", "narthex", "-cpuprofile", profile), with("prometheus", os.Args[0], "-engine", "prometheus")}
+	all := []suite.Process{with("narthex", os.Args[0], "-engine", "narthex", "-cpuprofile", profile, "-memprofile", memory), with("prometheus", os.Args[0], "-engine", "prometheus")}
 	if thanos != "" {
 		all = append(all, with("thanos", thanos))
 	}
