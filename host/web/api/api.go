@@ -148,7 +148,7 @@ func New(opts Options) http.Handler {
 	postOrPut("/admin/tsdb/clean_tombstones", a.cleanTombstones)
 	postOrPut("/admin/tsdb/snapshot", a.snapshot)
 	postOrPut("/admin/queries/{id}/cancel", a.cancelQuery)
-	mux.HandleFunc("/", a.missing)
+	mux.HandleFunc("/", missing)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodOptions {
 			a.cors(w, r)
@@ -278,7 +278,7 @@ func CORS(allowed *regexp.Regexp) func(http.ResponseWriter, *http.Request) {
 
 func cors(allowed *regexp.Regexp, w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Vary", "Origin")
+	h.Add("Vary", "Origin") // Beside the encodings that the answer depends on.
 	origin := r.Header.Get("Origin")
 	if origin == "" || allowed == nil || !allowed.MatchString(origin) {
 		return
@@ -342,9 +342,9 @@ func (a *api) fail(w http.ResponseWriter, err error) {
 	}
 }
 
-// missing answers for endpoints that do not exist, and for those that Prometheus has and this version lacks.
-func (a *api) missing(w http.ResponseWriter, r *http.Request) {
-	a.cors(w, r)
+// missing answers for endpoints that do not exist, in plain text as upstream does, and for those that Prometheus has and
+// this version lacks.
+func missing(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20))
-	a.fail(w, &apiError{typeNotFound, fmt.Errorf("no endpoint %s %s in this version", r.Method, r.URL.Path)})
+	http.Error(w, fmt.Sprintf("404 page not found: this version has no endpoint /api/v1%s", r.URL.Path), http.StatusNotFound)
 }

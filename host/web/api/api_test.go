@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"net/url"
 	"regexp"
 	"strings"
@@ -128,6 +129,7 @@ func TestAnswers(t *testing.T) {
 	check("/labels", "", `["__name__","job"]`)
 	check("/labels?match[]=nothing", "", `[]`)
 	check("/label/job/values", "", `["api","node"]`)
+	check("/label/job/values?limit=9223372036854775807", "", `["api","node"]`)
 	check("/label/job/values?limit=1", "", `["api"],"warnings":["results truncated due to limit"]`)
 	check("/label/U__job/values", "", `["api","node"]`)
 	check("/label/job/values?start=1000000", "", `[]`)
@@ -184,7 +186,24 @@ func TestErrors(t *testing.T) {
 	check("/labels?match[]=%7B%7D", 400, typeBadData, "match[] must contain at least one non-empty matcher")
 	check("/query_range?query=1&start="+minTime.Format(time.RFC3339)+"&end=1&step=1e9", 400, typeBadData, "exceeded maximum resolution")
 	check("/metadata?limit=x", 400, typeBadData, "limit must be a number")
-	check("/never/heard/of", 404, typeNotFound, "no endpoint GET /never/heard/of in this version")
+}
+
+func TestMissingEndpoint(t *testing.T) {
+	h := New(Options{Ready: func() bool { return true }, Logger: slog.New(slog.DiscardHandler)})
+	status, body := call(t, h, "/never/heard/of", "")
+	if want := "404 page not found: this version has no endpoint /api/v1/never/heard/of\n"; status != 404 || body != want {
+		t.Errorf("got %d %q, want 404 %q", status, body, want)
+	}
+}
+
+func TestVary(t *testing.T) {
+	h := New(Options{Ready: func() bool { return true }, Logger: slog.New(slog.DiscardHandler)})
+	w := httptest.NewRecorder()
+	w.Header().Set("Vary", "Accept-Encoding")
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodOptions, "/query", nil))
+	if got, want := w.Header().Values("Vary"), []string{"Accept-Encoding", "Origin"}; !slices.Equal(got, want) {
+		t.Errorf("got Vary %q, want %q", got, want)
+	}
 }
 
 func TestNotReady(t *testing.T) {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -92,10 +93,10 @@ func (a *api) labelValues(r *http.Request) (*answer, error) {
 
 // hint asks the storage for one answer more than wanted, to see whether there are more.
 func hint(limit int) int {
-	if limit > 0 {
-		return limit + 1
+	if limit == 0 || limit == math.MaxInt {
+		return 0
 	}
-	return 0
+	return limit + 1
 }
 
 // union merges the answers for each set of matchers; no set at all asks once, for everything.

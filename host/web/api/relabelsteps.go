@@ -66,7 +66,7 @@ func (a *api) relabelSteps(r *http.Request) (*answer, error) {
 // plainJSONError leaves out where in a type of the program's own the mistake is.
 func plainJSONError(err error) error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return fmt.Errorf("a %s is no text", wrong.Value)
+		return fmt.Errorf("found the JSON type %s: labels are an object whose values are text", wrong.Value)
 	}
 	return err
 }

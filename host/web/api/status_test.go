@@ -57,7 +57,7 @@ func TestRelabelSteps(t *testing.T) {
 	check("", `{}`, 400, "no scrapePool parameter provided")
 	check("node", "", 400, "no labels parameter provided")
 	check("node", "x", 400, "error parsing labels: invalid character 'x' looking for beginning of value")
-	check("node", `{"a": 1}`, 400, "error parsing labels: a number is no text")
+	check("node", `{"a": 1}`, 400, "error parsing labels: found the JSON type number: labels are an object whose values are text")
 	check("other", `{}`, 400, `error retrieving scrape config: scrape pool \"other\" not found`)
 }
 
