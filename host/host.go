@@ -55,6 +55,7 @@ type Options struct {
 	MaxConnections  int
 	ReadTimeout     time.Duration
 	ExternalURL     *url.URL
+	PageTitle       string
 	RoutePrefix     string
 	EnableLifecycle bool
 	// MaxSubscribers bounds the clients that listen for notices; zero means 16.
@@ -325,6 +326,7 @@ func (h *Host) makeWeb(ctx context.Context) (err error) {
 		ReadTimeout:     h.opts.ReadTimeout,
 		ExternalURL:     h.opts.ExternalURL,
 		RoutePrefix:     h.opts.RoutePrefix,
+		PageTitle:       h.opts.PageTitle,
 		EnableLifecycle: h.opts.EnableLifecycle,
 		Gate:            h.access,
 		Gatherer:        h.registry,

@@ -75,7 +75,7 @@ func (h *Host) replayStatus() (s api.ReplayStatus) {
 // externalURL is where other machines reach the server.
 func (h *Host) externalURL() *url.URL {
 	u := *h.web.URL()
-	if h.opts.ExternalURL == nil && h.opts.Hostname != "" {
+	if external := h.opts.ExternalURL; (external == nil || external.Host == "") && h.opts.Hostname != "" {
 		u.Host = net.JoinHostPort(h.opts.Hostname, u.Port())
 	}
 	return &u

@@ -70,7 +70,7 @@ func settings() []setting {
 		{name: "web.enable-otlp-receiver", value: "false", kind: kindBool, part: partOTLP, help: "Enable the endpoint that accepts OTLP write requests."},
 		{name: "web.console.templates", value: "consoles", help: "Directory of console templates, served under /consoles."},
 		{name: "web.console.libraries", value: "console_libraries", help: "Directory of console libraries."},
-		{name: "web.page-title", value: "Prometheus Time Series Collection and Processing Server", part: partUI, help: "Title of the web pages."},
+		{name: "web.page-title", value: "Prometheus Time Series Collection and Processing Server", help: "Title of the web pages."},
 		{name: "web.cors.origin", value: ".*", help: "Regular expression for the origins that CORS allows, anchored at both ends."},
 		{name: "storage.tsdb.path", value: "data/", help: "Directory of the metrics storage."},
 		{name: "storage.tsdb.retention.time", kind: kindDuration, help: "How long to keep samples: 15d if neither this nor a size is given. The config file's storage.tsdb.retention.time is preferred."},

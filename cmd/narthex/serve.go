@@ -145,7 +145,12 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 	if enabled.delayedCuts {
 		storage.CutDelayPercent = cutDelay(v, log)
 	}
+	title := v.text("web.page-title")
+	if v.isDefault("web.page-title") { // Upstream's default names upstream.
+		title = ""
+	}
 	opts := host.Options{
+		PageTitle:       title,
 		ConfigFile:      v.text("config.file"),
 		Getenv:          os.Getenv,
 		ListenAddresses: v.list("web.listen-address"),
@@ -303,7 +308,8 @@ func externalURL(v *values) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--web.external-url: %w", err)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	pathOnly := u.Scheme == "" && u.Host == "" // The rest is then that of the listener.
+	if !pathOnly && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
 		return nil, fmt.Errorf("--web.external-url: %q is no URL such as http://host:9090/path", text)
 	}
 	u.Path = "/" + strings.Trim(u.Path, "/")

@@ -79,7 +79,7 @@ func TestMistakesNameTheSource(t *testing.T) {
 	check([]string{"--query.timeout=soon"}, nil, "", `"soon" is not of type duration`)
 	check([]string{"--query.max-samples=1.5"}, nil, "", `"1.5" is not of type int`)
 	check([]string{"--agent"}, nil, "", "--agent belongs to agent mode, which this version does not have yet")
-	check([]string{"--web.page-title=a", "--web.user-assets=b"}, nil, "", "remove it\n--web.user-assets belongs to the web interface")
+	check([]string{"--web.search.max-limit=1", "--web.user-assets=b"}, nil, "", "--web.user-assets belongs to the web interface")
 	check(nil, []string{"NARTHEX_QUERY_TIMEOUT=soon"}, "", `environment: --query.timeout: "soon" is not of type duration`)
 	check(nil, []string{"NARTHEX_QUERY_TIMEOT=1m"}, "", "NARTHEX_QUERY_TIMEOT is no setting; did you mean NARTHEX_QUERY_TIMEOUT?")
 	check(nil, []string{"NARTHEX_WEB_SEARCH_MAX_LIMIT=1"}, "", "environment: --web.search.max-limit belongs to the search API")

@@ -46,5 +46,6 @@ func TestShownFlags(t *testing.T) {
 		"enable-feature": "a,b,c", "query.lookback-delta": "1m30s",
 	})
 	check(shown("--storage.tsdb.retention.size=1GB"), map[string]string{"storage.tsdb.retention.time": "0s", "storage.tsdb.max-block-duration": "31d"})
+	check(shown("--web.external-url=/y/"), map[string]string{"web.external-url": "/y/", "web.route-prefix": "/y"})
 	check(shown("--web.route-prefix=nx/", "--web.external-url=http://x/y/"), map[string]string{"web.route-prefix": "/nx"})
 }

@@ -1,9 +1,12 @@
 package web
 
 import (
+	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/pprof"
 	"net/url"
@@ -40,7 +43,7 @@ func (s *Server) routes() (http.Handler, error) {
 	}
 	handle("GET", "/{$}", s.toQuery())
 	handle("GET", "/graph", s.toQuery()) // Alerts link to /graph?g0.expr=….
-	handle("GET", "/query", page(indexPage, "text/html; charset=utf-8"))
+	handle("GET", "/query", page(titled(indexPage, s.opts.PageTitle), "text/html; charset=utf-8"))
 	handle("GET", "/federate", missing("federation"))
 	handle("GET HEAD", "/-/healthy", page([]byte("Prometheus Server is Healthy.\n"), "text/plain; charset=utf-8"))
 	handle("GET HEAD", "/-/ready", http.HandlerFunc(s.serveReady))
@@ -115,6 +118,11 @@ func missing(part string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, part+" is not in this version", http.StatusNotFound)
 	})
+}
+
+// titled puts the title into a page.
+func titled(content []byte, title string) []byte {
+	return bytes.ReplaceAll(content, []byte("{{title}}"), []byte(html.EscapeString(cmp.Or(title, "Narthex"))))
 }
 
 func page(content []byte, contentType string) http.Handler {

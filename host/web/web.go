@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,10 +35,13 @@ type Options struct {
 	MaxConnections int
 	// ReadTimeout bounds the reading of a request and closes idle connections; zero means 5 minutes.
 	ReadTimeout time.Duration
-	// ExternalURL is where clients reach the server; nil means the first listener's address.
+	// ExternalURL is where clients reach the server; nil means the first listener's address, as it does for one with a path
+	// alone.
 	ExternalURL *url.URL
 	// RoutePrefix precedes all paths; empty means the path of ExternalURL.
 	RoutePrefix string
+	// PageTitle is the title of the pages; empty means the program's name.
+	PageTitle string
 	// EnableLifecycle allows reload and shutdown by request.
 	EnableLifecycle bool
 	// Gate decides which requests are answered; nil answers all.
@@ -92,6 +96,10 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.prefix = RoutePrefix(opts.RoutePrefix, opts.ExternalURL)
+	if strings.ContainsAny(s.prefix, " \t{}") {
+		err := fmt.Errorf("--web.route-prefix, or else the path of --web.external-url, is %q: leave out blanks and braces", s.prefix)
+		return nil, errors.Join(err, s.Close())
+	}
 	handler, err := s.routes()
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -153,8 +161,12 @@ func (s *Server) Addresses() []net.Addr {
 
 // URL returns where clients reach the server: the external URL, or the first listener.
 func (s *Server) URL() *url.URL {
-	if s.opts.ExternalURL != nil {
-		return s.opts.ExternalURL
+	path := s.prefix
+	if external := s.opts.ExternalURL; external != nil {
+		if external.Host != "" {
+			return external
+		}
+		path = external.Path
 	}
 	host, port, err := net.SplitHostPort(s.listeners[0].Addr().String())
 	if err != nil {
@@ -163,7 +175,7 @@ func (s *Server) URL() *url.URL {
 	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return &url.URL{Scheme: "http", Host: net.JoinHostPort(host, port), Path: s.prefix}
+	return &url.URL{Scheme: "http", Host: net.JoinHostPort(host, port), Path: path}
 }
 
 // Run serves until ctx is done, then lets requests in flight end. It returns when no request is running.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -130,6 +131,34 @@ func TestRoutePrefix(t *testing.T) {
 	}
 	if status, _ := request(t, http.MethodGet, url+"/api/v1/labels"); status != 404 {
 		t.Errorf("a path without the prefix answers %d", status)
+	}
+}
+
+func TestPageTitle(t *testing.T) {
+	_, url := start(t, func(o *Options) { o.PageTitle = `R&D <"1">` })
+	if _, body := request(t, http.MethodGet, url+"/query"); !strings.Contains(body, "<title>R&amp;D &lt;&#34;1&#34;&gt;</title>") {
+		t.Errorf("got %s", body)
+	}
+}
+
+func TestExternalURLOfPathAlone(t *testing.T) {
+	s, base := start(t, func(o *Options) { o.ExternalURL = &url.URL{Path: "/prom"} })
+	if got := s.URL().String(); got != base+"/prom" {
+		t.Errorf("the server is at %s, want %s/prom", got, base)
+	}
+	if status, _ := request(t, http.MethodGet, base+"/prom/-/healthy"); status != 200 {
+		t.Errorf("got %d", status)
+	}
+}
+
+func TestImpossiblePrefixIsAnError(t *testing.T) {
+	for _, prefix := range []string{"/a b", "/{x}"} {
+		_, err := New(t.Context(), Options{
+			ListenAddresses: []string{"127.0.0.1:0"}, RoutePrefix: prefix, Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+		})
+		if err == nil || !strings.Contains(err.Error(), "leave out blanks and braces") {
+			t.Errorf("%s: got %v", prefix, err)
+		}
 	}
 }
 

@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,9 +190,11 @@ func TestErrors(t *testing.T) {
 
 func TestMissingEndpoint(t *testing.T) {
 	h := New(Options{Ready: func() bool { return true }, Logger: slog.New(slog.DiscardHandler)})
-	status, body := call(t, h, "/never/heard/of", "")
-	if want := "404 page not found: this version has no endpoint /api/v1/never/heard/of\n"; status != 404 || body != want {
-		t.Errorf("got %d %q, want 404 %q", status, body, want)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/never/heard/of", nil))
+	want := "404 page not found: this version has no endpoint /api/v1/never/heard/of\n"
+	if body := w.Body.String(); w.Code != http.StatusNotFound || body != want {
+		t.Errorf("got %d %q, want 404 %q", w.Code, body, want)
 	}
 }
 
