@@ -213,7 +213,7 @@ func ourCost(t *testing.T, target *network, interval time.Duration, n int64) cos
 	m, err := scrape.New(scrape.Options{
 		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Storage: s,
 		NewClient: func(job string, cfg httpclient.Config, _ string) (*http.Client, error) {
-			return httpclient.New(cfg, httpclient.Options{Name: job, Dial: target.dial})
+			return httpclient.New(cfg, httpclient.Options{Name: job, Dial: target.dial, Direct: true})
 		},
 	})
 	if err != nil {

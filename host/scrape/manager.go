@@ -35,7 +35,7 @@ func New(opts Options) (*Manager, error) {
 	}
 	if opts.NewClient == nil {
 		opts.NewClient = func(job string, cfg httpclient.Config, socket string) (*http.Client, error) {
-			return httpclient.New(cfg, httpclient.Options{Name: job, UserAgent: opts.UserAgent, Socket: socket, Signers: opts.Signers})
+			return httpclient.New(cfg, httpclient.Options{Name: job, UserAgent: opts.UserAgent, Socket: socket, Direct: true, Signers: opts.Signers})
 		}
 	}
 	if opts.OpenLog == nil {
