@@ -40,10 +40,13 @@ type appender struct {
 	scanner exposition.Scanner
 	labeler labeler
 	batch   []storage.Entry
-	// which are the cache entries of the batch; -1 for marks of staleness.
-	which    []int
+	// which says what the entries of the batch are.
+	which    []source
 	outcomes []storage.Outcome
 	vanished []storage.SeriesRef
+	// behind reads the body again, up to sample passed, for the labels of series that the storage has forgotten.
+	behind exposition.Scanner
+	passed int
 	// exemplars are those of the batch.
 	exemplars []sample.Exemplar
 
@@ -60,6 +63,14 @@ type appender struct {
 	counts
 }
 
+// source says where an entry of a batch comes from.
+type source struct {
+	// entry is that of the cache, -1 for marks of staleness.
+	entry int
+	// sample counts the samples of the body, from 1.
+	sample int
+}
+
 // maxKeptBody bounds the body memory that an idle appender keeps.
 const maxKeptBody = 16 << 20
 
@@ -67,7 +78,7 @@ func newAppender() *appender {
 	return &appender{
 		body:     &body{},
 		batch:    make([]storage.Entry, 0, batchSize),
-		which:    make([]int, 0, batchSize),
+		which:    make([]source, 0, batchSize),
 		outcomes: make([]storage.Outcome, batchSize),
 	}
 }
@@ -88,7 +99,7 @@ func (a *appender) release() {
 	clear(a.labeler.pairs[:cap(a.labeler.pairs)])
 	clear(a.exemplars[:cap(a.exemplars)])
 	if a.body != nil && cap(a.body.bytes) > maxKeptBody {
-		a.scanner = exposition.Scanner{} // It points into the body.
+		a.scanner, a.behind = exposition.Scanner{}, exposition.Scanner{} // They point into the body.
 	}
 	a.body = nil
 }
@@ -103,6 +114,7 @@ func (a *appender) clearBatch() {
 func (a *appender) appendBody(ctx context.Context, meta *metadata) error {
 	a.cache.begin()
 	a.scanner.Reset(a.body.bytes, a.cache.opts)
+	a.passed = 0
 	meta.begin()
 	if len(a.body.bytes) == 0 {
 		return a.finishBody(ctx, meta) // Nothing is a valid answer in each format, as upstream has it.
@@ -151,24 +163,19 @@ func (a *appender) finishBody(ctx context.Context, meta *metadata) error {
 func (a *appender) appendSample(ctx context.Context, meta *metadata) error {
 	a.scraped++
 	c := a.cache
-	i := c.find(a.scanner.Series(), a.scanner.Expected())
-	var ls labels.Labels
-	if i < 0 {
-		keep, err := a.newSeries(&ls)
-		if err != nil {
-			return err
-		}
-		i = c.add(a.scanner.Series(), a.scanner.Rounding(), !keep)
+	i, ls, err := a.series()
+	if err != nil {
+		return err
 	}
 	again := c.touch(i)
 	e := &c.entries[i]
-	if e.dropped {
+	if e.is(flagDropped) {
 		return nil
 	}
 	a.kept++
 	ts, explicit := a.scanner.Timestamp()
 	explicit = explicit && c.rules.honorTimestamps
-	e.untracked = explicit
+	e.set(flagUntracked, explicit)
 	if !explicit {
 		if ts = a.ts; again {
 			a.metrics.duplicate.Inc()
@@ -182,23 +189,23 @@ func (a *appender) appendSample(ctx context.Context, meta *metadata) error {
 	if a.limits.samples > 0 && a.kept > a.limits.samples {
 		return nil // The rest is read to be counted.
 	}
-	if e.ref == 0 && ls.IsEmpty() {
-		ls = a.labelsOf(e)
-	}
-	entry := storage.Entry{Ref: e.ref, Labels: ls, T: ts, V: a.scanner.Value()}
+	entry := a.next()
+	entry.Ref, entry.Labels, entry.T, entry.V = e.ref, ls, ts, a.scanner.Value()
 	if entry.Histogram, entry.FloatHistogram = a.scanner.Native(); entry.Histogram != nil || entry.FloatHistogram != nil {
 		if entry.V = 0; !a.limits.fit(entry.Histogram, entry.FloatHistogram) {
 			a.tooManyBuckets = true
+			*entry = storage.Entry{}
 			return nil
 		}
 	}
 	if a.features.startTimes() {
-		if err := a.appendStart(ctx, &entry, i); err != nil {
+		if entry, err = a.appendStart(ctx, entry, i); err != nil {
 			return err
 		}
 	}
 	if a.scanner.HasExemplars() {
-		if err := a.appendExemplars(&entry); err != nil {
+		if err := a.appendExemplars(entry); err != nil {
+			*entry = storage.Entry{}
 			a.scraped--
 			a.kept--
 			return err
@@ -207,7 +214,7 @@ func (a *appender) appendSample(ctx context.Context, meta *metadata) error {
 	if a.features.Metadata {
 		entry.Metadata = meta.of(&a.scanner)
 	}
-	return a.push(ctx, entry, i)
+	return a.push(ctx, i)
 }
 
 // appendExemplars adds the exemplars of the scanner's sample to its entry, the oldest first.
@@ -228,39 +235,50 @@ func (a *appender) appendExemplars(entry *storage.Entry) (err error) {
 	return nil
 }
 
-// newSeries parses the labels of the scanner's series and applies the rules.
-func (a *appender) newSeries(ls *labels.Labels) (keep bool, err error) {
-	if a.labeler.pairs, err = a.scanner.Labels(a.labeler.pairs[:0]); err != nil {
-		a.scraped-- // What cannot be read is no sample.
-		return false, err
+// series returns the cache entry of the scanner's series, and its labels unless the storage knows them.
+func (a *appender) series() (i int, ls labels.Labels, err error) {
+	c := a.cache
+	if a.scanner.Expected() {
+		i = int(c.guessed() - 1)
+	} else {
+		i = c.find(a.scanner.ID().Hash)
 	}
-	*ls, keep, err = a.labeler.sample(a.cache.rules, a.target.labels)
+	if i >= 0 && (c.entries[i].ref != 0 || c.entries[i].is(flagDropped)) {
+		return i, ls, nil
+	}
+	ls, keep, err := a.labelsOf(&a.scanner)
+	if err != nil {
+		return i, ls, err
+	}
+	if i < 0 {
+		i = c.add(a.scanner.ID(), !keep)
+	}
+	return i, ls, nil
+}
+
+// labelsOf parses the labels of a scanner's series and applies the rules.
+func (a *appender) labelsOf(s *exposition.Scanner) (ls labels.Labels, keep bool, err error) {
+	if a.labeler.pairs, err = s.Labels(a.labeler.pairs[:0]); err != nil {
+		a.scraped-- // What cannot be read is no sample.
+		return ls, false, err
+	}
+	ls, keep, err = a.labeler.sample(a.cache.rules, a.target.labels)
 	if err != nil {
 		if errors.Is(err, errLabelLimit) {
 			a.metrics.exceededLabelLimits.Inc()
 		}
-		return false, fmt.Errorf("%.200s: %w", a.scanner.Series(), err)
+		return ls, false, fmt.Errorf("%.200s: %w", s.Series(), err)
 	}
-	return keep, nil
+	return ls, keep, nil
 }
 
-// labelsOf makes the labels of a known series again.
-func (a *appender) labelsOf(e *cacheEntry) labels.Labels {
-	pairs, ok := exposition.ParseSeries(e.raw, a.cache.opts.Format, e.rounding, a.labeler.pairs[:0])
-	if a.labeler.pairs = pairs; !ok {
-		return labels.Labels{}
-	}
-	ls, _, err := a.labeler.sample(a.cache.rules, a.target.labels)
-	if err != nil {
-		return labels.Labels{}
-	}
-	return ls
-}
+// next returns the empty entry behind the batch. What is written there joins the batch with push, or is to be cleared.
+func (a *appender) next() *storage.Entry { return &a.batch[:len(a.batch)+1][len(a.batch)] }
 
-// push adds an entry to the batch; i is its cache entry, or -1.
-func (a *appender) push(ctx context.Context, e storage.Entry, i int) error {
-	a.batch = append(a.batch, e)
-	a.which = append(a.which, i)
+// push makes what was written to the next entry a part of the batch; i is its cache entry, or -1.
+func (a *appender) push(ctx context.Context, i int) error {
+	a.batch = a.batch[:len(a.batch)+1]
+	a.which = append(a.which, source{i, a.scraped})
 	if len(a.batch) < batchSize {
 		return nil
 	}
@@ -293,12 +311,28 @@ func (a *appender) flush(ctx context.Context) error {
 
 // again appends an entry whose reference the storage has forgotten, with labels.
 func (a *appender) again(ctx context.Context, n int) error {
-	e := &a.batch[n]
-	i := a.which[n]
-	if i < 0 {
+	from := a.which[n]
+	if from.entry < 0 {
 		return nil // A series that is forgotten needs no mark of its end.
 	}
-	e.Ref, e.Labels = 0, a.labelsOf(&a.cache.entries[i])
+	if a.passed == 0 {
+		a.behind.Reset(a.body.bytes, a.cache.opts)
+	}
+	for a.passed < from.sample {
+		kind, err := a.behind.Next(exposition.ID{})
+		if err != nil {
+			return err // But it has been read before.
+		}
+		if kind == exposition.Series || kind == exposition.Histogram {
+			a.passed++
+		}
+	}
+	e := &a.batch[n]
+	var err error
+	if e.Labels, _, err = a.labelsOf(&a.behind); err != nil {
+		return err
+	}
+	e.Ref = 0
 	if err := a.out.Append(ctx, a.batch[n:n+1], a.outcomes[n:n+1]); err != nil {
 		return fmt.Errorf("append to the storage: %w", err)
 	}
@@ -307,11 +341,11 @@ func (a *appender) again(ctx context.Context, n int) error {
 
 // outcome notes the reference of a series and counts a rejection; one that is not about the sample alone is an error.
 func (a *appender) outcome(n int, o *storage.Outcome) error {
-	i := a.which[n]
+	i := a.which[n].entry
 	if i >= 0 {
 		e := &a.cache.entries[i]
-		if e.ref = o.Ref; e.added && o.Err == nil {
-			e.added = false
+		if e.ref = o.Ref; e.is(flagAdded) && o.Err == nil {
+			e.set(flagAdded, false)
 			a.added++
 		}
 	}
@@ -339,7 +373,8 @@ func (a *appender) outcome(n int, o *storage.Outcome) error {
 func (a *appender) appendVanished(ctx context.Context, all bool, ts int64) error {
 	a.vanished = a.cache.vanished(all, a.vanished[:0])
 	for _, ref := range a.vanished {
-		if err := a.push(ctx, storage.Entry{Ref: ref, T: ts, V: sample.StaleNaN(), InOrder: true}, -1); err != nil {
+		*a.next() = storage.Entry{Ref: ref, T: ts, V: sample.StaleNaN(), InOrder: true}
+		if err := a.push(ctx, -1); err != nil {
 			return err
 		}
 	}

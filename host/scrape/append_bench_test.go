@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"net/http"
@@ -66,6 +67,38 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
+// BenchmarkAppendMany takes in the bodies of many targets in turn, so that none of their caches is in the processor's.
+func BenchmarkAppendMany(b *testing.B) {
+	const targets, n = 160, 1250
+	metrics, err := newMetrics(prometheus.NewRegistry(), &Manager{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := &env{metrics: metrics}
+	a, out, meta := newAppender(), &taking{}, &metadata{}
+	a.body.bytes = benchBody(n, n, 0)
+	tg := &target{labels: labels.FromStrings("instance", "localhost:8080", "job", "bench")}
+	var caches [targets]*cache
+	for i := range caches {
+		caches[i] = newCache(&sampleRules{honorTimestamps: true}, exposition.Options{Seed: maphash.MakeSeed()})
+	}
+	scrape := func() {
+		for _, c := range caches {
+			a.start(e, out, c, tg, sampleLimits{}, 1000)
+			if err := a.appendBody(b.Context(), meta); err != nil {
+				b.Fatal(err)
+			}
+			c.endGood()
+		}
+	}
+	scrape()
+	b.ReportAllocs()
+	for b.Loop() {
+		scrape()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*targets*n), "ns/sample")
+}
+
 func benchAppend(b *testing.B, n, churn int) {
 	b.Helper()
 	metrics, err := newMetrics(prometheus.NewRegistry(), &Manager{})
@@ -78,7 +111,7 @@ func benchAppend(b *testing.B, n, churn int) {
 	}
 	e := &env{metrics: metrics}
 	a, out, meta := newAppender(), &taking{}, &metadata{}
-	c := newCache(&sampleRules{honorTimestamps: true}, exposition.Options{})
+	c := newCache(&sampleRules{honorTimestamps: true}, exposition.Options{Seed: maphash.MakeSeed()})
 	tg := &target{labels: labels.FromStrings("instance", "localhost:8080", "job", "bench")}
 	scrape := func(i int) {
 		a.body.bytes = bodies[i%len(bodies)]

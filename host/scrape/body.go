@@ -71,6 +71,9 @@ type body struct {
 	input  *bufio.Reader
 }
 
+// minBody is the least memory for a body whose size is not known.
+const minBody = 1 << 10
+
 // pieceSize is a divisor of freeBody.
 const pieceSize = 1 << 20
 
@@ -108,7 +111,7 @@ func (b *body) room() ([]byte, error) {
 		return b.bytes[b.size:cap(b.bytes)], nil
 	}
 	if cap(b.bytes) < freeBody {
-		grown := make([]byte, b.size, min(max(2*cap(b.bytes), minText), freeBody))
+		grown := make([]byte, b.size, min(max(2*cap(b.bytes), minBody), freeBody))
 		copy(grown, b.bytes[:b.size])
 		b.bytes = grown
 		return b.bytes[b.size:cap(b.bytes)], nil

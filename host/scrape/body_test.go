@@ -12,7 +12,7 @@ func TestBodySizes(t *testing.T) {
 	var memory bodyMemory
 	memory.init(0)
 	b := &body{}
-	for _, size := range []int{0, 1, minText - 1, minText, minText + 1, freeBody - 1, freeBody, freeBody + 1, freeBody + pieceSize, freeBody + 3*pieceSize + 7} {
+	for _, size := range []int{0, 1, minBody - 1, minBody, minBody + 1, freeBody - 1, freeBody, freeBody + 1, freeBody + pieceSize, freeBody + 3*pieceSize + 7} {
 		want := make([]byte, size)
 		for i := range want {
 			want[i] = byte(i * 7 / 3)

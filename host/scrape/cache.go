@@ -1,10 +1,8 @@
 package scrape
 
 import (
+	"math"
 	"slices"
-	"unsafe"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/narthex-io/narthex/host/scrape/exposition"
 	"github.com/narthex-io/narthex/storage"
@@ -14,68 +12,105 @@ import (
 // relabelled once in a series' life. It also knows when each was last seen, from which staleness follows. It belongs to
 // the goroutine of a loop.
 //
+// It keeps neither bytes nor labels, but hashes under a secret seed: two series of a target are taken for one with a
+// probability of 2^-64, and the labels of one that the storage has forgotten are read from the body again.
+//
 // Invariants:
 //  1. An entry's index stays the same between two calls of compact, which only happens between scrapes.
-//  2. Scrapes are numbered from 1 (round). An entry was in the last good scrape exactly if tracked reports so.
+//  2. Scrapes are numbered from 1 (round), and numbered anew before the numbers end. An entry was in the last good scrape
+//     exactly if tracked reports so.
 type cache struct {
 	rules *sampleRules
 	opts  exposition.Options
-	// entries hold the series, table finds them by hash: open addressing, index+1, zero for free.
+	// entries hold the series, table finds them by hash: open addressing, from the slot that the hash's low bits give. A
+	// slot is zero while it is free; else its low bits, as many, are an index+1, and those above are the hash's highest,
+	// so that hardly ever an entry is looked at in vain.
 	entries []cacheEntry
 	table   []uint32
 	// round is the current scrape, good the last one that succeeded, zero if its series have been marked stale; count
 	// are the entries that good saw.
-	round, good uint32
+	round, good uint8
 	count       int
 	// first is the entry that starts the body, at the one before the line that is read; both index+1.
 	first, at uint32
 	// seen counts the entries of this scrape, again those of them that good saw too.
 	seen, again int
-	// text holds the bytes of the latest entries: strings in entries point into it and into full ones before it, so
-	// that a series is no object of its own to the garbage collector. held is the size of all of them.
-	text []byte
-	held int
 	// gone are series of a cache that this one replaces, to be marked stale unless they come again.
 	gone []storage.SeriesRef
 	// starts are the times, by entry, at which counting last started; empty unless zeros are appended for them.
 	starts []int64
 }
 
-// cacheEntry is one series. It is kept small, and holds one pointer.
+// cacheEntry is one series. There are as many as series in the storage, so it is kept to 24 bytes, and holds no pointer.
 type cacheEntry struct {
-	raw string
-	ref storage.SeriesRef
-	// hash is that of raw, for growing the table.
-	hash uint32
-	// cur is the latest round that saw the series, prev the one before that.
-	cur, prev uint32
+	// hash is that of the bytes that name the series, size their number, zero if it is too large to be kept.
+	hash uint64
+	ref  storage.SeriesRef
 	// next is the entry that followed in the body, index+1: the guess for the next line.
-	next     uint32
-	rounding exposition.Rounding
-	// dropped: relabelling drops the series.
-	dropped bool
-	// untracked: the latest sample had a timestamp of its own, so that its absence means nothing.
-	untracked bool
-	// added: the series is new and still has to be counted as such.
-	added bool
+	next uint32
+	size uint16
+	// cur is the latest round that saw the series.
+	cur   uint8
+	flags entryFlags
+}
+
+// entryFlags are what there is to say about an entry with yes or no.
+type entryFlags uint8
+
+const (
+	// flagDropped: relabelling drops the series.
+	flagDropped entryFlags = 1 << iota
+	// flagUntracked: the latest sample had a timestamp of its own, so that its absence means nothing.
+	flagUntracked
+	// flagAdded: the series is new and still has to be counted as such.
+	flagAdded
+	// flagAgain: when the latest round saw the series, the last good one had seen it too.
+	flagAgain
+)
+
+func (e *cacheEntry) is(flag entryFlags) bool { return e.flags&flag != 0 }
+
+func (e *cacheEntry) set(flag entryFlags, on bool) {
+	if e.flags &^= flag; on {
+		e.flags |= flag
+	}
 }
 
 func newCache(rules *sampleRules, opts exposition.Options) *cache {
-	return &cache{rules: rules, opts: opts, table: make([]uint32, 64)}
+	return &cache{rules: rules, opts: opts, table: make([]uint32, minTable)}
 }
 
 // begin starts a scrape.
 func (c *cache) begin() {
+	if c.round == math.MaxUint8 {
+		c.renumber()
+	}
 	c.round++
 	c.at, c.seen, c.again = 0, 0, 0
 }
 
-// guess returns the bytes of the series that followed the latest one in the scrape before.
-func (c *cache) guess() string {
-	if i := c.guessed(); i != 0 {
-		return c.entries[i-1].raw
+// renumber makes the last good scrape the first, and forgets the numbers of all others.
+func (c *cache) renumber() {
+	for i := range c.entries {
+		e := &c.entries[i]
+		if e.cur == c.good {
+			e.cur = min(c.good, 1)
+		} else {
+			e.cur = 0
+		}
 	}
-	return ""
+	c.good = min(c.good, 1)
+	c.round = 1
+}
+
+// guess returns the ID of the series that followed the latest one in the scrape before, or that of none.
+func (c *cache) guess() exposition.ID {
+	i := c.guessed()
+	if i == 0 {
+		return exposition.ID{}
+	}
+	e := &c.entries[i-1]
+	return exposition.ID{Hash: e.hash, Size: int(e.size)}
 }
 
 func (c *cache) guessed() uint32 {
@@ -85,61 +120,67 @@ func (c *cache) guessed() uint32 {
 	return c.entries[c.at-1].next
 }
 
-// find returns the entry of a series, or -1. guessed says that it is the one that guess returned.
-func (c *cache) find(raw []byte, guessed bool) int {
-	if guessed {
-		return int(c.guessed() - 1)
-	}
-	hash := uint32(xxhash.Sum64(raw))
+// find returns the entry of a series with a hash, or -1.
+func (c *cache) find(hash uint64) int {
 	mask := uint32(len(c.table) - 1)
-	for slot := hash & mask; c.table[slot] != 0; slot = (slot + 1) & mask {
-		i := c.table[slot] - 1
-		if e := &c.entries[i]; e.hash == hash && e.raw == string(raw) {
-			return int(i)
+	high := uint32(hash>>32) &^ mask
+	for at := uint32(hash) & mask; c.table[at] != 0; at = (at + 1) & mask {
+		if slot := c.table[at]; slot&^mask == high && c.entries[slot&mask-1].hash == hash {
+			return int(slot&mask - 1)
 		}
 	}
 	return -1
 }
 
 // add makes an entry for a series that find does not know.
-func (c *cache) add(raw []byte, rounding exposition.Rounding, dropped bool) int {
-	if len(c.entries)*2 >= len(c.table) {
-		c.rehash(2 * len(c.table))
+func (c *cache) add(id exposition.ID, dropped bool) int {
+	e := cacheEntry{hash: id.Hash}
+	if id.Size <= math.MaxUint16 {
+		e.size = uint16(id.Size)
 	}
-	c.entries = append(c.entries, cacheEntry{
-		raw: c.hold(raw), hash: uint32(xxhash.Sum64(raw)), rounding: rounding, dropped: dropped, added: !dropped,
-	})
+	e.set(flagDropped, dropped)
+	e.set(flagAdded, !dropped)
+	if n := len(c.entries); n == cap(c.entries) {
+		// Less room ahead than append takes: most targets stay as they are.
+		c.entries = append(make([]cacheEntry, 0, n+n/entrySlack+16), c.entries...)
+	}
+	c.entries = append(c.entries, e)
 	i := len(c.entries) - 1
-	c.insert(i)
+	if len(c.entries)*4 > len(c.table)*3 {
+		c.index()
+	} else {
+		c.insert(i)
+	}
 	return i
 }
 
-// Bounds of the pieces of memory that hold the bytes of entries; they grow with what a cache holds already.
-const minText, maxText = 1 << 10, 64 << 10
+// entrySlack is the part of the entries for which there is room ahead, or which may be left of series that are gone.
+const entrySlack = 8
 
-// hold returns raw as a string that stays.
-func (c *cache) hold(raw []byte) string {
-	if cap(c.text)-len(c.text) < len(raw) {
-		c.text = make([]byte, 0, max(len(raw), min(max(c.held/4, minText), maxText)))
-		c.held += cap(c.text)
-	}
-	start := len(c.text)
-	c.text = append(c.text, raw...)
-	// Bytes once written to text are never written again.
-	return unsafe.String(unsafe.SliceData(c.text[start:]), len(raw))
-}
-
+// insert puts an entry into the table.
 func (c *cache) insert(i int) {
+	hash := c.entries[i].hash
 	mask := uint32(len(c.table) - 1)
-	slot := c.entries[i].hash & mask
-	for c.table[slot] != 0 {
-		slot = (slot + 1) & mask
+	at := uint32(hash) & mask
+	for c.table[at] != 0 {
+		at = (at + 1) & mask
 	}
-	c.table[slot] = uint32(i + 1)
+	c.table[at] = uint32(hash>>32)&^mask | uint32(i+1)
 }
 
-func (c *cache) rehash(size int) {
-	c.table = make([]uint32, size)
+const minTable = 32
+
+// index puts all entries into a table of which at most three quarters are taken.
+func (c *cache) index() {
+	size := minTable
+	for size*3 < len(c.entries)*4 {
+		size *= 2
+	}
+	if size == len(c.table) {
+		clear(c.table)
+	} else {
+		c.table = make([]uint32, size)
+	}
 	for i := range c.entries {
 		c.insert(i)
 	}
@@ -157,19 +198,19 @@ func (c *cache) touch(i int) (again bool) {
 	if e.cur == c.round {
 		return true
 	}
-	if e.cur == c.good && c.good != 0 {
+	inGood := e.cur == c.good && c.good != 0
+	if inGood {
 		c.again++
 	}
-	e.prev, e.cur = e.cur, c.round
+	e.set(flagAgain, inGood)
+	e.cur = c.round
 	c.seen++
 	return false
 }
 
 // started notes when counting for an entry started, and reports whether that is new.
 func (c *cache) started(i int, st int64) bool {
-	for len(c.starts) < len(c.entries) {
-		c.starts = append(c.starts, 0)
-	}
+	c.completeStarts()
 	if c.starts[i] == st {
 		return false
 	}
@@ -177,12 +218,18 @@ func (c *cache) started(i int, st int64) bool {
 	return true
 }
 
+func (c *cache) completeStarts() {
+	if missing := len(c.entries) - len(c.starts); missing > 0 {
+		c.starts = append(c.starts, make([]int64, missing)...)
+	}
+}
+
 // tracked reports whether the entry was in the last good scrape.
 func (c *cache) tracked(e *cacheEntry) bool {
-	if c.good == 0 || e.dropped || e.untracked && !c.rules.trackTimestamps {
+	if c.good == 0 || e.is(flagDropped) || e.is(flagUntracked) && !c.rules.trackTimestamps {
 		return false
 	}
-	return e.cur == c.good || e.cur == c.round && e.prev == c.good
+	return e.cur == c.good || e.cur == c.round && e.is(flagAgain)
 }
 
 // vanished appends to dst the series of the last good scrape that the current one has not seen; with all, those it has
@@ -233,7 +280,7 @@ func (c *cache) withoutSeen(refs []storage.SeriesRef) []storage.SeriesRef {
 // endGood ends a scrape that succeeded.
 func (c *cache) endGood() {
 	c.good, c.count, c.gone = c.round, c.seen, nil
-	if dead := len(c.entries) - c.count; dead > c.count/2+64 {
+	if dead := len(c.entries) - c.count; dead > c.count/entrySlack+32 {
 		c.compact()
 	}
 }
@@ -251,32 +298,40 @@ func (c *cache) endBad() (flushed bool) {
 	if len(c.entries) <= maxGrowth*c.count+maxExtra {
 		return false
 	}
-	*c = cache{rules: c.rules, opts: c.opts, table: make([]uint32, 64), round: c.round}
+	*c = *newCache(c.rules, c.opts)
 	return true
 }
 
 // compact drops the entries that the last good scrape did not see.
 func (c *cache) compact() {
-	kept := make([]cacheEntry, 0, c.count)
 	moved := make([]uint32, len(c.entries)+1) // New index+1 by old index+1.
-	c.text, c.held, c.starts = nil, 0, nil    // A start that is not known is told to the storage again.
-	for i, e := range c.entries {
-		if e.cur == c.good {
-			e.raw = c.hold([]byte(e.raw))
-			kept = append(kept, e)
-			moved[i+1] = uint32(len(kept))
+	if c.starts != nil {
+		c.completeStarts()
+	}
+	n := 0
+	for i := range c.entries {
+		if c.entries[i].cur != c.good {
+			continue
 		}
+		c.entries[n] = c.entries[i]
+		if c.starts != nil {
+			c.starts[n] = c.starts[i]
+		}
+		n++
+		moved[i+1] = uint32(n)
 	}
-	for i := range kept {
-		kept[i].next = moved[kept[i].next]
+	c.entries = c.entries[:n]
+	if c.starts != nil {
+		c.starts = c.starts[:n]
 	}
-	c.first = moved[c.first]
-	c.entries, c.at = kept, 0
-	size := 64
-	for size < 4*len(kept) {
-		size *= 2
+	for i := range c.entries {
+		c.entries[i].next = moved[c.entries[i].next]
 	}
-	c.rehash(size)
+	c.first, c.at = moved[c.first], 0
+	if cap(c.entries) > 2*n { // The target has become much smaller.
+		c.entries, c.starts = slices.Clone(c.entries), slices.Clone(c.starts)
+	}
+	c.index()
 }
 
 // replace returns an empty cache for other rules or another format, which still knows what has to be marked stale if

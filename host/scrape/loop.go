@@ -299,6 +299,7 @@ func (l *loop) readingOf(s *settings, t *target, contentType string) (exposition
 	l.fellBack = problem
 	return exposition.Options{
 		Format:           format,
+		Seed:             l.env.seriesSeed,
 		NativeHistograms: t.histograms.native,
 		KeepClassic:      t.histograms.classic,
 		ConvertClassic:   t.histograms.convert,

@@ -3,6 +3,7 @@ package scrape
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net/http"
 	"reflect"
@@ -194,6 +195,58 @@ func TestForgottenSeries(t *testing.T) {
 	})
 }
 
+// forgetful is a storage that takes what comes with labels, and knows no reference.
+type forgetful struct {
+	taking
+	got []string
+}
+
+func (s *forgetful) Append(ctx context.Context, entries []storage.Entry, outcomes []storage.Outcome) error {
+	for i := range entries {
+		if entries[i].Labels.IsEmpty() {
+			outcomes[i].Err = storage.ErrUnknownSeries
+			continue
+		}
+		s.got = append(s.got, fmt.Sprint(entries[i].Labels, entries[i].V))
+		if err := s.taking.Append(ctx, entries[i:i+1], outcomes[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestForgottenLabels checks that series which the storage has forgotten get the labels that they had, in bodies of
+// several batches and whatever names the series.
+func TestForgottenLabels(t *testing.T) {
+	var body strings.Builder
+	for i := range batchSize {
+		fmt.Fprintf(&body, "# TYPE h%d histogram\nh%d_bucket{le=\"1\"} 1\nh%d_bucket{le=\"+Inf\"} 2\nh%d_sum 3\nh%d_count 2\n", i, i, i, i, i)
+		fmt.Fprintf(&body, "# TYPE g%d gauge\ng%d{x=\"\\\"\"} %d\ndropped%d 1\ng%d 1\n", i, i, i, i, i)
+	}
+	for _, opts := range []exposition.Options{{}, {TypeAndUnit: true}, {ConvertClassic: true}, {ConvertClassic: true, KeepClassic: true}} {
+		t.Run(fmt.Sprintf("%+v", opts), func(t *testing.T) {
+			w := newWorld(t, storagetest.NewStore(), nil)
+			opts.Seed = w.m.env.seriesSeed
+			rules := newSampleRules(parseConfigs(t, oneTarget+"  metric_relabel_configs: [{source_labels: [__name__], regex: 'dropped.*', action: drop}]\n")[0])
+			c, out, a := newCache(rules, opts), &forgetful{}, newAppender()
+			var scrapes [3][]string
+			for i := range scrapes {
+				out.got = nil
+				a.body.bytes = []byte(body.String())
+				a.start(w.m.env, out, c, &target{}, sampleLimits{}, int64(i))
+				if err := a.appendBody(t.Context(), &metadata{}); err != nil {
+					t.Fatal(err)
+				}
+				c.endGood()
+				scrapes[i] = out.got
+			}
+			if len(scrapes[0]) < 2*batchSize || !slices.Equal(scrapes[0], scrapes[1]) || !slices.Equal(scrapes[0], scrapes[2]) {
+				t.Errorf("%d, %d and %d entries, the first being %.3q", len(scrapes[0]), len(scrapes[1]), len(scrapes[2]), scrapes)
+			}
+		})
+	}
+}
+
 // TestOtherBytesSameSeries checks that a series which comes back under other bytes is not taken to have ended.
 func TestOtherBytesSameSeries(t *testing.T) {
 	inWorld(t, oneTarget, func(w *world) {
@@ -275,7 +328,7 @@ func TestExemplars(t *testing.T) {
 	out := &recording{}
 	a := newAppender()
 	a.body.bytes = []byte("a_total 1 # {id=\"x\"} 0.5\nb_total 1 3 # {id=\"y\"} 0.25 2\nc_total 1\n# EOF\n")
-	a.start(w.m.env, out, newCache(&sampleRules{honorTimestamps: true}, exposition.Options{Format: exposition.OpenMetrics}), &target{}, sampleLimits{}, 5000)
+	a.start(w.m.env, out, newCache(&sampleRules{honorTimestamps: true}, exposition.Options{Format: exposition.OpenMetrics, Seed: maphash.MakeSeed()}), &target{}, sampleLimits{}, 5000)
 	if err := a.appendBody(t.Context(), &metadata{}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"net/http"
 	"runtime"
@@ -41,7 +42,7 @@ func New(opts Options) (*Manager, error) {
 	if opts.OpenLog == nil {
 		opts.OpenLog = openFile
 	}
-	m := &Manager{env: &env{Options: opts}, pools: map[string]*pool{}}
+	m := &Manager{env: &env{Options: opts, seriesSeed: maphash.MakeSeed()}, pools: map[string]*pool{}}
 	m.env.bodies.init(opts.BodyMemory)
 	m.env.decoding = make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0)))
 	m.env.forget = m.forget

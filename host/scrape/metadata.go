@@ -1,9 +1,11 @@
 package scrape
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"sync"
+	"unique"
 
 	"github.com/narthex-io/narthex/host/scrape/exposition"
 	"github.com/narthex-io/narthex/model/sample"
@@ -24,8 +26,8 @@ type metadata struct {
 
 type family struct {
 	sample.Metadata
-	// escaped is the help text as exposed, to recognise it.
-	escaped string
+	// name is the key, escaped the help text as exposed, to recognise it. All targets that say the same share them.
+	name, escaped unique.Handle[string]
 	// seen is the latest round that exposed the family.
 	seen uint64
 }
@@ -46,14 +48,17 @@ func (m *metadata) set(s *exposition.Scanner, kind exposition.Kind) {
 		if m.families == nil {
 			m.families = map[string]*family{}
 		}
-		f = &family{Metadata: sample.Metadata{Type: sample.TypeUnknown}}
-		m.families[string(name)] = f
+		f = &family{Metadata: sample.Metadata{Type: sample.TypeUnknown}, name: unique.Make(string(name)), escaped: unique.Make("")}
+		m.families[f.name.Value()] = f
 	}
 	f.seen, m.last = m.round, f
 	switch kind {
 	case exposition.Help:
-		if f.escaped != string(text) {
-			f.escaped, f.Help = string(text), s.HelpText(text)
+		if f.escaped.Value() != string(text) {
+			f.escaped = unique.Make(string(text))
+			if f.Help = f.escaped.Value(); bytes.IndexByte(text, '\\') >= 0 {
+				f.Help = s.HelpText(text)
+			}
 		}
 	case exposition.Type:
 		f.Type = s.MetricType()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/narthex-io/narthex/host/scrape/exposition"
+	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/storage/storagetest"
 )
 
@@ -128,14 +129,47 @@ func randomBody(rnd *rand.Rand, population, round int) (string, map[string]strin
 	return b.String(), present
 }
 
-// checkCache checks that each entry can be found by its bytes.
+// TestManyRounds checks that staleness outlives the numbers of rounds, over good scrapes and bad ones.
+func TestManyRounds(t *testing.T) {
+	c := newCache(&sampleRules{honorTimestamps: true}, exposition.Options{})
+	var entries [4]int
+	for i := range entries {
+		entries[i] = c.add(exposition.ID{Hash: uint64(i) << 32, Size: 1}, false)
+		c.entries[entries[i]].ref = storage.SeriesRef(i + 1)
+	}
+	seen := func(round, i int) bool { return i == 0 || round%(i*100+1) != 0 }
+	for round := range 2000 {
+		var want []storage.SeriesRef
+		c.begin()
+		for i, e := range entries {
+			if seen(round, i) {
+				c.touch(e)
+			} else if c.good != 0 && seen(round-1, i) {
+				want = append(want, storage.SeriesRef(i+1))
+			}
+		}
+		if got := c.vanished(false, nil); !slices.Equal(got, want) {
+			t.Fatalf("round %d: %v have vanished, want %v", round, got, want)
+		}
+		if round%97 == 0 {
+			if got := c.vanished(true, nil); c.good != 0 && len(got) < 3 {
+				t.Fatalf("round %d: %v are to be ended", round, got)
+			}
+			c.endBad()
+		} else {
+			c.endGood()
+		}
+	}
+}
+
+// checkCache checks that each entry can be found by its hash.
 func checkCache(t *testing.T, c *cache) {
 	t.Helper()
 	if c == nil {
 		return
 	}
 	for i := range c.entries {
-		if got := c.find([]byte(c.entries[i].raw), false); got != i {
+		if got := c.find(c.entries[i].hash); got != i {
 			t.Fatalf("entry %d is found as %d", i, got)
 		}
 		if int(c.entries[i].next) > len(c.entries) {
@@ -151,7 +185,7 @@ func TestMetadataIsForgotten(t *testing.T) {
 		var s exposition.Scanner
 		s.Reset([]byte(body), exposition.Options{})
 		for {
-			kind, err := s.Next("")
+			kind, err := s.Next(exposition.ID{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -60,13 +60,13 @@ func (l *sampleLimits) fitOne(h coarsened, schema *int32, buckets func() int) bo
 	return true
 }
 
-// appendStart sets the entry's start time. If zeros are wanted, and counting has started anew since the last scrape, an
-// entry with nothing counted goes first.
-func (a *appender) appendStart(ctx context.Context, entry *storage.Entry, i int) error {
+// appendStart sets the start time of the batch's next entry. If zeros are wanted, and counting has started anew since the
+// last scrape, an entry with nothing counted goes first. It returns the place of the entry, which may be another one then.
+func (a *appender) appendStart(ctx context.Context, entry *storage.Entry, i int) (*storage.Entry, error) {
 	st := a.scanner.StartTime()
 	entry.ST = st
 	if !a.features.StartZeros || st <= 0 || st >= entry.T || !a.cache.started(i, st) {
-		return nil
+		return entry, nil
 	}
 	zero := storage.Entry{Ref: entry.Ref, Labels: entry.Labels, T: st, InOrder: true}
 	switch h, f := entry.Histogram, entry.FloatHistogram; {
@@ -79,5 +79,12 @@ func (a *appender) appendStart(ctx context.Context, entry *storage.Entry, i int)
 			CounterResetHint: histogram.CounterReset, Schema: f.Schema, ZeroThreshold: f.ZeroThreshold, CustomValues: f.CustomValues,
 		}
 	}
-	return a.push(ctx, zero, -1)
+	counted := *entry
+	*entry = zero
+	if err := a.push(ctx, -1); err != nil {
+		return entry, err
+	}
+	entry = a.next()
+	*entry = counted
+	return entry, nil
 }

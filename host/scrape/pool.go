@@ -3,6 +3,7 @@ package scrape
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,8 @@ type env struct {
 	decoding chan struct{}
 	// seed makes replicas scrape apart.
 	seed atomic.Uint64
+	// seriesSeed is secret: who knew it could expose two series that the cache takes for one.
+	seriesSeed maphash.Seed
 	// failures are the logs of failed scrapes; nil until there was a configuration.
 	failures atomic.Pointer[failureLogs]
 	// forget takes a loop out of its pool whose target is gone for good; false means that the target has returned.

@@ -48,7 +48,7 @@ type conversion struct {
 }
 
 // nextConverted goes to the next piece of content, where classic histograms are one piece.
-func (s *Scanner) nextConverted(expect string) (Kind, error) {
+func (s *Scanner) nextConverted(expect ID) (Kind, error) {
 	c := &s.conversion
 	if c.emitted {
 		c.emitted = false

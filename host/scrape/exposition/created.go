@@ -123,7 +123,7 @@ func (s *Scanner) lookAhead() {
 	a.pos, a.metricType = s.pos, s.metricType
 	c.from, c.key, c.millis = s.pos, c.key[:0], 0
 	for {
-		kind, err := a.nextOpenMetrics("")
+		kind, err := a.nextOpenMetrics(ID{})
 		switch {
 		case err != nil:
 			c.at = math.MaxInt

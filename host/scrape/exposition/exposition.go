@@ -2,8 +2,8 @@
 // OpenMetrics (0.0.1 and 1.0.0), and delimited protobuf messages, with native histograms.
 //
 // Start with [Scanner]. It goes through a body sample by sample and hands out each series as raw bytes that name it, so
-// that a caller who knows those bytes from the last time never parses labels; [Scanner.Labels] does so for the others.
-// For the text formats that is a piece of the line, else a composed key (key.go). [Options] make native histograms of
+// that a caller who knows those bytes, or their [ID], from the last time never parses labels; [Scanner.Labels] does so
+// for the others. For the text formats that is a piece of the line, else a composed key (key.go). [Options] make native histograms of
 // classic ones, find out when counting started, and turn type and unit into labels.
 //
 // What is accepted is what Prometheus 3.14 accepts, but for the differences listed in the tests. The package keeps no
@@ -13,6 +13,7 @@ package exposition
 import (
 	"bytes"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"strconv"
 	"strings"
@@ -36,6 +37,8 @@ const (
 // Options say what a scanner makes of a body. Bodies that are read with different options have different raw bytes.
 type Options struct {
 	Format Format
+	// Seed is for the hashes in IDs. Without it, there must be neither guesses nor calls of [Scanner.ID].
+	Seed maphash.Seed
 	// NativeHistograms hands out native histograms as such; without it, only their classic parts are seen.
 	NativeHistograms bool
 	// ConvertClassic makes classic histograms native ones with custom buckets.
@@ -88,7 +91,7 @@ type Scanner struct {
 	// pos is where the next line starts, start where the current one does.
 	pos, start int
 	// rounding follows from the last TYPE line.
-	rounding Rounding
+	rounding rounding
 	sampleLine
 
 	name, text []byte
@@ -119,16 +122,24 @@ func (s *Scanner) Reset(body []byte, opts Options) {
 	s.created.forget()
 }
 
-// Next goes to the next piece of content. If the caller has a guess which series comes, its raw bytes as expect make
-// finding it faster; a wrong guess, or none, costs nothing else. A guess must be something that Series returned, of this
+// ID stands for the raw bytes that name a series: their number, and a hash of them under a secret seed. Two series have
+// the same ID with a probability of 2^-64, and who does not know the seed cannot look for such a pair. The zero ID is that
+// of no series.
+type ID struct {
+	Hash uint64
+	Size int
+}
+
+// Next goes to the next piece of content. If the caller has a guess which series comes, its ID as expect makes finding it
+// faster; a wrong guess, or the zero ID for none, costs nothing else. A guess must be something that ID returned, of this
 // body or another one that was read with the same options. After an error the scanner is dead.
-func (s *Scanner) Next(expect string) (kind Kind, err error) {
+func (s *Scanner) Next(expect ID) (kind Kind, err error) {
 	switch {
 	case s.opts.Format == Protobuf:
 		return s.nextProto(expect)
 	case s.opts.ConvertClassic:
 		if kind, err = s.nextConverted(expect); err == nil && (kind == Series || kind == Histogram) {
-			s.expected = bytesAsString(s.series) == expect
+			s.expected = s.isExpected(expect)
 		}
 	default:
 		kind, err = s.nextLine(expect)
@@ -139,8 +150,11 @@ func (s *Scanner) Next(expect string) (kind Kind, err error) {
 	return kind, err
 }
 
+// isExpected reports whether the series, which the scanner has read, is the one that was expected.
+func (s *Scanner) isExpected(expect ID) bool { return len(s.series) == expect.Size && s.ID() == expect }
+
 // nextLine goes to the next line that has a meaning.
-func (s *Scanner) nextLine(expect string) (kind Kind, err error) {
+func (s *Scanner) nextLine(expect ID) (kind Kind, err error) {
 	if s.opts.Format == Text {
 		return s.nextText(expect)
 	}
@@ -155,12 +169,12 @@ func (s *Scanner) nextLine(expect string) (kind Kind, err error) {
 }
 
 // describeLine puts type and unit into what names the series.
-func (s *Scanner) describeLine(expect string) {
+func (s *Scanner) describeLine(expect ID) {
 	d := s.describedBy(s.metricType, s.unit)
 	s.key = beginKey(s.key[:0], s.raw, d)
 	setPart(s.key, partLine, d, 0)
 	s.series = s.key
-	s.expected = bytesAsString(s.series) == expect
+	s.expected = s.isExpected(expect)
 }
 
 // describedBy returns type and unit if they are to be labels, else nil.
@@ -174,6 +188,9 @@ func (s *Scanner) describedBy(t sample.MetricType, unit []byte) *described {
 
 // Series returns the raw bytes that name the series.
 func (s *Scanner) Series() []byte { return s.series }
+
+// ID returns what stands for the raw bytes of the series; it is computed anew in each call.
+func (s *Scanner) ID() ID { return ID{maphash.Bytes(s.opts.Seed, s.series), len(s.series)} }
 
 // Expected reports whether the series is the one that the caller of Next expected; false may only mean that it was not
 // recognised early.
@@ -230,9 +247,6 @@ func (s *Scanner) Exemplars(dst []sample.Exemplar) ([]sample.Exemplar, error) {
 	}
 	return dst, err
 }
-
-// Rounding returns how the labels of the current series are to be parsed.
-func (s *Scanner) Rounding() Rounding { return s.rounding }
 
 // Meta returns the metric's name and the help text, still escaped, the type or the unit of the current metadata.
 func (s *Scanner) Meta() (name, text []byte) { return s.name, s.text }
@@ -308,11 +322,11 @@ func (s *Scanner) setType() error {
 	s.metricType, s.typeName = metricType, s.name
 	switch metricType {
 	case sample.TypeHistogram:
-		s.rounding = RoundBuckets
+		s.rounding = roundBuckets
 	case sample.TypeSummary:
-		s.rounding = RoundQuantiles
+		s.rounding = roundQuantiles
 	default:
-		s.rounding = RoundNothing
+		s.rounding = roundNothing
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package exposition
 
 import (
 	"bytes"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,12 +21,13 @@ func BenchmarkScan(b *testing.B) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		body := all[name]
 		b.Run("body="+name+"/reader=known", func(b *testing.B) {
-			order := seriesOf(b, body)
-			measure(b, body, func(s *Scanner) int { return scanKnown(s, order) })
+			opts := Options{Format: Text, Seed: maphash.MakeSeed()}
+			order := seriesOf(b, body, opts)
+			measure(b, body, opts, func(s *Scanner) int { return scanKnown(s, order) })
 		})
 		b.Run("body="+name+"/reader=unknown", func(b *testing.B) {
 			var pairs []labels.Label
-			measure(b, body, func(s *Scanner) (n int) {
+			measure(b, body, Options{Format: Text}, func(s *Scanner) (n int) {
 				n, pairs = scanLabels(s, pairs)
 				return n
 			})
@@ -43,25 +45,25 @@ func BenchmarkScan(b *testing.B) {
 	}
 }
 
-func measure(b *testing.B, body []byte, read func(*Scanner) int) {
+func measure(b *testing.B, body []byte, opts Options, read func(*Scanner) int) {
 	b.Helper()
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	var s Scanner
 	for b.Loop() {
-		s.Reset(body, Options{Format: Text})
+		s.Reset(body, opts)
 		if read(&s) == 0 {
 			b.Fatal("nothing read")
 		}
 	}
 }
 
-func seriesOf(b *testing.B, body []byte) (order []string) {
+func seriesOf(b *testing.B, body []byte, opts Options) (order []ID) {
 	b.Helper()
 	var s Scanner
-	s.Reset(body, Options{Format: Text})
+	s.Reset(body, opts)
 	for {
-		kind, err := s.Next("")
+		kind, err := s.Next(ID{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -69,14 +71,14 @@ func seriesOf(b *testing.B, body []byte) (order []string) {
 		case End:
 			return order
 		case Series:
-			order = append(order, string(s.Series()))
+			order = append(order, s.ID())
 		}
 	}
 }
 
-func scanKnown(s *Scanner, order []string) (n int) {
+func scanKnown(s *Scanner, order []ID) (n int) {
 	for {
-		expect := ""
+		expect := ID{}
 		if n < len(order) {
 			expect = order[n]
 		}
@@ -96,7 +98,7 @@ func scanKnown(s *Scanner, order []string) (n int) {
 func scanLabels(s *Scanner, pairs []labels.Label) (int, []labels.Label) {
 	n := 0
 	for {
-		kind, err := s.Next("")
+		kind, err := s.Next(ID{})
 		if err != nil {
 			return 0, pairs
 		}

@@ -83,7 +83,7 @@ func uvarintSize(n int) int {
 }
 
 // keyLabels appends the labels that a composed key stands for. It returns a problem, or "".
-func keyLabels(key string, strict bool, rounding Rounding, dst []labels.Label) (out []labels.Label, problem string) {
+func keyLabels(key string, strict bool, rounding rounding, dst []labels.Label) (out []labels.Label, problem string) {
 	m := message{rest: stringAsBytes(key[keyHeader:])}
 	p := part(key[1])
 	name := bytesAsString(m.take(m.varint()))

@@ -11,21 +11,21 @@ import (
 	"github.com/narthex-io/narthex/model/sample"
 )
 
-// Rounding says which label holds a number that is brought into one form, so that 1, 1.0 and 1e0 are the same bucket.
-type Rounding uint8
+// rounding says which label holds a number that is brought into one form, so that 1, 1.0 and 1e0 are the same bucket.
+type rounding uint8
 
 // The labels that are rounded: none, le of histograms, or quantile of summaries.
 const (
-	RoundNothing Rounding = iota
-	RoundBuckets
-	RoundQuantiles
+	roundNothing rounding = iota
+	roundBuckets
+	roundQuantiles
 )
 
-func (r Rounding) label() string {
+func (r rounding) label() string {
 	switch r {
-	case RoundBuckets:
+	case roundBuckets:
 		return labels.BucketLabel
-	case RoundQuantiles:
+	case roundQuantiles:
 		return quantileLabel
 	default:
 		return ""
@@ -56,13 +56,8 @@ func (s *Scanner) lineLabels(dst []labels.Label) ([]labels.Label, error) {
 	return out, nil
 }
 
-// ParseSeries is [Scanner.Labels] for raw bytes that a scanner has handed out and accepted before.
-func ParseSeries(raw string, format Format, rounding Rounding, dst []labels.Label) ([]labels.Label, bool) {
-	out, problem := parseSeries(raw, format, rounding, dst)
-	return out, problem == ""
-}
-
-func parseSeries(raw string, format Format, rounding Rounding, dst []labels.Label) (out []labels.Label, problem string) {
+// parseSeries is [Scanner.Labels] for raw bytes that a scanner has handed out. It returns a problem, or "".
+func parseSeries(raw string, format Format, rounding rounding, dst []labels.Label) (out []labels.Label, problem string) {
 	if raw[0] == composedKey {
 		return keyLabels(raw, format == OpenMetrics, rounding, dst)
 	}

@@ -7,7 +7,7 @@ import (
 
 // nextOpenMetrics goes to the next line of OpenMetrics, where nothing is optional: one blank between things, no empty
 // lines, no comments, # EOF at the end.
-func (s *Scanner) nextOpenMetrics(expect string) (Kind, error) {
+func (s *Scanner) nextOpenMetrics(expect ID) (Kind, error) {
 	i := s.pos
 	s.start = i
 	if i == len(s.body) {
@@ -59,9 +59,9 @@ func isUnitOf(unit, name []byte) bool {
 	return ok && len(base) > 0 && base[len(base)-1] == '_'
 }
 
-func (s *Scanner) openMetricsSample(i int, expect string) (Kind, error) {
+func (s *Scanner) openMetricsSample(i int, expect ID) (Kind, error) {
 	b := s.body
-	end, ok := expectedEnd(b, i, expect)
+	end, ok := s.expectedEnd(i, expect)
 	if !ok {
 		if end = nameEnd(b, i); end < len(b) && b[end] == '{' {
 			end = braceEnd(b, end)

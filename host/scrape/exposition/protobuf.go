@@ -62,7 +62,7 @@ type protoReader struct {
 }
 
 // nextProto goes to the next piece of content of a protobuf body.
-func (s *Scanner) nextProto(expect string) (Kind, error) {
+func (s *Scanner) nextProto(expect ID) (Kind, error) {
 	p := &s.proto
 	for {
 		switch p.step {
@@ -89,7 +89,7 @@ func (s *Scanner) nextProto(expect string) (Kind, error) {
 		default:
 			kind, err := s.protoSeries()
 			if err != nil || kind != End {
-				s.expected = bytesAsString(s.series) == expect
+				s.expected = s.isExpected(expect)
 				return kind, err
 			}
 			continue

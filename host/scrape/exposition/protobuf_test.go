@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"reflect"
 	"slices"
@@ -92,7 +93,7 @@ func TestProtobuf(t *testing.T) {
 		s.Reset(everything(t), opts)
 		var got []string
 		for {
-			kind, err := s.Next("")
+			kind, err := s.Next(ID{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,23 +155,24 @@ func BenchmarkProtobuf(b *testing.B) {
 	}
 	body := delimited(b, families...)
 	var s Scanner
-	var order []string
-	s.Reset(body, Options{Format: Protobuf})
-	for kind, err := s.Next(""); kind != End; kind, err = s.Next("") {
+	var order []ID
+	opts := Options{Format: Protobuf, Seed: maphash.MakeSeed()}
+	s.Reset(body, opts)
+	for kind, err := s.Next(ID{}); kind != End; kind, err = s.Next(ID{}) {
 		if err != nil {
 			b.Fatal(err)
 		}
 		if kind == Series {
-			order = append(order, string(s.Series()))
+			order = append(order, s.ID())
 		}
 	}
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		s.Reset(body, Options{Format: Protobuf})
+		s.Reset(body, opts)
 		n := 0
 		for {
-			expect := ""
+			expect := ID{}
 			if n < len(order) {
 				expect = order[n]
 			}
@@ -224,7 +226,7 @@ func readWith(t *testing.T, s *Scanner, body []byte, opts Options) (out []found,
 	t.Helper()
 	s.Reset(body, opts)
 	for {
-		kind, err := s.Next("")
+		kind, err := s.Next(ID{})
 		if err != nil || kind == End {
 			return out, err
 		}
@@ -235,8 +237,8 @@ func readWith(t *testing.T, s *Scanner, body []byte, opts Options) (out []found,
 		if err != nil {
 			return out, err
 		}
-		ls, ok := ParseSeries(string(s.Series()), opts.Format, s.Rounding(), nil)
-		if !ok || !slices.Equal(sortedPairs(ls), f.Labels) {
+		ls, problem := parseSeries(string(s.Series()), opts.Format, s.rounding, nil)
+		if problem != "" || !slices.Equal(sortedPairs(ls), f.Labels) {
 			t.Fatalf("raw %q: got %v, want %v", s.Series(), ls, f.Labels)
 		}
 		out = append(out, f)

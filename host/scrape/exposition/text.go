@@ -2,12 +2,13 @@ package exposition
 
 import (
 	"bytes"
+	"hash/maphash"
 	"strconv"
 	"unicode/utf8"
 )
 
 // nextText goes to the next line of Prometheus text that is neither empty nor a comment.
-func (s *Scanner) nextText(expect string) (Kind, error) {
+func (s *Scanner) nextText(expect ID) (Kind, error) {
 	for {
 		i := s.pos
 		for i < len(s.body) && (isBlank(s.body[i]) || s.body[i] == '\n') {
@@ -98,9 +99,9 @@ func (s *Scanner) metaName(i int) (name []byte, end int) {
 }
 
 // textSample reads the sample line that starts at i.
-func (s *Scanner) textSample(i int, expect string) (Kind, error) {
+func (s *Scanner) textSample(i int, expect ID) (Kind, error) {
 	b := s.body
-	end, ok := expectedEnd(b, i, expect)
+	end, ok := s.expectedEnd(i, expect)
 	if !ok {
 		var err error
 		if end, err = s.textSeriesEnd(i); err != nil {
@@ -165,19 +166,21 @@ func (s *Scanner) textSeriesEnd(i int) (int, error) {
 
 // expectedEnd is the fast path for a caller who knows the series: if the line goes on as expected, it returns where the
 // series ends without looking at its labels. BenchmarkScan shows what it is worth.
-func expectedEnd(b []byte, i int, expect string) (end int, ok bool) {
-	end = i + len(expect)
-	if expect == "" || end >= len(b) || string(b[i:end]) != expect {
+func (s *Scanner) expectedEnd(i int, expect ID) (end int, ok bool) {
+	b := s.body
+	end = i + expect.Size
+	if expect.Size == 0 || end >= len(b) {
 		return 0, false
 	}
-	if expect[len(expect)-1] == '}' {
-		return end, true
+	if b[end-1] != '}' { // Then a series can only end here if it is a name without labels.
+		if nameBytes[b[end]] != 0 {
+			return 0, false
+		}
+		if next := skipBlanks(b, end); next == len(b) || b[next] == '{' {
+			return 0, false
+		}
 	}
-	if nameBytes[b[end]] != 0 {
-		return 0, false
-	}
-	next := skipBlanks(b, end)
-	return end, next < len(b) && b[next] != '{'
+	return end, maphash.Bytes(s.opts.Seed, b[i:end]) == expect.Hash
 }
 
 // lineEnd returns the index of the line break at or after i, or the end of the body.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"os"
 	"reflect"
@@ -94,7 +95,7 @@ func readAll(body []byte, format Format) (out []found, err error) {
 	var s Scanner
 	s.Reset(body, Options{Format: format})
 	for {
-		kind, err := s.Next("")
+		kind, err := s.Next(ID{})
 		if err != nil {
 			return out, err
 		}
@@ -185,12 +186,16 @@ func TestExpect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	seed := maphash.MakeSeed()
 	for _, expect := range []string{"a", "ab", `a{x="1"}`, `a {x="1"}`, "b"} {
 		var s Scanner
-		s.Reset(body, Options{Format: Text})
+		s.Reset(body, Options{Format: Text, Seed: seed})
 		for i, want := range plain {
-			if _, err := s.Next(expect); err != nil {
+			if _, err := s.Next(ID{maphash.String(seed, expect), len(expect)}); err != nil {
 				t.Fatalf("expect %q: sample %d: %v", expect, i, err)
+			}
+			if s.Expected() != (string(s.Series()) == expect) {
+				t.Errorf("expect %q: sample %d is %q, expected: %v", expect, i, s.Series(), s.Expected())
 			}
 			if got, err := readSeries(&s); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("expect %q: sample %d: got %v, %v, want %v", expect, i, got, err, want)
@@ -243,8 +248,9 @@ func FuzzScan(f *testing.F) {
 		}
 		// What was found must be found again through its raw bytes, and with each series as the guess for the next.
 		var s Scanner
-		s.Reset(body, Options{Format: format})
-		expect := ""
+		s.Reset(body, Options{Format: format, Seed: maphash.MakeSeed()})
+		var expect ID
+		latest := ""
 		for _, want := range plain {
 			if want.Kind != "series" {
 				continue
@@ -258,13 +264,13 @@ func FuzzScan(f *testing.F) {
 					t.Fatalf("second reading ends before %v", want)
 				}
 			}
-			if s.Expected() && string(s.Series()) != expect {
-				t.Fatalf("%q is said to be the expected %q", s.Series(), expect)
+			if s.Expected() && string(s.Series()) != latest {
+				t.Fatalf("%q is said to be the expected %q", s.Series(), latest)
 			}
-			expect = string(s.Series())
-			ls, ok := ParseSeries(expect, format, s.Rounding(), nil)
-			if !ok || !reflect.DeepEqual(sortedPairs(ls), want.Labels) {
-				t.Fatalf("raw %q: got %v, want %v", expect, ls, want.Labels)
+			expect, latest = s.ID(), string(s.Series())
+			ls, problem := parseSeries(latest, format, s.rounding, nil)
+			if problem != "" || !reflect.DeepEqual(sortedPairs(ls), want.Labels) {
+				t.Fatalf("raw %q: got %v, want %v", latest, ls, want.Labels)
 			}
 		}
 	})
