@@ -209,7 +209,9 @@ func validPattern(pattern string) bool {
 func (c *Config) completeRuleFiles() error {
 	var errs []error
 	for i, pattern := range c.RuleFiles {
-		if !validPattern(pattern) {
+		if _, err := filepath.Match(pattern, ""); err != nil {
+			errs = append(errs, strictyaml.At(strictyaml.Index("rule_files", i), fmt.Errorf("invalid rule file path %q: %w", pattern, err)))
+		} else if !validPattern(pattern) {
 			errs = append(errs, strictyaml.At(strictyaml.Index("rule_files", i), fmt.Errorf("invalid rule file path %q: one * in the last step of the path is allowed", pattern)))
 		}
 		if pattern != "" && !filepath.IsAbs(pattern) {

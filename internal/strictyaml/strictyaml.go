@@ -118,13 +118,19 @@ func parse(text []byte) (doc *Document, second int, err error) {
 		}
 		line, why := lineOf(err)
 		line = max(line, 1) // The library leaves out line 1.
-		if indentedByTab(text, line) {
+		switch {
+		case indentedByTab(text, line):
 			why = "a tab indents this line, where YAML takes spaces only"
+		case strings.Contains(why, "cannot start any token"):
+			why += ": put a text that starts with @, ` or % in quotes, and have spaces instead of tabs after - and :"
 		}
 		return nil, 0, &Error{Line: line, Err: errors.New(why)}
 	}
 	if err := dec.Decode(&more); err == nil {
 		second = more.Line
+	}
+	if err := merge(&root, map[*yaml.Node]bool{}); err != nil {
+		return nil, 0, err
 	}
 	node := root.Content[0]
 	if node.Kind == yaml.ScalarNode && node.Tag == "!!null" {
@@ -298,6 +304,9 @@ func decodeItself(node *yaml.Node, v reflect.Value, path string) error {
 			err = errors.New("a mapping is needed here, not a single value")
 		} else if node.Kind == yaml.ScalarNode {
 			err = fmt.Errorf("%q is not a %s", node.Value, typeName(v))
+			if plain := (&yaml.Node{Kind: yaml.ScalarNode, Value: node.Value}); node.Tag == "!!str" && plain.Decode(reflect.New(v.Type()).Interface()) == nil {
+				err = fmt.Errorf("%w: leave out the quotes", err)
+			}
 		} else if node.Kind != 0 && v.Kind() != reflect.Struct {
 			err = fmt.Errorf("a %s is needed here, not a %s", typeName(v), kindName(node))
 		}
@@ -312,8 +321,10 @@ func typeName(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Bool:
 		return "boolean: write true or false"
-	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Uint, reflect.Uint64, reflect.Uint32:
+	case reflect.Int, reflect.Int64, reflect.Int32:
 		return "whole number"
+	case reflect.Uint, reflect.Uint64, reflect.Uint32:
+		return "whole number, zero or above"
 	case reflect.Float64:
 		return "number"
 	case reflect.String:
@@ -382,10 +393,6 @@ func decodeStruct(node *yaml.Node, v reflect.Value, path string, checkOnly bool)
 	for i := 0; i < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
 		at := Join(path, name.Value)
-		if name.Tag == "!!merge" {
-			errs = append(errs, decode2(Resolve(value), v, path, checkOnly))
-			continue
-		}
 		if seen[name.Value] {
 			errs = append(errs, &Error{Line: name.Line, Path: at, Err: errors.New("given twice")})
 			continue

@@ -98,7 +98,34 @@ func TestMistakesAreLocated(t *testing.T) {
 			"6: global.external_labels.a: given twice")
 }
 
+func TestMerge(t *testing.T) {
+	check := func(text, want string) {
+		t.Helper()
+		doc, err := Parse([]byte(text))
+		if err != nil {
+			if err.Error() != want {
+				t.Errorf("%q\n got %v\nwant %s", text, err, want)
+			}
+			return
+		}
+		if got, err := JSON(doc.root); err != nil || string(got) != want {
+			t.Errorf("%q\n got %s, %v\nwant %s", text, got, err, want)
+		}
+	}
+	check("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}", `{"a":{"x":1,"y":2},"b":{"x":1,"y":3}}`)
+	check("a: &a {x: 1, y: 2}\nb: {y: 3, <<: *a}", `{"a":{"x":1,"y":2},"b":{"x":1,"y":3}}`)
+	check("a: &a {x: 1}\nb: &b {<<: *a, y: 2}\nc: {<<: *b}", `{"a":{"x":1},"b":{"x":1,"y":2},"c":{"x":1,"y":2}}`)
+	check("a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b], z: 3}", `{"a":{"x":1},"b":{"x":2,"y":2},"c":{"x":1,"y":2,"z":3}}`)
+	check("a: &l [{x: 1}, {y: 2}]\nc: {<<: *l}", `{"a":[{"x":1},{"y":2}],"c":{"x":1,"y":2}}`)
+	check("a: {<<: {x: 1}, '<<': 2}", `{"a":{"\u003c\u003c":2,"x":1}}`)
+	check("a: 1\nb: {<<: 5}", "2: << takes a mapping or a list of mappings, such as *anchor")
+	check("a: 1\nb: {<<: [{x: 1}, [2]]}", "2: << takes a mapping or a list of mappings, such as *anchor")
+	check("a: &a\n  <<: *a", "2: *a is part of &a itself")
+	check("a: &a\n  b: [*a]", "2: *a is part of &a itself")
+}
+
 func FuzzParse(f *testing.F) {
+	f.Add([]byte("a: &x\n  <<: *x\n"))
 	f.Add([]byte("scrape_configs:\n- job_name: x\n  <<: {a: b}\n"))
 	f.Add([]byte("a: &x [*x]"))
 	f.Fuzz(func(_ *testing.T, text []byte) {
