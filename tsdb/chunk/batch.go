@@ -26,36 +26,43 @@ func readXORs(r *bitReader, xs []xorValue) {
 		buf |= binary.BigEndian.Uint64(data[pos:]) >> (n & 63)
 		pos += int(63-n) >> 3
 		n |= 56
-		if buf>>63 == 0 {
-			buf, n = buf<<1, n-1
-			continue
-		}
 		x := &xs[k]
-		head := uint(2)
-		if buf>>62 == 0b11 {
-			lead, size := int(buf<<2>>(64-5)), int(buf<<7>>(64-6)-1)&63+1
-			if lead+size > 64 {
-				r.n = -1
-				return
-			}
-			x.lead, x.trail, x.window = lead, 64-lead-size, true
-			head = 13
+		// Without branches: whether a bucket has changed, and whether within the same bounds, is what a processor guesses wrong.
+		changed := buf >> 63
+		fresh := changed & (buf >> 62)
+		lead, size := uint64(x.lead), uint64(64-x.lead-x.trail)
+		lead ^= (lead ^ buf<<2>>(64-5)) & -fresh
+		size ^= (size ^ ((buf<<7>>(64-6)-1)&63 + 1)) & -fresh
+		if lead+size > 64 {
+			r.n = -1
+			return
 		}
-		size := uint(64 - x.lead - x.trail)
-		if head+size <= n {
-			x.bits ^= buf << head >> ((64 - size) & 63) << (uint(x.trail) & 63)
-			buf, n = buf<<((head+size)&63), n-head-size
+		trail := 64 - lead - size
+		x.lead, x.trail, x.window = int(lead), int(trail), fresh|oneIf(x.window) != 0
+		head := uint(1 + changed + 11*fresh)
+		size &= -changed
+		if total := head + uint(size); total <= n {
+			x.bits ^= buf << (head & 63) >> 1 >> ((63 - size) & 63) << (trail & 63)
+			buf, n = buf<<(total&63), n-total
 			continue
 		}
 		// At hand are some of the bits; the rest comes with the next load.
-		rest := head + size - n
-		high := buf << head >> ((64 - n + head) & 63)
+		rest := head + uint(size) - n
+		high := buf << (head & 63) >> ((64 - n + head) & 63)
 		next := binary.BigEndian.Uint64(data[pos:])
-		x.bits ^= (high<<(rest&63) | next>>((64-rest)&63)) << (uint(x.trail) & 63)
+		x.bits ^= (high<<(rest&63) | next>>((64-rest)&63)) << (trail & 63)
 		buf, n = next<<(rest&63), 64-rest
 		pos += 8
 	}
 	r.buf, r.n, r.pos = buf, int(n), pos
+}
+
+// oneIf returns one for true, without a branch.
+func oneIf(b bool) (n uint64) {
+	if b {
+		n = 1
+	}
+	return n
 }
 
 // shortVarbits is varbitSize for those that always fit into what is at hand.

@@ -328,26 +328,27 @@ func addUp(dst []float64, deltas []int64) {
 // floatReader reads float histograms: each number is written as a float of an XOR chunk.
 type floatReader struct {
 	histogramTime
-	count, zero, s xorValue
-	counts         []xorValue
+	// totals are count, count of the zero bucket, and sum.
+	totals [3]xorValue
+	counts []xorValue
 }
 
 func (d *floatReader) init(buckets int) { *d = floatReader{counts: zeros(d.counts, buckets)} }
 
-func (d *floatReader) sum() float64 { return d.s.float() }
+func (d *floatReader) sum() float64 { return d.totals[2].float() }
 
 func (d *floatReader) next(r *bitReader, i int) {
 	d.nextTime(r, i)
 	if i == 0 {
-		d.count.bits, d.zero.bits, d.s.bits = r.take64(64), r.take64(64), r.take64(64)
+		for k := range d.totals {
+			d.totals[k].bits = r.take64(64)
+		}
 		for k := range d.counts {
 			d.counts[k].bits = r.take64(64)
 		}
 		return
 	}
-	d.count.read(r)
-	d.zero.read(r)
-	d.s.read(r)
+	readXORs(r, d.totals[:])
 	if sample.IsStale(d.sum()) {
 		return
 	}
@@ -355,7 +356,7 @@ func (d *floatReader) next(r *bitReader, i int) {
 }
 
 func (d *floatReader) fill(h *histogram.FloatHistogram) {
-	h.Count, h.ZeroCount = d.count.float(), d.zero.float()
+	h.Count, h.ZeroCount = d.totals[0].float(), d.totals[1].float()
 	for i := range h.PositiveBuckets {
 		h.PositiveBuckets[i] = d.counts[i].float()
 	}
@@ -365,7 +366,7 @@ func (d *floatReader) fill(h *histogram.FloatHistogram) {
 }
 
 func (d *floatReader) numbers(dst []uint64, _ int) []uint64 {
-	dst = append(dst, d.count.bits, d.zero.bits)
+	dst = append(dst, d.totals[0].bits, d.totals[1].bits)
 	for i := range d.counts {
 		dst = append(dst, d.counts[i].bits)
 	}
