@@ -140,9 +140,8 @@ func (c *cache) add(id exposition.ID, dropped bool) int {
 	}
 	e.set(flagDropped, dropped)
 	e.set(flagAdded, !dropped)
-	if n := len(c.entries); n == cap(c.entries) {
-		// Less room ahead than append takes: most targets stay as they are.
-		c.entries = append(make([]cacheEntry, 0, n+n/entrySlack+16), c.entries...)
+	if n := len(c.entries); n == cap(c.entries) && c.good != 0 {
+		c.fit(n / entrySlack) // Less than append takes: most targets stay as they are.
 	}
 	c.entries = append(c.entries, e)
 	i := len(c.entries) - 1
@@ -155,7 +154,12 @@ func (c *cache) add(id exposition.ID, dropped bool) int {
 }
 
 // entrySlack is the part of the entries for which there is room ahead, or which may be left of series that are gone.
-const entrySlack = 8
+const entrySlack, minSlack = 8, 16
+
+// fit moves the entries to memory with room for some more.
+func (c *cache) fit(more int) {
+	c.entries = append(make([]cacheEntry, 0, len(c.entries)+more+minSlack), c.entries...)
+}
 
 // insert puts an entry into the table.
 func (c *cache) insert(i int) {
@@ -280,8 +284,11 @@ func (c *cache) withoutSeen(refs []storage.SeriesRef) []storage.SeriesRef {
 // endGood ends a scrape that succeeded.
 func (c *cache) endGood() {
 	c.good, c.count, c.gone = c.round, c.seen, nil
-	if dead := len(c.entries) - c.count; dead > c.count/entrySlack+32 {
+	if dead := len(c.entries) - c.count; dead > c.count/entrySlack+2*minSlack {
 		c.compact()
+	}
+	if unused := cap(c.entries) - len(c.entries); unused > 2*(c.count/entrySlack+minSlack) {
+		c.fit(0) // After the first scrape, or one that has much less.
 	}
 }
 
@@ -328,9 +335,6 @@ func (c *cache) compact() {
 		c.entries[i].next = moved[c.entries[i].next]
 	}
 	c.first, c.at = moved[c.first], 0
-	if cap(c.entries) > 2*n { // The target has become much smaller.
-		c.entries, c.starts = slices.Clone(c.entries), slices.Clone(c.starts)
-	}
 	c.index()
 }
 

@@ -23,10 +23,10 @@ type slab struct {
 type cell uint32
 
 const (
-	cellBytes     = 64
+	cellBytes     = 32
 	linkBytes     = 4
 	cellData      = cellBytes - linkBytes
-	cellsPerBlock = 1024
+	cellsPerBlock = 2048
 )
 
 type cellBlock [cellsPerBlock * cellBytes]byte
