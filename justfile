@@ -89,6 +89,10 @@ bench-scrape:
 bench-promql size="default":
     ./tools/benchpromql {{size}}
 
+# CPU time that hostile queries use after their deadline, some minutes: just overrun -series 10000 -deadlines 200ms, or -gaps
+overrun *flags:
+    go -C bench/promql run ./overrun {{flags}}
+
 # data directories handed from upstream's storage engine to ours and back: nothing may be lost
 roundtrip:
     go -C bench/tsdb test -vet=off -count=1 -v -run RoundTrip .

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/narthex-io/narthex/model/labels"
@@ -59,9 +58,9 @@ func (e *Engine) evaluate(ctx context.Context, r *request) (res *Result, err err
 		return nil, classify(ctx, err)
 	}
 	evaluated := time.Now()
-	res = e.result(r, out)
+	res, err = e.result(ctx, r, out)
 	t.ResultSort = time.Since(evaluated)
-	return res, nil
+	return res, classify(ctx, err)
 }
 
 // plan makes the optimized plan of a request.
@@ -148,7 +147,7 @@ func classify(ctx context.Context, err error) error {
 }
 
 // result makes the answer of what the plan has yielded.
-func (e *Engine) result(r *request, out *exec.Result) *Result {
+func (e *Engine) result(ctx context.Context, r *request, out *exec.Result) (*Result, error) {
 	res := &Result{release: out.Release, Warnings: out.Notes.Warnings(r.query), Infos: out.Notes.Infos(r.query)}
 	for _, w := range out.StorageWarnings {
 		res.Warnings = append(res.Warnings, w.Error())
@@ -158,11 +157,14 @@ func (e *Engine) result(r *request, out *exec.Result) *Result {
 		r.stats.Samples.PerStep = append(r.stats.Samples.PerStep, StepCount{t, n})
 		r.stats.Samples.ReadPerStep = append(r.stats.Samples.ReadPerStep, StepCount{t, out.Stats.ReadPerStep[i]})
 	}
+	var err error
 	series := out.Series
 	if limit := r.opts.Limit; limit > 0 && len(series) > limit {
 		if r.step > 0 || out.Type == parser.ValueTypeMatrix {
 			// A matrix is shown in the order of its labels, and so the first of that order stay.
-			slices.SortFunc(series, func(a, b exec.ResultSeries) int { return labels.Compare(a.Labels, b.Labels) })
+			if err := exec.SortFunc(ctx, series, func(a, b exec.ResultSeries) int { return labels.Compare(a.Labels, b.Labels) }); err != nil {
+				return nil, err
+			}
 		}
 		series = series[:limit]
 		res.Warnings = append(res.Warnings, "results truncated due to limit")
@@ -178,10 +180,10 @@ func (e *Engine) result(r *request, out *exec.Result) *Result {
 		res.Value = vector(series)
 		out.Release() // The vector has copies.
 	default:
-		res.Value = matrix(series)
+		res.Value, err = matrix(ctx, series)
 	}
 	out.ReleaseSeries()
-	return res
+	return res, err
 }
 
 func scalarMatrix(r *request, values []float64) Matrix {
@@ -201,11 +203,10 @@ func vector(series []exec.ResultSeries) Vector {
 	return v
 }
 
-func matrix(series []exec.ResultSeries) Matrix {
+func matrix(ctx context.Context, series []exec.ResultSeries) (Matrix, error) {
 	m := make(Matrix, 0, len(series))
 	for _, s := range series {
 		m = append(m, Series{Labels: s.Labels, Points: s.Points})
 	}
-	slices.SortFunc(m, func(a, b Series) int { return labels.Compare(a.Labels, b.Labels) })
-	return m
+	return m, exec.SortFunc(ctx, m, func(a, b Series) int { return labels.Compare(a.Labels, b.Labels) })
 }

@@ -9,14 +9,18 @@ import (
 
 // absent has the value 1 at the steps at which op has none. The labels are those that a selector asks for.
 func (q *query) absent(ctx context.Context, op operator, g plan.Grid, of plan.Node) (operator, error) {
-	values := repeated(1, g.N)
-	err := q.look(ctx, op, g, func(_ int, r *Row) error {
-		for step, f := range r.F {
-			if !isAbsent(f) {
-				values[step] = absent
+	values, err := repeated(ctx, 1, g.N)
+	if err != nil {
+		return nil, err
+	}
+	err = q.look(ctx, op, g, func(_ int, r *Row) error {
+		return inPieces(ctx.Err, len(r.F), func(from, to int) {
+			for step, f := range r.F[from:to] {
+				if !isAbsent(f) {
+					values[from+step] = absent
+				}
 			}
-		}
-		return nil
+		})
 	})
 	return &fixed{out: []Series{{Labels: askedFor(of)}}, rows: []Row{{F: values}}}, err
 }

@@ -1,8 +1,8 @@
 package exec
 
 import (
+	"context"
 	"math"
-	"slices"
 
 	"github.com/narthex-io/narthex/internal/kahan"
 )
@@ -17,15 +17,14 @@ type accumulator interface {
 // sumCell is a sum, absent before the first value.
 type sumCell struct{ kahan.Sum }
 
-func newCells(n int) []sumCell {
+func newCells(ctx context.Context, n int) ([]sumCell, error) {
 	cells := make([]sumCell, n)
-	for i := range cells {
-		cells[i].S = absent
-	}
-	return cells
+	return cells, inPieces(ctx.Err, n, func(from, to int) {
+		for i := from; i < to; i++ {
+			cells[i].S = absent
+		}
+	})
 }
-
-func newValues(n int) []float64 { return repeated(absent, n) }
 
 type sumAcc struct {
 	floats []sumCell
@@ -200,7 +199,7 @@ type quantileAcc struct {
 	cells [][]float64
 	q     *query
 	phi   []float64
-	held  int
+	ended func() error
 	err   error
 }
 
@@ -212,7 +211,6 @@ func (a *quantileAcc) fold(base int, r *Row, _ *Series) {
 			n++
 		}
 	}
-	a.held += n
 	if err := a.q.hold(n); err != nil {
 		a.err = err
 	}
@@ -227,7 +225,9 @@ func (a *quantileAcc) result(base int, dst *Row) error {
 		if len(values) == 0 {
 			continue
 		}
-		slices.Sort(values)
+		if err := sortFloats(a.ended, values); err != nil {
+			return err
+		}
 		dst.F[step] = quantileOfSorted(a.phi[step], values)
 		a.q.release(len(values))
 		a.cells[base+step] = nil

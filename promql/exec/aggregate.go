@@ -36,15 +36,18 @@ func (q *query) buildAggregate(ctx context.Context, n *plan.Aggregate, g plan.Gr
 	case parser.AggQuantile:
 		q.noteQuantileParam(param, spotOf(n, n.ParamPos))
 	}
-	gr := groupSeries(op.series(), n)
-	acc, err := q.newAccumulator(n, gr, param, g)
+	gr, err := q.groupSeries(ctx, op.series(), n)
+	if err != nil {
+		return nil, err
+	}
+	acc, err := q.newAccumulator(ctx, n, gr, param, g)
 	if err != nil {
 		return nil, err
 	}
 	if err := q.fold(ctx, op, n, gr, acc, g); err != nil {
 		return nil, err
 	}
-	return q.results(gr, acc, g)
+	return q.results(ctx, gr, acc, g)
 }
 
 // noteQuantileParam warns of the worst parameters that quantile gets.
@@ -67,16 +70,18 @@ type groups struct {
 	out []Series
 }
 
-func groupSeries(in []Series, n *plan.Aggregate) *groups {
+func (q *query) groupSeries(ctx context.Context, in []Series, n *plan.Aggregate) (*groups, error) {
 	gr := &groups{of: make([]int32, len(in))}
 	index := map[string]int32{}
 	var key []byte
+	pace := q.pace(ctx)
 	for i := range in {
 		// Fast path: where only the labels to group by are read, most series have those of the one before.
 		if i > 0 && !in[i].DropName && labels.Equal(in[i].Labels, in[i-1].Labels) {
 			gr.of[i] = gr.of[i-1]
 			continue
 		}
+		made := int64(0)
 		if n.Without {
 			key = in[i].Labels.AppendKeyWithout(key[:0], n.Grouping)
 		} else {
@@ -87,11 +92,15 @@ func groupSeries(in []Series, n *plan.Aggregate) *groups {
 			k = int32(len(gr.out))
 			index[string(key)] = k
 			gr.out = append(gr.out, Series{Labels: groupLabels(in[i].Labels, n)})
+			made = seriesBytes + int64(gr.out[k].Labels.ByteSize())
 		}
 		gr.of[i] = k
 		gr.out[k].DropName = gr.out[k].DropName || in[i].DropName
+		if err := pace(made); err != nil {
+			return nil, err
+		}
 	}
-	return gr
+	return gr, nil
 }
 
 func groupLabels(ls labels.Labels, n *plan.Aggregate) labels.Labels {
@@ -114,8 +123,9 @@ func (q *query) fold(ctx context.Context, op operator, n *plan.Aggregate, gr *gr
 		if nameless {
 			s = &nobody // They still have their names, but nobody is to know.
 		}
-		acc.fold(int(gr.of[i])*g.N, r, s)
-		return nil
+		return inPieces(ctx.Err, len(r.F), func(from, to int) {
+			acc.fold(int(gr.of[i])*g.N+from, r.part(from, to), s)
+		})
 	})
 }
 
@@ -137,9 +147,12 @@ func (q *query) dropHistograms(r *Row, op parser.AggregateOp, at spot) {
 }
 
 // results makes rows of what the accumulator holds.
-func (q *query) results(gr *groups, acc accumulator, g plan.Grid) (operator, error) {
-	f := &fixed{}
+func (q *query) results(ctx context.Context, gr *groups, acc accumulator, g plan.Grid) (operator, error) {
+	f, ended := &fixed{}, ending(ctx)
 	for k := range gr.out {
+		if err := ended(); err != nil {
+			return nil, err
+		}
 		var r Row
 		r.reset(g.N)
 		if err := acc.result(k*g.N, &r); err != nil {
@@ -157,20 +170,23 @@ func (q *query) results(gr *groups, acc accumulator, g plan.Grid) (operator, err
 }
 
 // newAccumulator returns the accumulator of an aggregation into groups.
-func (q *query) newAccumulator(n *plan.Aggregate, gr *groups, param []float64, g plan.Grid) (accumulator, error) {
+func (q *query) newAccumulator(ctx context.Context, n *plan.Aggregate, gr *groups, param []float64, g plan.Grid) (accumulator, error) {
 	cells := len(gr.out) * g.N
 	if err := q.hold(cells); err != nil {
 		return nil, err
 	}
 	switch n.Op {
 	case parser.AggSum:
-		return &sumAcc{floats: newCells(cells), hists: q.histogramCells(n, cells)}, nil
+		floats, err := newCells(ctx, cells)
+		return &sumAcc{floats: floats, hists: q.histogramCells(n, cells)}, err
 	case parser.AggAvg:
 		return &avgAcc{floats: make([]mean, cells), hists: q.histogramCells(n, cells)}, nil
 	case parser.AggMin:
-		return &extremeAcc{values: newValues(cells), sign: -1}, nil
+		values, err := repeated(ctx, absent, cells)
+		return &extremeAcc{values: values, sign: -1}, err
 	case parser.AggMax:
-		return &extremeAcc{values: newValues(cells), sign: 1}, nil
+		values, err := repeated(ctx, absent, cells)
+		return &extremeAcc{values: values, sign: 1}, err
 	case parser.AggCount:
 		return &countAcc{counts: make([]float64, cells)}, nil
 	case parser.AggGroup:
@@ -180,7 +196,7 @@ func (q *query) newAccumulator(n *plan.Aggregate, gr *groups, param []float64, g
 	case parser.AggStdvar:
 		return &varianceAcc{cells: make([]variance, cells)}, nil
 	case parser.AggQuantile:
-		return &quantileAcc{cells: make([][]float64, cells), q: q, phi: param}, nil
+		return &quantileAcc{cells: make([][]float64, cells), q: q, phi: param, ended: ctx.Err}, nil
 	default:
 		return nil, fmt.Errorf("no accumulator for %s", n.Op)
 	}

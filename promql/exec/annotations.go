@@ -3,7 +3,6 @@ package exec
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +14,12 @@ import (
 type Annotations struct {
 	mu              sync.Mutex
 	warnings, infos map[string]*note
+	// usage, if not nil, is where the memory of texts counts.
+	usage *Usage
 }
+
+// noteBytes is about what an annotation costs besides its text.
+const noteBytes = 128
 
 // spot is what an annotation points to: the place that it names, and the node of the plan that speaks.
 type spot struct{ at, node parser.PositionRange }
@@ -70,6 +74,9 @@ func (a *Annotations) add(to *map[string]*note, text string, n note) {
 	old := (*to)[text]
 	if old == nil {
 		(*to)[text] = &n
+		if a.usage != nil {
+			a.usage.addBytes(int64(len(text)) + noteBytes)
+		}
 		return
 	}
 	// What is counted is told for the first place, everything else for the last.
@@ -98,7 +105,7 @@ func (a *Annotations) Warnings(query string) []string {
 func (a *Annotations) Infos(query string) []string { return texts("PromQL info: ", a.infos, query) }
 
 func texts(prefix string, notes map[string]*note, query string) []string {
-	all := make([]string, 0, len(notes))
+	all, place := make([]string, 0, len(notes)), placesIn(query)
 	for text, n := range notes {
 		if n.forced != nil {
 			text += n.String()
@@ -106,7 +113,7 @@ func texts(prefix string, notes map[string]*note, query string) []string {
 		if n.times > 1 {
 			text += fmt.Sprintf(" (%d occurrences)", n.times)
 		}
-		all = append(all, prefix+text+" ("+place(query, n.at.Start)+")")
+		all = append(all, prefix+text+" ("+place(n.at.Start)+")")
 	}
 	slices.Sort(all)
 	return all
@@ -119,13 +126,24 @@ func (f *forced) String() string {
 		f.minBucket, f.maxBucket, f.maxDiff, f.count, date(f.minT), date(f.maxT))
 }
 
-// place returns line:column of a byte offset, both counted from one.
-func place(query string, offset int) string {
-	if offset < 0 || offset > len(query) {
-		return "invalid position"
+// placesIn returns a function that returns line:column of a byte offset, both counted from one.
+func placesIn(query string) func(offset int) string {
+	lines := []int{0}
+	for i := range len(query) {
+		if query[i] == '\n' {
+			lines = append(lines, i+1)
+		}
 	}
-	before := query[:offset]
-	return fmt.Sprintf("%d:%d", strings.Count(before, "\n")+1, offset-strings.LastIndexByte(before, '\n'))
+	return func(offset int) string {
+		if offset < 0 || offset > len(query) {
+			return "invalid position"
+		}
+		line, found := slices.BinarySearch(lines, offset)
+		if !found {
+			line--
+		}
+		return fmt.Sprintf("%d:%d", line+1, offset-lines[line]+1)
+	}
 }
 
 // forMetric appends the metric name to a text, if there is one.

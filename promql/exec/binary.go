@@ -61,8 +61,10 @@ func (q *query) withScalar(ctx context.Context, n *plan.Binary, vector, scalar p
 		return o, nil
 	}
 	before := o.out
-	o.out = q.dropNames(before)
-	return q.unique(o, before), nil
+	if o.out, err = q.dropNames(ctx, before); err != nil {
+		return nil, err
+	}
+	return q.unique(ctx, o, before)
 }
 
 func (o *scalarSide) series() []Series { return o.out }
@@ -72,12 +74,15 @@ func (o *scalarSide) row(ctx context.Context, w *worker, i int, dst *Row) error 
 		return err
 	}
 	if len(dst.H) == 0 && !o.n.Op.IsComparison() {
-		o.arithmetic(dst)
-		return nil
+		return inPieces(w.ended, len(dst.F), func(from, to int) { o.arithmetic(dst.F[from:to], o.scalars[from:to]) })
 	}
+	ended := ending(ctx)
 	for step, f := range dst.F {
 		if isAbsent(f) {
 			continue
+		}
+		if err := ended(); err != nil {
+			return err
 		}
 		l, r := value{f: f, h: dst.hist(step)}, value{f: o.scalars[step]}
 		v := l
@@ -97,24 +102,24 @@ func (o *scalarSide) row(ctx context.Context, w *worker, i int, dst *Row) error 
 }
 
 // arithmetic is the fast path for floats.
-func (o *scalarSide) arithmetic(dst *Row) {
+func (o *scalarSide) arithmetic(values, scalars []float64) {
 	f := floatOp(o.n.Op)
 	if f == nil {
-		for step, v := range dst.F {
+		for step, v := range values {
 			if !isAbsent(v) {
 				o.q.noteTypes(o.n, "float", "float")
-				dst.F[step] = absent
+				values[step] = absent
 			}
 		}
 		return
 	}
-	for step, v := range dst.F {
+	for step, v := range values {
 		switch {
 		case isAbsent(v):
 		case o.swapped:
-			dst.F[step] = f(o.scalars[step], v)
+			values[step] = f(scalars[step], v)
 		default:
-			dst.F[step] = f(v, o.scalars[step])
+			values[step] = f(v, scalars[step])
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
@@ -23,6 +24,9 @@ type bucketSeries struct {
 	// bad says that the series has no valid bound: it may hold native histograms, but no buckets.
 	bad bool
 }
+
+// bucketBytes is the size of a series of buckets.
+const bucketBytes = int64(unsafe.Sizeof(bucketSeries{}))
 
 // overBuckets is a function over classic histograms, whose buckets it finds among the series of its argument.
 type overBuckets struct {
@@ -58,19 +62,25 @@ func (q *query) overBuckets(ctx context.Context, n *plan.Call, g plan.Grid) (ope
 		return nil, err
 	}
 	o := &overBuckets{q: q, op: op, g: g, at: spotOf(n, n.ArgPos[vector])}
-	o.group()
+	if err := o.group(ctx); err != nil {
+		return nil, err
+	}
 	switch n.Func {
 	case "histogram_quantile":
-		q.noteQuantiles(args[0], spotOf(n, n.ArgPos[0]))
+		if err := q.noteQuantiles(ctx, args[0], spotOf(n, n.ArgPos[0])); err != nil {
+			return nil, err
+		}
 		o.quantile(args[0])
 	case "histogram_quantiles":
-		return q.quantiles(o, n, args)
+		return q.quantiles(ctx, o, n, args)
 	default:
 		o.fraction(args[0], args[1])
 	}
 	before := o.out
-	o.out = q.dropNames(before)
-	return q.unique(o, before), nil
+	if o.out, err = q.dropNames(ctx, before); err != nil {
+		return nil, err
+	}
+	return q.unique(ctx, o, before)
 }
 
 // quantile sets the function to that of the φ-quantile.
@@ -94,17 +104,22 @@ func (o *overBuckets) fraction(lower, upper []float64) {
 }
 
 // noteQuantiles warns of quantiles that do not exist.
-func (q *query) noteQuantiles(values []float64, at spot) {
+func (q *query) noteQuantiles(ctx context.Context, values []float64, at spot) error {
+	pace := q.pace(ctx)
 	for _, v := range values {
+		if err := pace(0); err != nil {
+			return err
+		}
 		if math.IsNaN(v) || v < 0 || v > 1 {
 			q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", v)
 		}
 	}
+	return nil
 }
 
 // group finds the histograms to which the series belong.
-func (o *overBuckets) group() {
-	index := newLabelIndex(0)
+func (o *overBuckets) group(ctx context.Context) error {
+	index, pace := newLabelIndex(0), o.q.pace(ctx)
 	b := labels.NewBuilder(labels.EmptyLabels())
 	for i, s := range o.op.series() {
 		upper, err := strconv.ParseFloat(s.Labels.Get(labels.BucketLabel), 64)
@@ -113,15 +128,23 @@ func (o *overBuckets) group() {
 			b.Del(labels.BucketLabel)
 		}
 		n, isNew := index.add(b.Labels())
+		made := bucketBytes
 		if isNew {
+			made += seriesBytes + int64(index.sets[n].ByteSize())
 			o.out = append(o.out, Series{Labels: b.Labels(), DropName: s.DropName})
 			o.members = append(o.members, nil)
 		}
 		o.members[n] = append(o.members[n], bucketSeries{upper, int32(i), err != nil})
+		if err := pace(made); err != nil {
+			return err
+		}
 	}
 	for _, m := range o.members {
-		slices.SortStableFunc(m, func(a, b bucketSeries) int { return compareValues(a.upper, b.upper, false) })
+		if err := SortFunc(ctx, m, func(a, b bucketSeries) int { return compareValues(a.upper, b.upper, false) }); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 func (o *overBuckets) series() []Series { return o.out }
@@ -138,9 +161,15 @@ func (o *overBuckets) row(ctx context.Context, w *worker, i int, dst *Row) error
 			return err
 		}
 	}
-	dst.reset(o.g.N)
+	if err := w.reset(dst, o.g.N); err != nil {
+		return err
+	}
 	buckets := make([]bucket, 0, len(members))
+	ended := ending(ctx)
 	for step := range dst.F {
+		if err := ended(); err != nil {
+			return err
+		}
 		var h *histogram.FloatHistogram
 		buckets, h = o.bucketsAt(step, members, rows, buckets[:0])
 		switch {

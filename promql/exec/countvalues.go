@@ -48,6 +48,9 @@ func (q *query) countValues(ctx context.Context, n *plan.Aggregate, g plan.Grid)
 					if err := q.hold(g.N); err != nil {
 						return err
 					}
+					if err := q.holdBytes(seriesBytes + int64(ls.ByteSize())); err != nil {
+						return err
+					}
 				}
 				rowOf[text] = k
 			}

@@ -71,6 +71,13 @@ func (in *windowed) anchoredAt(step int) (lo, hi int32) {
 func (in *windowed) extendedRates(isCounter, isRate bool, dst *Row) error {
 	seconds := float64(in.length) / 1000
 	for i := range dst.F {
+		n := in.hi[i] - in.lo[i]
+		if len(in.H) > 0 {
+			n *= workHistogram
+		}
+		if err := in.worked(n); err != nil {
+			return err
+		}
 		hists, mixed := in.pure(i)
 		if mixed {
 			continue
@@ -248,7 +255,9 @@ func (s *smoothed) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	if err := s.read(ctx, w, i, false); err != nil {
 		return err
 	}
-	dst.reset(s.g.N)
+	if err := w.reset(dst, s.g.N); err != nil {
+		return err
+	}
 	c := &w.cols
 	w.in = windowed{
 		windows: &w.windows, T: c.T, F: c.F, H: c.H, shift: s.n.Shift, g: s.g,

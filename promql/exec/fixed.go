@@ -14,9 +14,8 @@ type fixed struct {
 
 func (f *fixed) series() []Series { return f.out }
 
-func (f *fixed) row(_ context.Context, _ *worker, i int, dst *Row) error {
-	dst.copyFrom(&f.rows[i])
-	return nil
+func (f *fixed) row(_ context.Context, w *worker, i int, dst *Row) error {
+	return dst.copyFrom(w.ended, &f.rows[i])
 }
 
 // materialize calculates all rows of an operator and keeps those that are not empty.
@@ -27,7 +26,11 @@ func (q *query) materialize(ctx context.Context, op operator, g plan.Grid) (*fix
 		if r.count() == 0 {
 			return nil
 		}
-		f.out, f.rows = append(f.out, in[i]), append(f.rows, r.clone())
+		c, err := r.clone(ctx.Err)
+		if err != nil {
+			return err
+		}
+		f.out, f.rows = append(f.out, in[i]), append(f.rows, c)
 		return q.holdRow(&f.rows[len(f.rows)-1])
 	})
 	return f, err
@@ -40,7 +43,10 @@ func (q *query) keep(ctx context.Context, op operator, which []int32, g plan.Gri
 	}
 	kept := &kept{operator: op, rows: map[int32]*Row{}}
 	err := q.each(ctx, &subset{op, which}, g, func(i int, r *Row) error {
-		row := r.clone()
+		row, err := r.clone(ctx.Err)
+		if err != nil {
+			return err
+		}
 		kept.rows[which[i]] = &row
 		return q.holdRow(&row)
 	})
@@ -55,8 +61,7 @@ type kept struct {
 
 func (k *kept) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	if r, found := k.rows[int32(i)]; found {
-		dst.copyFrom(r)
-		return nil
+		return dst.copyFrom(w.ended, r)
 	}
 	return k.operator.row(ctx, w, i, dst)
 }
@@ -82,12 +87,12 @@ func (o *invariant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	if err := o.operator.row(ctx, w, i, r); err != nil {
 		return err
 	}
-	dst.reset(o.steps)
-	if isAbsent(r.F[0]) {
-		return nil
+	if err := w.reset(dst, o.steps); err != nil || isAbsent(r.F[0]) {
+		return err
 	}
-	for step := range dst.F {
-		dst.put(step, r, 0)
-	}
-	return nil
+	return inPieces(w.ended, o.steps, func(from, to int) {
+		for step := from; step < to; step++ {
+			dst.put(step, r, 0)
+		}
+	})
 }

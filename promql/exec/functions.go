@@ -30,24 +30,31 @@ func (m *mapped) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	if err := m.operator.row(ctx, w, i, dst); err != nil {
 		return err
 	}
-	for step, f := range dst.F {
-		if isAbsent(f) {
-			continue
+	err := inPieces(w.ended, len(dst.F), func(from, to int) {
+		for step, f := range dst.F[from:to] {
+			step += from
+			if isAbsent(f) {
+				continue
+			}
+			if v, ok := m.f(step, f, dst.hist(step)); ok {
+				dst.F[step] = v
+			} else {
+				dst.F[step] = absent
+			}
 		}
-		if v, ok := m.f(step, f, dst.hist(step)); ok {
-			dst.F[step] = v
-		} else {
-			dst.F[step] = absent
-		}
-	}
+	})
 	clear(dst.H)
 	dst.H = dst.H[:0]
-	return nil
+	return err
 }
 
 // mapValues returns the operator of a function of each value, which loses its name.
-func (q *query) mapValues(op operator, f mapper) operator {
-	return q.unique(&mapped{op, f, q.dropNames(op.series())}, op.series())
+func (q *query) mapValues(ctx context.Context, op operator, f mapper) (operator, error) {
+	out, err := q.dropNames(ctx, op.series())
+	if err != nil {
+		return nil, err
+	}
+	return q.unique(ctx, &mapped{op, f, out}, op.series())
 }
 
 // buildCall makes the operator of a function that returns a vector.
@@ -93,14 +100,17 @@ func (q *query) buildCall(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 		}
 		args = append(args, values)
 	}
-	m := &mapped{op, build(args), q.dropNames(op.series())}
+	out, err := q.dropNames(ctx, op.series())
+	if err != nil {
+		return nil, err
+	}
 	if strings.HasPrefix(n.Func, "histogram_") && !q.DelayNameRemoval {
 		// What is said of the histogram is still of that type and in that unit, to upstream.
 		for i, s := range op.series() {
-			m.out[i].Labels = s.Labels.DropMetricName()
+			out[i].Labels = s.Labels.DropMetricName()
 		}
 	}
-	return q.unique(m, op.series()), nil
+	return q.unique(ctx, &mapped{op, build(args), out}, op.series())
 }
 
 // valueFuncs holds the functions of one value and, possibly, scalars, which come as their values at all steps.
@@ -229,8 +239,12 @@ var dateFuncs = map[string]func(time.Time) int{
 func (q *query) date(ctx context.Context, n *plan.Call, f func(time.Time) int, g plan.Grid) (operator, error) {
 	if len(n.Args) == 0 {
 		values := make([]float64, g.N)
-		for i := range values {
-			values[i] = float64(f(time.Unix(g.At(i)/1000, 0).UTC()))
+		if err := inPieces(ctx.Err, g.N, func(from, to int) {
+			for i := from; i < to; i++ {
+				values[i] = float64(f(time.Unix(g.At(i)/1000, 0).UTC()))
+			}
+		}); err != nil {
+			return nil, err
 		}
 		return &fixed{out: []Series{{}}, rows: []Row{{F: values}}}, q.hold(len(values))
 	}
@@ -238,9 +252,9 @@ func (q *query) date(ctx context.Context, n *plan.Call, f func(time.Time) int, g
 	if err != nil {
 		return nil, err
 	}
-	return q.mapValues(op, floatMapper(func(_ int, v float64) float64 {
+	return q.mapValues(ctx, op, floatMapper(func(_ int, v float64) float64 {
 		return float64(f(time.Unix(int64(v), 0).UTC()))
-	})), nil
+	}))
 }
 
 // timestamp is the time of the sample, if the argument is a selector, and the evaluation time for anything else.
@@ -250,11 +264,11 @@ func (q *query) timestamp(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 		return nil, err
 	}
 	if plan.IsSelector(n.Args[0]) {
-		return q.mapValues(op, func(_ int, v float64, _ *histogram.FloatHistogram) (float64, bool) { return v, true }), nil
+		return q.mapValues(ctx, op, func(_ int, v float64, _ *histogram.FloatHistogram) (float64, bool) { return v, true })
 	}
-	return q.mapValues(op, func(step int, _ float64, _ *histogram.FloatHistogram) (float64, bool) {
+	return q.mapValues(ctx, op, func(step int, _ float64, _ *histogram.FloatHistogram) (float64, bool) {
 		return float64(g.At(step)) / 1000, true
-	}), nil
+	})
 }
 
 // startTimestamp is the start timestamp of the sample. Only samples themselves have any, not what is made of them.
@@ -264,7 +278,7 @@ func (q *query) startTimestamp(ctx context.Context, n *plan.Call, g plan.Grid) (
 		return nil, err
 	}
 	known := q.StartTimestamps && plan.IsSelector(n.Args[0])
-	return q.mapValues(op, func(_ int, v float64, _ *histogram.FloatHistogram) (float64, bool) { return v, known }), nil
+	return q.mapValues(ctx, op, func(_ int, v float64, _ *histogram.FloatHistogram) (float64, bool) { return v, known })
 }
 
 // negated changes the sign of each value.
@@ -278,7 +292,11 @@ func (q *query) buildNegate(ctx context.Context, n *plan.Negate, g plan.Grid) (o
 	if err != nil {
 		return nil, err
 	}
-	return q.unique(&negated{op, q.dropNames(op.series())}, op.series()), nil
+	out, err := q.dropNames(ctx, op.series())
+	if err != nil {
+		return nil, err
+	}
+	return q.unique(ctx, &negated{op, out}, op.series())
 }
 
 func (o *negated) series() []Series { return o.out }
@@ -287,12 +305,13 @@ func (o *negated) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	if err := o.operator.row(ctx, w, i, dst); err != nil {
 		return err
 	}
-	for step, f := range dst.F {
-		if h := dst.hist(step); h != nil {
-			dst.H[step] = h.Scaled(-1)
-		} else if !isAbsent(f) {
-			dst.F[step] = -f
+	return inPieces(w.ended, len(dst.F), func(from, to int) {
+		for step, f := range dst.F[from:to] {
+			if h := dst.hist(from + step); h != nil {
+				dst.H[from+step] = h.Scaled(-1)
+			} else if !isAbsent(f) {
+				dst.F[from+step] = -f
+			}
 		}
-	}
-	return nil
+	})
 }

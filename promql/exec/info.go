@@ -42,7 +42,9 @@ func (q *query) buildInfo(ctx context.Context, n *plan.Info, g plan.Grid) (opera
 		return nil, err
 	}
 	b := &enricher{q: q, n: n, g: g, base: base, groups: map[string]*infoGroup{}}
-	b.number()
+	if err := b.number(ctx); err != nil {
+		return nil, err
+	}
 	infos, err := b.selectInfos(ctx)
 	if err != nil {
 		return nil, err
@@ -84,11 +86,14 @@ type infoName struct {
 }
 
 // number finds the groups of the base series.
-func (b *enricher) number() {
-	in := b.base.series()
+func (b *enricher) number(ctx context.Context) error {
+	in, pace := b.base.series(), b.q.pace(ctx)
 	b.of = make([]*infoGroup, len(in))
 	var key []byte
 	for i, s := range in {
+		if err := pace(seriesHeader); err != nil {
+			return err
+		}
 		if matchesAll(b.n.Names, metricName(&s)) {
 			continue
 		}
@@ -100,6 +105,7 @@ func (b *enricher) number() {
 		}
 		b.of[i] = group
 	}
+	return nil
 }
 
 func matchesAll(ms []*labels.Matcher, value string) bool {
@@ -170,9 +176,12 @@ func (b *enricher) identifyingMatchers(present []bool) ([]*labels.Matcher, error
 // choose finds the info series that are current at each step.
 func (b *enricher) choose(ctx context.Context, infos operator) error {
 	b.infos = infos.series()
-	cells := make([]*infoName, len(b.infos))
+	cells, pace := make([]*infoName, len(b.infos)), b.q.pace(ctx)
 	var key []byte
 	for i := range b.infos {
+		if err := pace(8); err != nil {
+			return err
+		}
 		key = b.infos[i].Labels.AppendKeyBy(key[:0], identifying())
 		if group := b.groups[string(key)]; group != nil {
 			cells[i] = group.named(metricName(&b.infos[i]))
@@ -206,6 +215,9 @@ func (b *enricher) choose(ctx context.Context, infos operator) error {
 		return err
 	}
 	for _, group := range b.groups {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		group.settle(b.g)
 	}
 	return nil
@@ -270,6 +282,7 @@ func (g *infoGroup) settle(grid plan.Grid) {
 func (b *enricher) enrich(ctx context.Context) (operator, error) {
 	o := &enriched{base: b.base, g: b.g, clashes: b.clashes}
 	var again, lost []int32
+	pace := b.q.pace(ctx)
 	for i, s := range b.base.series() {
 		group := b.of[i]
 		if group == nil {
@@ -284,6 +297,9 @@ func (b *enricher) enrich(ctx context.Context) (operator, error) {
 			}
 			o.out = append(o.out, Series{Labels: ls, DropName: s.DropName})
 			o.from = append(o.from, enrichedFrom{base: int32(i), choice: int32(k), at: group.at, err: err})
+			if err := pace(seriesBytes + madeOf(s.Labels, ls)); err != nil {
+				return nil, err
+			}
 		}
 		switch len(o.out) - n {
 		case 0:
@@ -300,7 +316,10 @@ func (b *enricher) enrich(ctx context.Context) (operator, error) {
 	if err := o.checkLost(ctx, b.q, lost); err != nil {
 		return nil, err
 	}
-	merged := merge(o, o.out)
+	merged, err := b.q.merge(ctx, o, o.out)
+	if err != nil {
+		return nil, err
+	}
 	return merged, b.q.settleIfMerged(ctx, merged, o.out)
 }
 

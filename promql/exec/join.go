@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/promql/parser"
@@ -32,6 +33,9 @@ type join struct {
 // pair is a series of each side; -1 stands for the fill value.
 type pair struct{ many, one int32 }
 
+// pairBytes is the size of a pair.
+const pairBytes = int64(unsafe.Sizeof(pair{}))
+
 var (
 	errManyMatches = errors.New("multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)")
 	errSameResult  = errors.New("multiple matches for labels: grouping labels must ensure unique matches")
@@ -44,12 +48,17 @@ func (q *query) join(ctx context.Context, n *plan.Binary, lhs, rhs operator, g p
 		// As upstream has it, fill_right goes on filling the side of one.
 		o.many, o.one = rhs, lhs
 	}
-	o.mt = match(o.many.series(), o.one.series(), n.Matching)
+	var err error
+	if o.mt, err = q.match(ctx, o.many.series(), o.one.series(), n.Matching); err != nil {
+		return nil, err
+	}
 	o.manyOf, o.oneOf = byGroup(o.mt.left, o.mt.n), byGroup(o.mt.right, o.mt.n)
 	if err := o.settle(ctx); err != nil {
 		return nil, err
 	}
-	o.pairUp()
+	if err := o.pairUp(ctx); err != nil {
+		return nil, err
+	}
 	return o, o.drainLonely(ctx)
 }
 
@@ -278,32 +287,43 @@ func (o *join) onesOf(ctx context.Context, k int) (*Row, error) {
 }
 
 // pairUp lists the series of the result with the pairs that yield them.
-func (o *join) pairUp() {
+func (o *join) pairUp(ctx context.Context) error {
+	pace := o.q.pace(ctx)
 	index := newLabelIndex(0)
 	manys, ones := o.many.series(), o.one.series()
-	add := func(p pair, many, one labels.Labels) {
+	add := func(p pair, many, one labels.Labels) error {
+		made := pairBytes
 		n, isNew := index.add(o.resultLabels(many, one))
 		if isNew {
 			o.out = append(o.out, Series{Labels: index.sets[n], DropName: o.n.ReturnBool && o.q.DelayNameRemoval})
 			o.pairs = append(o.pairs, nil)
+			made += seriesBytes + int64(index.sets[n].ByteSize())
 		}
 		o.pairs[n] = append(o.pairs[n], p)
+		return pace(made)
 	}
 	for i := range manys {
 		k := o.mt.left[i]
 		for _, one := range o.oneOf[k] {
-			add(pair{int32(i), one}, manys[i].Labels, ones[one].Labels)
+			if err := add(pair{int32(i), one}, manys[i].Labels, ones[one].Labels); err != nil {
+				return err
+			}
 		}
 		if o.fillOne != nil {
-			add(pair{int32(i), -1}, manys[i].Labels, matchLabels(manys[i].Labels, o.n.Matching))
+			if err := add(pair{int32(i), -1}, manys[i].Labels, matchLabels(manys[i].Labels, o.n.Matching)); err != nil {
+				return err
+			}
 		}
 	}
 	if o.fillAll == nil {
-		return
+		return nil
 	}
 	for i := range ones {
-		add(pair{-1, int32(i)}, matchLabels(ones[i].Labels, o.n.Matching), ones[i].Labels)
+		if err := add(pair{-1, int32(i)}, matchLabels(ones[i].Labels, o.n.Matching), ones[i].Labels); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // resultLabels are those of the side of many, reduced to the matching labels if the match is one-to-one, with the
@@ -330,11 +350,14 @@ func (o *join) resultLabels(many, one labels.Labels) labels.Labels {
 func (o *join) series() []Series { return o.out }
 
 func (o *join) row(ctx context.Context, w *worker, i int, dst *Row) error {
-	dst.reset(o.g.N)
+	if err := w.reset(dst, o.g.N); err != nil {
+		return err
+	}
 	pairs := o.pairs[i]
 	l, r := w.borrow(o.g.N), w.borrow(o.g.N)
 	defer w.giveBack(l)
 	defer w.giveBack(r)
+	ended := ending(ctx)
 	var matched []int32
 	if len(pairs) > 1 {
 		matched = make([]int32, o.g.N)
@@ -347,6 +370,9 @@ func (o *join) row(ctx context.Context, w *worker, i int, dst *Row) error {
 		for step := range dst.F {
 			if isAbsent(l.F[step]) || isAbsent(r.F[step]) {
 				continue
+			}
+			if err := ended(); err != nil {
+				return err
 			}
 			v, res, err := o.calculate(step, l, r)
 			if err != nil {

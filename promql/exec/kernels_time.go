@@ -15,8 +15,11 @@ const maxExact = 1 << 53
 // prefixSums returns the sums of the first i values, for each i, if all of them are exact.
 func (in *windowed) prefixSums() ([]float64, bool) {
 	var sum, size float64
-	sums := append(in.w.floats[:0], 0)
-	for _, f := range in.F {
+	sums := append(slices.Grow(in.w.floats[:0], len(in.F)+1), 0)
+	for i, f := range in.F {
+		if i%pieceSteps == pieceSteps-1 && in.w.ended() != nil {
+			return nil, false
+		}
 		size += math.Abs(f)
 		if f != math.Trunc(f) || !(size < maxExact) {
 			return nil, false
@@ -42,8 +45,8 @@ func sumOverTime(in *windowed, dst *Row) error {
 		}
 		return nil
 	}
-	if in.slides() && in.slideSums(dst, false, sumOf) {
-		return nil
+	if done, err := in.slideSums(dst, false, sumOf); done || err != nil {
+		return err
 	}
 	return in.each(dst, sumOf)
 }
@@ -60,27 +63,23 @@ func avgOverTime(in *windowed, dst *Row) error {
 		}
 		return nil
 	}
-	if in.slides() && in.slideSums(dst, true, avgOf) {
-		return nil
+	if done, err := in.slideSums(dst, true, avgOf); done || err != nil {
+		return err
 	}
 	return in.each(dst, avgOf)
 }
 
 // each calls f with the values of each window that is not empty.
 func (in *windowed) each(dst *Row, f func(values []float64) float64) error {
-	work := 0
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
 		if lo == hi {
 			continue
 		}
-		dst.F[i] = f(in.F[lo:hi])
-		if work += int(hi - lo); work > 1<<20 {
-			work = 0
-			if err := in.w.ended(); err != nil {
-				return err
-			}
+		if err := in.worked(hi - lo); err != nil {
+			return err
 		}
+		dst.F[i] = f(in.F[lo:hi])
 	}
 	return nil
 }
@@ -134,8 +133,8 @@ func varianceOf(values []float64) float64 {
 // spreadOverTime is the kernel of the variance, or of what finish makes of it.
 func spreadOverTime(finish func(variance float64) float64) kernel {
 	return func(in *windowed, dst *Row) error {
-		if in.slides() && in.slideVariances(dst, finish) {
-			return nil
+		if done, err := in.slideVariances(dst, finish); done || err != nil {
+			return err
 		}
 		return in.each(dst, func(values []float64) float64 { return finish(varianceOf(values)) })
 	}
@@ -212,6 +211,11 @@ func extreme(sign float64, wantTime bool) kernel {
 		for i := range dst.F {
 			lo, hi := in.lo[i], in.hi[i]
 			for ; next < hi; next++ {
+				if next%pieceSteps == pieceSteps-1 {
+					if err := in.w.ended(); err != nil {
+						return err
+					}
+				}
 				if math.IsNaN(in.F[next]) {
 					continue
 				}
@@ -260,8 +264,13 @@ func beats(later, earlier float64, orEqual bool) bool {
 // countSteps is the kernel of functions that count the samples that are related in some way to the one before them.
 func countSteps(hit func(in *windowed, i int) bool) kernel {
 	return func(in *windowed, dst *Row) error {
-		counts, n := append(in.w.order[:0], 0), int32(0)
+		counts, n := append(slices.Grow(in.w.order[:0], len(in.F)), 0), int32(0)
 		for i := 1; i < len(in.F); i++ {
+			if i%pieceSteps == pieceSteps-1 {
+				if err := in.w.ended(); err != nil {
+					return err
+				}
+			}
 			if hit(in, i) {
 				n++
 			}
@@ -312,7 +321,12 @@ func quantileOverTime(in *windowed, dst *Row) error {
 		}
 		if moved := int(lo-from) + int(hi-to); lo >= to || moved*4 > int(hi-lo) {
 			sorted = append(sorted[:0], in.F[lo:hi]...)
-			slices.Sort(sorted)
+			if err := sortFloats(in.w.ended, sorted); err != nil {
+				return err
+			}
+			if err := in.worked(8 * (hi - lo)); err != nil { // Sorting takes longer than looking.
+				return err
+			}
 		} else {
 			for ; from < lo; from++ {
 				at, _ := slices.BinarySearchFunc(sorted, in.F[from], cmp.Compare[float64])
@@ -323,13 +337,13 @@ func quantileOverTime(in *windowed, dst *Row) error {
 				sorted = slices.Insert(sorted, at, in.F[to])
 			}
 		}
+		// Each sample that comes or goes moves those behind it.
+		moved := int64(lo-from) + int64(hi-to) + 1
+		if err := in.worked(int32(min(moved*(1+int64(hi-lo)/16), workSamples))); err != nil {
+			return err
+		}
 		from, to = lo, hi
 		dst.F[i] = quantileOfSorted(q, sorted)
-		if i&255 == 255 {
-			if err := in.w.ended(); err != nil {
-				return err
-			}
-		}
 	}
 	in.w.floats = sorted
 	return nil
@@ -337,20 +351,22 @@ func quantileOverTime(in *windowed, dst *Row) error {
 
 // madOverTime is the median of the distances to the median.
 func madOverTime(in *windowed, dst *Row) error {
-	return in.each(dst, func(values []float64) float64 {
+	var ended error
+	err := in.each(dst, func(values []float64) float64 {
 		sorted := append(in.w.floats[:0], values...)
 		in.w.floats = sorted
 		if slices.ContainsFunc(sorted, math.IsNaN) {
 			return math.NaN()
 		}
-		slices.Sort(sorted)
+		ended = cmp.Or(ended, sortFloats(in.w.ended, sorted))
 		median := quantileOfSorted(0.5, sorted)
 		for i, f := range sorted {
 			sorted[i] = math.Abs(f - median)
 		}
-		slices.Sort(sorted)
+		ended = cmp.Or(ended, sortFloats(in.w.ended, sorted), in.worked(16*int32(len(values))))
 		return quantileOfSorted(0.5, sorted)
 	})
+	return cmp.Or(ended, err)
 }
 
 // deriv is the slope of the line through the samples of the window.
@@ -358,6 +374,9 @@ func deriv(in *windowed, dst *Row) error {
 	for i := range dst.F {
 		if lo, hi := in.lo[i], in.hi[i]; hi-lo >= 2 {
 			dst.F[i], _ = regression(in.T[lo:hi], in.F[lo:hi], in.T[lo])
+			if err := in.worked(4 * (hi - lo)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -369,6 +388,9 @@ func predictLinear(in *windowed, dst *Row) error {
 		if lo, hi := in.lo[i], in.hi[i]; hi-lo >= 2 {
 			slope, intercept := regression(in.T[lo:hi], in.F[lo:hi], in.g.At(i))
 			dst.F[i] = slope*in.args[0][i] + intercept
+			if err := in.worked(4 * (hi - lo)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -416,6 +438,9 @@ func smoothing(in *windowed, dst *Row) error {
 		}
 		if hi-lo >= 2 {
 			dst.F[i] = smooth(in.F[lo:hi], sf, tf)
+			if err := in.worked(2 * (hi - lo)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"context"
+
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/promql/parser"
 )
@@ -12,11 +14,15 @@ type matching struct {
 	n           int
 }
 
+// groupBytes is about what the groups of a match cost for each series; their keys are gone soon.
+const groupBytes = 16
+
 // match finds the group of each series of both sides, once for all steps.
-func match(left, right []Series, m *parser.VectorMatching) *matching {
+func (q *query) match(ctx context.Context, left, right []Series, m *parser.VectorMatching) (*matching, error) {
 	index := make(map[string]int32, max(len(left), len(right)))
 	var key []byte
-	number := func(in []Series) []int32 {
+	pace := q.pace(ctx)
+	number := func(in []Series) ([]int32, error) {
 		of := make([]int32, len(in))
 		for i := range in {
 			key = appendMatchKey(key[:0], in[i].Labels, m)
@@ -26,12 +32,22 @@ func match(left, right []Series, m *parser.VectorMatching) *matching {
 				index[string(key)] = k
 			}
 			of[i] = k
+			if err := pace(groupBytes); err != nil {
+				return nil, err
+			}
 		}
-		return of
+		return of, nil
 	}
-	mt := &matching{left: number(left), right: number(right)}
+	mt := &matching{}
+	var err error
+	if mt.left, err = number(left); err != nil {
+		return nil, err
+	}
+	if mt.right, err = number(right); err != nil {
+		return nil, err
+	}
 	mt.n = len(index)
-	return mt
+	return mt, nil
 }
 
 func appendMatchKey(dst []byte, ls labels.Labels, m *parser.VectorMatching) []byte {

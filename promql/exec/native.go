@@ -37,6 +37,9 @@ func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
 		lost := rs.within(lo, hi)
+		if err := in.worked(workHistogram*int32(1+len(lost)) + hi - lo); err != nil {
+			return err
+		}
 		fromZero := isCounter && in.startsInside(i)
 		if alike && hi-lo >= 2 && len(lost) == 0 && !fromZero {
 			first, last := in.H[lo], in.H[hi-1]
@@ -213,6 +216,9 @@ func (in *windowed) lastTwoHistograms(step int, isRate bool, dst *Row) error {
 func (in *windowed) aggregateHistograms(average bool, dst *Row) error {
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
+		if err := in.worked(workHistogram * (hi - lo)); err != nil {
+			return err
+		}
 		floats, hists := in.kinds(lo, hi)
 		switch {
 		case floats && hists:

@@ -21,7 +21,7 @@ type severalQuantiles struct {
 
 // quantiles makes the operator of histogram_quantiles. The arguments are the quantiles at all steps; as they may
 // change from step to step, there is a series for each value that occurs.
-func (q *query) quantiles(o *overBuckets, n *plan.Call, args [][]float64) (operator, error) {
+func (q *query) quantiles(ctx context.Context, o *overBuckets, n *plan.Call, args [][]float64) (operator, error) {
 	label, err := stringArg(n.Args[1])
 	if err != nil {
 		return nil, err
@@ -29,27 +29,48 @@ func (q *query) quantiles(o *overBuckets, n *plan.Call, args [][]float64) (opera
 	s := &severalQuantiles{}
 	var names []string
 	for i, phi := range args {
-		q.noteQuantiles(phi, spotOf(n, n.ArgPos[i+2]))
+		if err := q.noteQuantiles(ctx, phi, spotOf(n, n.ArgPos[i+2])); err != nil {
+			return nil, err
+		}
+		ended := ending(ctx)
 		for step, v := range phi {
+			if err := ended(); err != nil {
+				return nil, err
+			}
 			name := openMetricsFloat(v)
 			k := slices.Index(names, name)
 			if k < 0 {
 				k = len(names)
 				names = append(names, name)
 				one := *o
-				one.quantile(repeated(v, o.g.N))
+				all, err := repeated(ctx, v, o.g.N)
+				if err != nil {
+					return nil, err
+				}
+				one.quantile(all)
 				s.each, s.masks = append(s.each, &one), append(s.masks, make([]bool, o.g.N))
+				if err := q.holdBytes(9 * int64(o.g.N)); err != nil {
+					return nil, err
+				}
 			}
 			s.masks[k][step] = true
 		}
 	}
+	without, err := q.dropNames(ctx, o.out)
+	if err != nil {
+		return nil, err
+	}
+	pace := q.pace(ctx)
 	for _, name := range names {
-		for _, series := range q.dropNames(o.out) {
+		for _, series := range without {
 			series.Labels = labels.NewBuilder(series.Labels).Set(label, name).Labels()
 			s.out = append(s.out, series)
+			if err := pace(madeOf(labels.EmptyLabels(), series.Labels)); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return merge(s, s.out), nil
+	return q.merge(ctx, s, s.out)
 }
 
 // openMetricsFloat formats a float so that it is seen to be one.

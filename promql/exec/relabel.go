@@ -71,19 +71,28 @@ func (q *query) labelJoin(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 // set this way stays.
 func (q *query) relabel(ctx context.Context, op operator, dst string, value func(labels.Labels) (string, bool)) (operator, error) {
 	in := op.series()
-	out := make([]Series, len(in))
+	out, pace := make([]Series, len(in)), q.pace(ctx)
 	b := labels.NewBuilder(labels.EmptyLabels())
 	for i, s := range in {
 		out[i] = s
 		v, ok := value(s.Labels)
 		if !ok {
+			if err := pace(seriesHeader); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		b.Reset(s.Labels)
 		out[i].Labels = b.Set(dst, v).Labels()
 		out[i].DropName = s.DropName && dst != labels.MetricName
+		if err := pace(madeOf(labels.EmptyLabels(), out[i].Labels)); err != nil {
+			return nil, err
+		}
 	}
-	op = merge(op, out)
+	op, err := q.merge(ctx, op, out)
+	if err != nil {
+		return nil, err
+	}
 	return op, q.settleIfMerged(ctx, op, out)
 }
 

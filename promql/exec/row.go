@@ -2,6 +2,7 @@ package exec
 
 import (
 	"math"
+	"slices"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
@@ -36,15 +37,43 @@ func isAbsent(f float64) bool { return math.Float64bits(f) == absentBits }
 
 // reset makes a row of n absent values.
 func (r *Row) reset(n int) {
+	r.resize(n)
+	for i := range r.F {
+		r.F[i] = absent
+	}
+}
+
+// resize makes a row of n values, whatever they are, without histograms.
+func (r *Row) resize(n int) {
 	if cap(r.F) < n {
 		r.F = make([]float64, n)
 	}
 	r.F = r.F[:n]
-	for i := range r.F {
-		r.F[i] = absent
-	}
 	clear(r.H)
 	r.H = r.H[:0]
+}
+
+// reset makes a row of n absent values, unless there are many and the query ends meanwhile.
+func (w *worker) reset(r *Row, n int) error {
+	r.resize(n)
+	return inPieces(w.ended, n, func(from, to int) {
+		piece := r.F[from:to]
+		for i := range piece {
+			piece[i] = absent
+		}
+	})
+}
+
+// part returns some of the steps of a row, in the same memory.
+func (r *Row) part(from, to int) *Row {
+	if from == 0 && to == len(r.F) {
+		return r
+	}
+	p := &Row{F: r.F[from:to]}
+	if len(r.H) > 0 {
+		p.H = r.H[from:to]
+	}
+	return p
 }
 
 // setH puts a histogram that is in memory of its own, or of [worker.memory].
@@ -88,18 +117,20 @@ func (r *Row) put(i int, from *Row, j int) {
 	}
 }
 
-// copyFrom makes r equal to another row.
-func (r *Row) copyFrom(from *Row) {
-	r.F = append(r.F[:0], from.F...)
+// copyFrom makes r equal to another row, unless that is a long one and the query ends meanwhile.
+func (r *Row) copyFrom(ended func() error, from *Row) error {
+	r.F = slices.Grow(r.F[:0], len(from.F))
+	err := inPieces(ended, len(from.F), func(first, last int) { r.F = append(r.F, from.F[first:last]...) })
 	clear(r.H)
 	r.H = append(r.H[:0], from.H...)
+	return err
 }
 
 // clone returns a copy of its own memory.
-func (r *Row) clone() Row {
+func (r *Row) clone(ended func() error) (Row, error) {
 	var c Row
-	c.copyFrom(r)
-	return c
+	err := c.copyFrom(ended, r)
+	return c, err
 }
 
 // count returns the number of values.

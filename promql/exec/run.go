@@ -79,6 +79,7 @@ func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
 	if env.PerStep {
 		q.perStep, q.readPerStep = make([]atomic.Int64, env.Grid.N), make([]atomic.Int64, env.Grid.N)
 	}
+	q.notes.usage = q.Usage
 	p := &Prepared{q: q, root: root, slabs: slabs{pool: q.Pool}}
 	q.findReads(root)
 	var err error
@@ -93,24 +94,27 @@ func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.op = q.finalNames(p.op)
-	return p, nil
+	p.op, err = q.finalNames(ctx, p.op)
+	return p, err
 }
 
 // finalNames drops the metric names that were kept to the end.
-func (q *query) finalNames(op operator) operator {
+func (q *query) finalNames(ctx context.Context, op operator) (operator, error) {
 	in := op.series()
 	if !slices.ContainsFunc(in, func(s Series) bool { return s.DropName }) {
-		return op
+		return op, nil
 	}
-	out := make([]Series, len(in))
+	out, pace := make([]Series, len(in)), q.pace(ctx)
 	for i, s := range in {
 		out[i].Labels = s.Labels
 		if s.DropName {
 			out[i].Labels = withoutName(s.Labels)
 		}
+		if err := pace(madeOf(s.Labels, out[i].Labels)); err != nil {
+			return nil, err
+		}
 	}
-	return merge(op, out)
+	return q.merge(ctx, op, out)
 }
 
 // Finish evaluates what is left and returns the result. It may be called once.

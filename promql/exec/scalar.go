@@ -16,7 +16,7 @@ func (q *query) scalar(ctx context.Context, n plan.Node, g plan.Grid) ([]float64
 		return nil, err
 	}
 	if number, ok := n.(*plan.Number); ok {
-		return repeated(number.V, g.N), nil
+		return repeated(ctx, number.V, g.N)
 	}
 	if q.Probes == nil {
 		return q.scalarValues(ctx, n, g)
@@ -34,13 +34,17 @@ func (q *query) scalarValues(ctx context.Context, n plan.Node, g plan.Grid) ([]f
 		if err != nil {
 			return nil, err
 		}
-		return repeated(first[0], g.N), nil
+		return repeated(ctx, first[0], g.N)
 	case *plan.Negate:
 		values, err := q.scalar(ctx, n.Expr, g)
-		for i := range values {
-			values[i] = -values[i]
+		if err != nil {
+			return nil, err
 		}
-		return values, err
+		return values, inPieces(ctx.Err, len(values), func(from, to int) {
+			for i := from; i < to; i++ {
+				values[i] = -values[i]
+			}
+		})
 	case *plan.Binary:
 		return q.scalarBinary(ctx, n, g)
 	case *plan.Call:
@@ -50,12 +54,13 @@ func (q *query) scalarValues(ctx context.Context, n plan.Node, g plan.Grid) ([]f
 	}
 }
 
-func repeated(v float64, n int) []float64 {
+func repeated(ctx context.Context, v float64, n int) ([]float64, error) {
 	values := make([]float64, n)
-	for i := range values {
-		values[i] = v
-	}
-	return values
+	return values, inPieces(ctx.Err, n, func(from, to int) {
+		for i := from; i < to; i++ {
+			values[i] = v
+		}
+	})
 }
 
 func (q *query) scalarBinary(ctx context.Context, n *plan.Binary, g plan.Grid) ([]float64, error) {
@@ -67,24 +72,27 @@ func (q *query) scalarBinary(ctx context.Context, n *plan.Binary, g plan.Grid) (
 	if err != nil {
 		return nil, err
 	}
-	for i := range lhs {
-		v, ok := plan.ScalarOp(n.Op, lhs[i], rhs[i])
-		if !ok {
-			return nil, fmt.Errorf("operator %q not allowed for Scalar operations", n.Op)
+	allowed := true
+	err = inPieces(ctx.Err, len(lhs), func(from, to int) {
+		for i := from; i < to; i++ {
+			lhs[i], allowed = plan.ScalarOp(n.Op, lhs[i], rhs[i])
 		}
-		lhs[i] = v
+	})
+	if !allowed {
+		return nil, fmt.Errorf("operator %q not allowed for Scalar operations", n.Op)
 	}
-	return lhs, nil
+	return lhs, err
 }
 
 func (q *query) scalarCall(ctx context.Context, n *plan.Call, g plan.Grid) ([]float64, error) {
 	switch n.Func {
 	case "time":
 		values := make([]float64, g.N)
-		for i := range values {
-			values[i] = float64(g.At(i)) / 1000
-		}
-		return values, nil
+		return values, inPieces(ctx.Err, g.N, func(from, to int) {
+			for i := from; i < to; i++ {
+				values[i] = float64(g.At(i)) / 1000
+			}
+		})
 	case "scalar":
 		return q.scalarOf(ctx, n.Args[0], g)
 	case "min_of", "max_of":
@@ -100,10 +108,11 @@ func (q *query) scalarCall(ctx context.Context, n *plan.Call, g plan.Grid) ([]fl
 		if n.Func == "max_of" {
 			pick = math.Max
 		}
-		for i := range lhs {
-			lhs[i] = pick(lhs[i], rhs[i])
-		}
-		return lhs, nil
+		return lhs, inPieces(ctx.Err, len(lhs), func(from, to int) {
+			for i := from; i < to; i++ {
+				lhs[i] = pick(lhs[i], rhs[i])
+			}
+		})
 	default:
 		return nil, unsupported("function " + n.Func)
 	}
@@ -115,18 +124,23 @@ func (q *query) scalarOf(ctx context.Context, n plan.Node, g plan.Grid) ([]float
 	if err != nil {
 		return nil, err
 	}
-	values, found := repeated(sample.NormalNaN(), g.N), make([]bool, g.N)
+	values, err := repeated(ctx, sample.NormalNaN(), g.N)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]bool, g.N)
 	err = q.each(ctx, op, g, func(_ int, r *Row) error {
-		for step, f := range r.F {
-			switch {
-			case isAbsent(f) || r.hist(step) != nil:
-			case found[step]:
-				values[step] = sample.NormalNaN()
-			default:
-				values[step], found[step] = f, true
+		return inPieces(ctx.Err, len(r.F), func(from, to int) {
+			for step := from; step < to; step++ {
+				switch f := r.F[step]; {
+				case isAbsent(f) || r.hist(step) != nil:
+				case found[step]:
+					values[step] = sample.NormalNaN()
+				default:
+					values[step], found[step] = f, true
+				}
 			}
-		}
-		return nil
+		})
 	})
 	return values, err
 }

@@ -101,7 +101,9 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	if err := s.read(ctx, w, i, true); err != nil {
 		return err
 	}
-	dst.reset(s.g.N)
+	if err := w.reset(dst, s.g.N); err != nil {
+		return err
+	}
 	c := &w.cols
 	t := s.q.tallyRow(s.tally, s.counted, i)
 	next := 0

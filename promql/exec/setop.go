@@ -24,17 +24,21 @@ func (o *masked) row(ctx context.Context, w *worker, i int, dst *Row) error {
 		return err
 	}
 	mask := o.masks[o.group[i]]
-	for step := range dst.F {
-		if (mask != nil && mask[step]) != o.present {
-			dst.drop(step)
+	return inPieces(w.ended, len(dst.F), func(from, to int) {
+		for step := from; step < to; step++ {
+			if (mask != nil && mask[step]) != o.present {
+				dst.drop(step)
+			}
 		}
-	}
-	return nil
+	})
 }
 
 // setOperator makes the operator of and, or and unless.
 func (q *query) setOperator(ctx context.Context, n *plan.Binary, lhs, rhs operator, g plan.Grid) (operator, error) {
-	mt := match(lhs.series(), rhs.series(), n.Matching)
+	mt, err := q.match(ctx, lhs.series(), rhs.series(), n.Matching)
+	if err != nil {
+		return nil, err
+	}
 	switch n.Op {
 	case parser.OpAnd, parser.OpUnless:
 		masks, err := q.masks(ctx, rhs, mt.right, wanted(mt.left, mt.n), g)
@@ -78,13 +82,17 @@ func (q *query) masks(ctx context.Context, op operator, group []int32, wanted []
 		k := group[sub.pick[i]]
 		if masks[k] == nil {
 			masks[k] = make([]bool, g.N)
-		}
-		for step, f := range r.F {
-			if !isAbsent(f) {
-				masks[k][step] = true
+			if err := q.holdBytes(int64(g.N)); err != nil {
+				return err
 			}
 		}
-		return nil
+		return inPieces(ctx.Err, len(r.F), func(from, to int) {
+			for step, f := range r.F[from:to] {
+				if !isAbsent(f) {
+					masks[k][from+step] = true
+				}
+			}
+		})
 	})
 	return masks, err
 }
@@ -119,14 +127,22 @@ func (s *subset) row(ctx context.Context, w *worker, i int, dst *Row) error {
 // concatenated yields the rows of one operator, then those of another.
 type concatenated struct {
 	a, b operator
-	out  []Series
+	// of is the number of series of a.
+	of  int
+	out []Series
 }
 
 // concat joins two operators; the rows of series that both have are merged.
 func (q *query) concat(ctx context.Context, a, b operator) (operator, error) {
-	c := &concatenated{a: a, b: b}
-	c.out = append(append(c.out, a.series()...), b.series()...)
-	op := merge(c, c.out)
+	c := &concatenated{a: a, b: b, of: len(a.series())}
+	c.out = slices.Concat(a.series(), b.series())
+	if err := q.holdBytes(seriesHeader * int64(len(c.out))); err != nil {
+		return nil, err
+	}
+	op, err := q.merge(ctx, c, c.out)
+	if err != nil {
+		return nil, err
+	}
 	return op, q.settleIfMerged(ctx, op, c.out)
 }
 
@@ -142,7 +158,11 @@ func (q *query) settleIfMerged(ctx context.Context, op operator, in []Series) er
 func (q *query) settleNames(ctx context.Context, m *merged, in []Series) error {
 	w, r := q.newWorker(ctx), &Row{}
 	defer w.close()
+	ended := ending(ctx)
 	for i, members := range m.members {
+		if err := ended(); err != nil {
+			return err
+		}
 		agree := true
 		for _, k := range members {
 			agree = agree && in[k].DropName == in[members[0]].DropName
@@ -167,8 +187,8 @@ func (q *query) settleNames(ctx context.Context, m *merged, in []Series) error {
 func (c *concatenated) series() []Series { return c.out }
 
 func (c *concatenated) row(ctx context.Context, w *worker, i int, dst *Row) error {
-	if n := len(c.a.series()); i >= n {
-		return c.b.row(ctx, w, i-n, dst)
+	if i >= c.of {
+		return c.b.row(ctx, w, i-c.of, dst)
 	}
 	return c.a.row(ctx, w, i, dst)
 }

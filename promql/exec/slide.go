@@ -64,16 +64,24 @@ func (r *runningSums) between(lo, hi int32) double { return r.sums[hi].minus(r.s
 // off by some n·2⁻¹⁰⁵ of the largest, which leaves more than a dozen decimal digits.
 func (r *runningSums) trusts(v float64) bool { return math.Abs(v) > r.largest*0x1p-50 }
 
-// slideSums calculates sums, divided by the number of samples for averages, from running sums; f is for the windows of
+// slideSums calculates sums, divided by the number of samples for averages, from running sums, if windows overlap; f is for the windows of
 // which the sum is too small for that. It reports false, having done nothing, if a value is not finite.
-func (in *windowed) slideSums(dst *Row, average bool, f func(values []float64) float64) bool {
+func (in *windowed) slideSums(dst *Row, average bool, f func(values []float64) float64) (done bool, err error) {
+	if !in.slides() {
+		return false, nil
+	}
 	r := &in.w.sums
 	r.reset()
-	for _, v := range in.F {
+	for i, v := range in.F {
+		if i%pieceSteps == pieceSteps-1 {
+			if err := in.w.ended(); err != nil {
+				return false, err
+			}
+		}
 		r.add(double{hi: v})
 	}
 	if !isFinite(r.largest) || !isFinite(r.sums[len(r.sums)-1].hi) {
-		return false
+		return false, nil
 	}
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
@@ -84,6 +92,9 @@ func (in *windowed) slideSums(dst *Row, average bool, f func(values []float64) f
 		switch {
 		case !r.trusts(sum.hi):
 			dst.F[i] = f(in.F[lo:hi])
+			if err := in.worked(hi - lo); err != nil {
+				return false, err
+			}
 		case average:
 			n := float64(hi - lo)
 			dst.F[i] = sum.hi/n + sum.lo/n
@@ -91,28 +102,33 @@ func (in *windowed) slideSums(dst *Row, average bool, f func(values []float64) f
 			dst.F[i] = sum.hi
 		}
 	}
-	return true
+	return true, nil
 }
 
 // slideVariances calculates variances, or standard deviations, from running sums of the distances to the first value
 // and of their squares. A window whose values lie too close together is left to varianceOf, whose rounding errors are
 // then part of the result; so are series of whole numbers, where an error of rounding decides whether a threshold is met.
 // It reports false, having done nothing, if a value is not finite either.
-func (in *windowed) slideVariances(dst *Row, finish func(float64) float64) bool {
-	if !slices.ContainsFunc(in.F, func(v float64) bool { return v != math.Trunc(v) }) {
-		return false
+func (in *windowed) slideVariances(dst *Row, finish func(float64) float64) (done bool, err error) {
+	if !in.slides() || !slices.ContainsFunc(in.F, func(v float64) bool { return v != math.Trunc(v) }) {
+		return false, nil
 	}
 	sums, squares := &in.w.sums, &in.w.squares
 	sums.reset()
 	squares.reset()
 	origin := in.F[0]
-	for _, v := range in.F {
+	for i, v := range in.F {
+		if i%pieceSteps == pieceSteps-1 {
+			if err := in.w.ended(); err != nil {
+				return false, err
+			}
+		}
 		d := twoSum(v, -origin)
 		sums.add(d)
 		squares.add(d.times(d))
 	}
 	if !isFinite(squares.largest) || !isFinite(squares.sums[len(squares.sums)-1].hi) {
-		return false
+		return false, nil
 	}
 	changed, next := int32(0), int32(1)
 	for i := range dst.F {
@@ -138,9 +154,12 @@ func (in *windowed) slideVariances(dst *Row, finish func(float64) float64) bool 
 		variance, level := total/n, origin+mean
 		if !(total > squares.largest*0x1p-40) || !(variance > level*level*1e-8) {
 			dst.F[i] = finish(varianceOf(in.F[lo:hi]))
+			if err := in.worked(2 * (hi - lo)); err != nil {
+				return false, err
+			}
 			continue
 		}
 		dst.F[i] = finish(variance)
 	}
-	return true
+	return true, nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"math"
-	"slices"
 	"strings"
 
 	"github.com/narthex-io/narthex/model/histogram"
@@ -32,32 +31,36 @@ func (q *query) sort(ctx context.Context, n *plan.Call, g plan.Grid) (operator, 
 	}
 	descending := strings.HasSuffix(n.Func, "_desc")
 	if byValue {
-		f.sort(func(a, b int) int { return compareValues(f.rows[a].F[0], f.rows[b].F[0], descending) })
-		return f, nil
+		return f, f.sort(ctx, func(a, b int) int { return compareValues(f.rows[a].F[0], f.rows[b].F[0], descending) })
 	}
 	names, err := stringArgs(n.Args[1:])
-	f.sort(func(a, b int) int {
+	if err != nil {
+		return nil, err
+	}
+	return f, f.sort(ctx, func(a, b int) int {
 		c := compareByLabels(f.out[a].Labels, f.out[b].Labels, names)
 		if descending {
 			return -c
 		}
 		return c
 	})
-	return f, err
 }
 
 // sort orders the rows.
-func (f *fixed) sort(compare func(a, b int) int) {
+func (f *fixed) sort(ctx context.Context, compare func(a, b int) int) error {
 	order := make([]int, len(f.rows))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, compare)
+	if err := SortFunc(ctx, order, compare); err != nil {
+		return err
+	}
 	sorted := fixed{}
 	for _, i := range order {
 		sorted.out, sorted.rows = append(sorted.out, f.out[i]), append(sorted.rows, f.rows[i])
 	}
 	*f = sorted
+	return nil
 }
 
 // compareValues orders floats; NaN comes last in both directions.

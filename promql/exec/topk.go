@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
+	"unsafe"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/promql/parser"
@@ -63,7 +63,14 @@ func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, par
 	if none {
 		return &fixed{}, q.each(ctx, op, g, func(int, *Row) error { return nil })
 	}
-	gr := groupSeries(in, n)
+	gr, err := q.groupSeries(ctx, in, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.holdBytes(heapBytes * int64(len(gr.out)) * int64(g.N)); err != nil {
+		return nil, err
+	}
+	ended := ending(ctx)
 	cells := make([]heap, len(gr.out)*g.N)
 	err = q.each(ctx, op, g, func(i int, r *Row) error {
 		if n.Op != parser.AggLimitK && len(r.H) > 0 {
@@ -73,6 +80,9 @@ func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, par
 		for step, f := range r.F {
 			if isAbsent(f) {
 				continue
+			}
+			if err := ended(); err != nil {
+				return err
 			}
 			k := int(min(param[step], float64(len(in))))
 			if k < 1 {
@@ -88,17 +98,23 @@ func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, par
 	if err != nil {
 		return nil, err
 	}
-	return selected(in, cells, n.Op, g), nil
+	return q.best(ctx, in, cells, n.Op, g)
 }
 
-// selected makes rows of the candidates that are left. With one step, the best come first.
-func selected(in []Series, cells []heap, op parser.AggregateOp, g plan.Grid) operator {
+// best makes rows of the candidates that are left. With one step, the best come first.
+func (q *query) best(ctx context.Context, in []Series, cells []heap, op parser.AggregateOp, g plan.Grid) (operator, error) {
 	f, rowOf := &fixed{}, map[int32]int{}
+	ended, pace := ending(ctx), q.pace(ctx)
 	for i := range cells {
+		if err := ended(); err != nil {
+			return nil, err
+		}
 		step := i % g.N
 		best := cells[i].candidates
 		if op != parser.AggLimitK {
-			slices.SortStableFunc(best, func(a, b candidate) int { return compareValues(a.f, b.f, op == parser.AggTopK) })
+			if err := SortFunc(ctx, best, func(a, b candidate) int { return compareValues(a.f, b.f, op == parser.AggTopK) }); err != nil {
+				return nil, err
+			}
 		}
 		for _, c := range best {
 			k, found := rowOf[c.series]
@@ -107,6 +123,9 @@ func selected(in []Series, cells []heap, op parser.AggregateOp, g plan.Grid) ope
 				rowOf[c.series] = k
 				f.out, f.rows = append(f.out, in[c.series]), append(f.rows, Row{})
 				f.rows[k].reset(g.N)
+				if err := pace(seriesBytes + 8*int64(g.N)); err != nil {
+					return nil, err
+				}
 			}
 			if c.h != nil {
 				f.rows[k].setH(step, c.h)
@@ -115,8 +134,11 @@ func selected(in []Series, cells []heap, op parser.AggregateOp, g plan.Grid) ope
 			}
 		}
 	}
-	return f
+	return f, nil
 }
+
+// heapBytes is the size of a heap without its candidates.
+const heapBytes = int64(unsafe.Sizeof(heap{}))
 
 // heap holds the best candidates, the worst of them first.
 type heap struct{ candidates []candidate }

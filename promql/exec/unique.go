@@ -22,16 +22,27 @@ func withoutName(ls labels.Labels) labels.Labels {
 
 // dropNames returns the series as they come out of something that changes the meaning of the values: without names
 // or, if names are removed late, marked for that.
-func (q *query) dropNames(in []Series) []Series {
-	out := make([]Series, len(in))
+func (q *query) dropNames(ctx context.Context, in []Series) ([]Series, error) {
+	out, pace := make([]Series, len(in)), q.pace(ctx)
 	for i, s := range in {
 		if q.DelayNameRemoval {
 			out[i] = Series{Labels: s.Labels, DropName: true}
 		} else {
 			out[i] = Series{Labels: withoutName(s.Labels)}
 		}
+		if err := pace(madeOf(s.Labels, out[i].Labels)); err != nil {
+			return nil, err
+		}
 	}
-	return out
+	return out, nil
+}
+
+// madeOf returns the bytes of a series whose labels were made of others: of what is left as it is there is no copy.
+func madeOf(from, made labels.Labels) int64 {
+	if n := made.ByteSize(); n != from.ByteSize() {
+		return seriesHeader + int64(n)
+	}
+	return seriesHeader
 }
 
 // labelIndex numbers label sets in the order in which they come.
@@ -74,11 +85,11 @@ type merged struct {
 
 // unique returns an operator whose series differ, for one whose series have lost the names that they had before, by
 // which they may have become the same.
-func (q *query) unique(op operator, before []Series) operator {
+func (q *query) unique(ctx context.Context, op operator, before []Series) (operator, error) {
 	if q.DelayNameRemoval || haveOneName(before) {
-		return op
+		return op, nil
 	}
-	return merge(op, op.series())
+	return q.merge(ctx, op, op.series())
 }
 
 // haveOneName reports whether all series have the same name and what belongs to it, so that they differ in other labels.
@@ -101,11 +112,18 @@ func nameOf(ls labels.Labels) [3]string {
 	return [3]string{ls.Get(labels.MetricName), ls.Get(typeLabel), ls.Get(unitLabel)}
 }
 
+// mergeBytes is about what finding equal series costs for each.
+const mergeBytes = 64
+
 // merge returns an operator over the rows of op with the labels of in, each of which comes once.
-func merge(op operator, in []Series) operator {
+func (q *query) merge(ctx context.Context, op operator, in []Series) (operator, error) {
+	pace := q.pace(ctx)
 	index := newLabelIndex(len(in))
 	m := &merged{op: op, members: make([][]int32, 0, len(in))}
 	for i, s := range in {
+		if err := pace(mergeBytes); err != nil {
+			return nil, err
+		}
 		n, isNew := index.add(s.Labels)
 		if isNew {
 			m.out = append(m.out, s)
@@ -116,9 +134,9 @@ func merge(op operator, in []Series) operator {
 		m.out[n].DropName = m.out[n].DropName || s.DropName
 	}
 	if len(m.out) == len(in) {
-		return &relabelled{operator: op, out: in}
+		return &relabelled{operator: op, out: in}, nil
 	}
-	return m
+	return m, nil
 }
 
 func (m *merged) series() []Series { return m.out }

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"slices"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
@@ -63,6 +64,24 @@ type windowed struct {
 	// of is the series that the samples are of, under the name that it was stored with.
 	of    *Series
 	notes *Annotations
+	// work is how many samples were looked at since somebody asked whether the query has ended.
+	work int
+}
+
+const (
+	// workSamples is how many samples kernels look at before they ask whether the query has ended: some milliseconds of
+	// work. A histogram counts as many.
+	workSamples   = 1 << 19
+	workHistogram = 128
+)
+
+// worked is called by kernels that look at each window by itself, with how many samples were in one.
+func (in *windowed) worked(samples int32) error {
+	if in.work += int(samples); in.work < workSamples {
+		return nil
+	}
+	in.work = 0
+	return in.w.ended()
 }
 
 // metric returns the name for annotations.
@@ -151,8 +170,10 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 		return o, nil
 	}
 	before := o.out
-	o.out = q.dropNames(before)
-	return q.unique(o, before), nil
+	if o.out, err = q.dropNames(ctx, before); err != nil {
+		return nil, err
+	}
+	return q.unique(ctx, o, before)
 }
 
 func (o *window) series() []Series { return o.out }
@@ -161,7 +182,9 @@ func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	if err := o.samples(ctx, w, i); err != nil {
 		return err
 	}
-	dst.reset(o.g.N)
+	if err := w.reset(dst, o.g.N); err != nil {
+		return err
+	}
 	in := o.input(w, &w.cols)
 	in.of = &o.sourceSeries()[i]
 	if cap(w.windows.lo) < o.g.N {
@@ -203,6 +226,10 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 	}
 	w.resetColumns()
 	w.loaded = loaded{}
+	if len(r.F) > pieceSteps {
+		// Growing step by step would copy all of it over and over.
+		w.cols.T, w.cols.F = slices.Grow(w.cols.T, len(r.F)), slices.Grow(w.cols.F, len(r.F))
+	}
 	for step, f := range r.F {
 		if step%pieceSteps == pieceSteps-1 {
 			if err := w.ended(); err != nil {
@@ -313,9 +340,6 @@ func (o *window) apply(in *windowed, dst *Row) error {
 	}
 	return o.fn.kernel(&floats, dst)
 }
-
-// pieceSteps is the number of steps after which long loops ask whether the query has ended: about 10 ms of work.
-const pieceSteps = 1 << 19
 
 // applyInPieces runs the kernel on one part of the steps after the other, and asks between them whether the query has
 // ended.

@@ -48,7 +48,7 @@ func TestWindowsSlide(t *testing.T) {
 				ts, values := randomSeries(r, r.IntN(80))
 				g := plan.NewGrid(r.Int64N(100_000), 1_500_000, 1+r.Int64N(50_000))
 				length := 1 + r.Int64N(200_000)
-				args := [][]float64{repeated(0.4, g.N), repeated(0.3, g.N)}
+				args := [][]float64{slices.Repeat([]float64{0.4}, g.N), slices.Repeat([]float64{0.3}, g.N)}
 				var all Row
 				all.reset(g.N)
 				if err := fn.kernel(newWindowed(ts, values, g, length, args), &all); err != nil {
@@ -113,7 +113,7 @@ func BenchmarkWindow(b *testing.B) {
 	g := plan.NewGrid(3_600_000, 1440*15_000, 60_000)
 	for _, name := range []string{"rate", "sum_over_time", "max_over_time", "quantile_over_time"} {
 		b.Run("func="+name, func(b *testing.B) {
-			in := newWindowed(ts, values, g, 3_600_000, [][]float64{repeated(0.9, g.N)})
+			in := newWindowed(ts, values, g, 3_600_000, [][]float64{slices.Repeat([]float64{0.9}, g.N)})
 			var dst Row
 			b.ReportAllocs()
 			for b.Loop() {

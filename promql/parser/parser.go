@@ -143,15 +143,23 @@ func (s *state) whole(parse func() Expr) (e Expr) {
 
 // advance reads the next token.
 func (s *state) advance() {
-	if s.tokens++; s.tokens%1024 == 0 && s.opts.Ended != nil {
-		if s.ended = s.opts.Ended(); s.ended != nil {
-			panic(abort{})
-		}
+	if s.tokens++; s.tokens%1024 == 0 {
+		s.checkEnd()
 	}
 	s.prevEnd = s.tok.pos.End
 	s.tok = s.lex.next()
 	if s.tok.kind == tokError {
 		s.fail(s.tok.pos, errors.New(s.tok.text))
+	}
+}
+
+// checkEnd gives up if the caller says so.
+func (s *state) checkEnd() {
+	if s.opts.Ended == nil {
+		return
+	}
+	if s.ended = s.opts.Ended(); s.ended != nil {
+		panic(abort{})
 	}
 }
 

@@ -62,6 +62,7 @@ func (s *state) matcher(ms []*labels.Matcher, at token, name string) []*labels.M
 	}
 	s.advance()
 	value := s.expect(tokString, context, "string")
+	s.checkEnd() // An expression may be long, and there may be many of them.
 	m, err := labels.NewMatcher(matchType, name, unquote(value.text))
 	if err != nil {
 		s.add(PositionRange{at.pos.Start, value.pos.End}, err)

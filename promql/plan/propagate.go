@@ -101,13 +101,19 @@ func matchesBy(m *parser.VectorMatching, label string) bool {
 // propagate adds the matchers of one operand to the selector of the other, as far as both keep the label and are
 // matched by it.
 func (n *Binary) propagate(from, to *operand) {
+	have := make(map[string]bool, len(to.selector.Matchers))
+	for _, m := range to.selector.Matchers {
+		have[m.String()] = true
+	}
+	matchers := slices.Clip(to.selector.Matchers) // Others may have the same array.
 	for _, m := range from.selector.Matchers {
 		if !matchesBy(n.Matching, m.Name) || !from.keeps(m.Name) || !to.keeps(m.Name) {
 			continue
 		}
-		same := func(o *labels.Matcher) bool { return o.String() == m.String() }
-		if !slices.ContainsFunc(to.selector.Matchers, same) {
-			to.selector.Matchers = append(slices.Clip(to.selector.Matchers), m)
+		if text := m.String(); !have[text] {
+			have[text] = true
+			matchers = append(matchers, m)
 		}
 	}
+	to.selector.Matchers = matchers
 }

@@ -224,7 +224,7 @@ func (x *seriesIndex) PostingsMatching(ctx context.Context, name, prefix string,
 	var sets []index.Postings
 	seen := 0
 	for value, i := range n.values {
-		if seen++; seen%1024 == 0 && ctx.Err() != nil {
+		if seen++; seen%128 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		if strings.HasPrefix(value, prefix) && (match == nil || match(value)) {

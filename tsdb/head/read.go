@@ -66,6 +66,9 @@ func (q *querier) find(ctx context.Context, mint, maxt int64, ms []*labels.Match
 	kept := ids[:0]
 	// The lock is given up now and then, so that new series need not wait for a large selection.
 	for batch := range slices.Chunk(ids, 4096) {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("select in head: %w", err)
+		}
 		q.h.index.mu.RLock()
 		for len(batch) > 0 {
 			// Those of a page are looked at together.

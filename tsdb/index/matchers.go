@@ -37,6 +37,9 @@ type Labeler interface {
 func PostingsForMatchers(ctx context.Context, src Source, ms ...*labels.Matcher) ([]uint32, error) {
 	var named, scans []condition
 	for _, m := range ms {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("select by %s: %w", m, err)
+		}
 		c := newCondition(m)
 		switch {
 		case c.trivial():
@@ -127,6 +130,10 @@ func newCondition(m *labels.Matcher) condition {
 // trivial reports whether the condition is true for each series.
 func (c *condition) trivial() bool { return c.m.Type == labels.MatchRegexp && c.m.Value == ".*" }
 
+// checkEvery is how many values are matched between two looks at whether the query has ended: an expression can take
+// some ten microseconds for each.
+const checkEvery = 128
+
 // selection is the set of candidates that conditions shrink.
 type selection struct {
 	src     Source
@@ -148,12 +155,15 @@ func (s *selection) start(ctx context.Context) error {
 }
 
 func (s *selection) apply(ctx context.Context, c condition) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if c.m.Type == labels.MatchNotRegexp && c.m.Value == ".*" {
 		s.ids, s.started = nil, true
 		return nil
 	}
 	if c.set == nil {
-		if done, err := s.test(c); done || err != nil {
+		if done, err := s.test(ctx, c); done || err != nil {
 			return err
 		}
 		p, err := s.src.PostingsMatching(ctx, c.m.Name, c.prefix, c.match)
@@ -174,13 +184,16 @@ func (s *selection) apply(ctx context.Context, c condition) error {
 }
 
 // test looks at the label of each candidate, if that is cheaper than going through the label's values.
-func (s *selection) test(c condition) (done bool, err error) {
+func (s *selection) test(ctx context.Context, c condition) (done bool, err error) {
 	labeler, ok := s.src.(Labeler)
 	if !ok || !s.started || len(s.ids) > testable(labeler, c) {
 		return false, nil
 	}
 	out := s.ids[:0]
-	for _, id := range s.ids {
+	for i, id := range s.ids {
+		if i%checkEvery == checkEvery-1 && ctx.Err() != nil {
+			return false, ctx.Err()
+		}
 		value, err := labeler.LabelValue(id, c.m.Name)
 		if err != nil {
 			return false, err

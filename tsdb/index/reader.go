@@ -148,7 +148,7 @@ func (r *Reader) scan(ctx context.Context, name, prefix string, match func(strin
 	var err error
 	seen := 0
 	r.table.from(n, prefix, func(value string, list uint64) bool {
-		if seen++; seen%1024 == 0 {
+		if seen++; seen%checkEvery == 0 {
 			if err = ctx.Err(); err != nil {
 				return false
 			}
