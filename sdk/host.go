@@ -21,6 +21,10 @@ type Host struct {
 	DNS DNS
 	// Dial connects to granted targets over TCP.
 	Dial DialFunc
+	// Access is the same for sections that can reach the same through this Host, with the same credentials: what one of them
+	// has read, another may see. It says nothing else, and changes with each start of the host. It is empty for a plugin whose
+	// manifest does not say Shared, and then nothing may be shared.
+	Access string
 	// Getenv returns the value that a granted environment variable had when the plugin was started, and "" for all others.
 	Getenv func(name string) string
 }

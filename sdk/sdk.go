@@ -83,6 +83,10 @@ type Manifest struct {
 	ContentTypes []string `json:"content_types,omitempty"`
 	// Asks names the config fields from which the host derives grants.
 	Asks Asks `json:"asks,omitzero"`
+	// Shared says that one native process may serve several sections of the config at a time: the constructors are called for each of
+	// them, in the same process, so that what they return can share what is costly. [Host.Access] says what may be shared. A
+	// module in the sandbox serves one section whatever it says.
+	Shared bool `json:"shared,omitempty"`
 }
 
 // Asks are paths into the plugin's config section, such as "server" or "files[*]": only what the operator wrote

@@ -56,14 +56,14 @@ func (l *fakes) probe(_ context.Context, f *file, _ Settings) (sdk.Manifest, err
 	return m, nil
 }
 
-func (l *fakes) launch(_ context.Context, f *file, _ Settings, u *Use) (guest, error) {
+func (l *fakes) launch(_ context.Context, f *file, _ Settings, u *Use, apart bool) (guest, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.refuse[f.name]; err != nil {
 		return nil, err
 	}
 	g := &fake{
-		plugin: f.name, config: string(u.Config), kind: u.kind(), done: make(chan struct{}),
+		apart: apart, plugin: f.name, config: string(u.Config), kind: u.kind(), done: make(chan struct{}),
 		groups: make(chan []sdk.Group), answer: make(chan string, 100), release: make(chan struct{}),
 	}
 	l.guests = append(l.guests, g)
@@ -132,6 +132,7 @@ func (l *fakes) alive() []string {
 // fake is a guest: what is sent to groups is an update, what is sent to answer is collected.
 type fake struct {
 	plugin, config string
+	apart          bool
 	kind           sdk.Kind
 	groups         chan []sdk.Group
 	answer         chan string
@@ -150,6 +151,7 @@ func (g *fake) Notifier() sdk.Notifier   { return (*fakeNotifier)(g) }
 func (g *fake) Parser() sdk.Parser       { return (*fakeParser)(g) }
 func (g *fake) Signer() sdk.Signer       { return (*fakeSigner)(g) }
 func (g *fake) Done() <-chan struct{}    { return g.done }
+func (g *fake) Process() int             { return 0 }
 func (g *fake) gone() bool               { return isClosed(g.done) }
 
 func (g *fake) Authenticator() sdk.Authenticator { return (*fakeAuthenticator)(g) }

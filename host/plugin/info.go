@@ -90,6 +90,8 @@ type UseInfo struct {
 	State    State  `json:"state"`
 	// Place is where the guest runs: inline, worker or process.
 	Place string `json:"place"`
+	// Process is the id of the process in which the guest runs, which uses of a plugin can share; 0 for none of its own.
+	Process int `json:"process,omitempty"`
 }
 
 // Plugins describes all plugin files that the applied config knows of, sorted by name.
@@ -136,7 +138,7 @@ func (c *Catalogue) info(f *file, uses []use) Info {
 		}
 		state := u.unit.addTo(&info, !seen[u.unit])
 		seen[u.unit] = true
-		info.Uses = append(info.Uses, UseInfo{Name: u.name, Position: u.position, State: state, Place: c.place(u.unit)})
+		info.Uses = append(info.Uses, UseInfo{Name: u.name, Position: u.position, State: state, Place: c.place(u.unit), Process: u.unit.processID()})
 	}
 	info.MemoryBytes = c.ledger.sum(f.name).MemoryBytes
 	info.Given.HTTP = sorted(info.Given.HTTP)
@@ -171,6 +173,12 @@ func (u *unit) addTo(info *Info, first bool) State {
 	info.Given.Dial = append(info.Given.Dial, u.grants.TCP.Targets()...)
 	info.Given.Env = append(info.Given.Env, u.grants.Env.Names()...)
 	return u.state
+}
+
+func (u *unit) processID() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.process
 }
 
 func severity(s State) int {

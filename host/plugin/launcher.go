@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -29,6 +30,8 @@ type guest interface {
 	Signer() sdk.Signer
 	Authenticator() sdk.Authenticator
 	Grants() grant.Set
+	// Process is the id of the process that the guest runs in; 0 is this one.
+	Process() int
 	Stats() session.Stats
 	// Done is closed when the guest is gone; Err then says why.
 	Done() <-chan struct{}
@@ -40,7 +43,8 @@ type guest interface {
 // launcher starts guests. What it needs of a file is its bytes and what the operator decided.
 type launcher interface {
 	probe(ctx context.Context, f *file, s Settings) (sdk.Manifest, error)
-	launch(ctx context.Context, f *file, s Settings, u *Use) (guest, error)
+	// launch starts a guest. One that is to be apart gets a process of its own even if its plugin could share one.
+	launch(ctx context.Context, f *file, s Settings, u *Use, apart bool) (guest, error)
 	// prune removes from the cache what has not been used for long; plugins with these digests are in use.
 	prune(digests []string)
 	close(ctx context.Context) error
@@ -56,6 +60,8 @@ type transports struct {
 	copies   copies    // of what is started; without a folder: none
 	worker   string    // the binary for workers; empty: there are none
 	log      *slog.Logger
+	secret   []byte // from which guests are told who can reach the same
+	shares   shares
 
 	mu   sync.Mutex
 	wasm *wasm.Runtime // made for the first module
@@ -73,8 +79,10 @@ func newTransports(o Options) *transports {
 			compiled = ""
 		}
 	}
+	secret := make([]byte, sha256.Size)
+	_, _ = rand.Read(secret) // never fails
 	return &transports{
-		cache: o.CacheDir, compiler: newCompiler(compiled, o.Worker, o.Logger), copies: kept, worker: o.Worker, log: o.Logger,
+		secret: secret, cache: o.CacheDir, compiler: newCompiler(compiled, o.Worker, o.Logger), copies: kept, worker: o.Worker, log: o.Logger,
 	}
 }
 
@@ -91,6 +99,7 @@ func (t *transports) sandbox(ctx context.Context) (*wasm.Runtime, error) {
 }
 
 func (t *transports) close(ctx context.Context) error {
+	t.shares.leaving.Wait()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.wasm == nil {
@@ -109,14 +118,26 @@ func (t *transports) probe(ctx context.Context, f *file, s Settings) (sdk.Manife
 	return session.Probe(ctx, tr, session.Limits{StartTimeout: probeTimeout})
 }
 
-func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (guest, error) {
+func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use, apart bool) (guest, error) {
+	if f.transport == TransportProcess && f.manifest.Shared && !apart {
+		return t.launchShared(ctx, f, s, u)
+	}
 	log := t.log.With("plugin", f.name)
 	out := session.NewLog(log, s.Limits.log())
 	tr, err := t.start(ctx, f, s, s.isolation(u.kind(), t.worker != ""), out)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := session.Open(ctx, tr, session.Options{
+	opened, err := session.Open(ctx, tr, t.sessionOptions(f, s, u, log, out))
+	if err != nil {
+		return nil, errors.Join(err, out.Close()) //nolint:contextcheck // the log has no context
+	}
+	return &loggedGuest{Session: opened, out: out}, nil
+}
+
+// sessionOptions says what a guest for a use shall be and may do.
+func (t *transports) sessionOptions(f *file, s Settings, u *Use, log *slog.Logger, out *session.Log) session.Options {
+	o := session.Options{
 		Kind:   u.kind(),
 		Config: u.config(),
 		Grants: grant.Options{
@@ -128,21 +149,26 @@ func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use) (g
 			Env:       s.Grants.Env,
 			Key:       u.Key,
 			Client:    u.HTTPClient,
+			ClientKey: u.HTTPKey,
 		},
 		Logger: log,
 		Log:    out,
 		Limits: s.Limits.session(),
-	})
-	if err != nil {
-		return nil, errors.Join(err, out.Close()) //nolint:contextcheck // the log has no context
 	}
-	return &loggedGuest{Session: opened, out: out}, nil
+	if f.manifest.Shared {
+		o.Grants.AccessKey = t.secret
+	}
+	return o
 }
 
 // start starts the file if it is still the one that was found.
 func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation, out *session.Log) (session.Transport, error) {
 	if f.transport == TransportProcess {
-		return t.startProcess(ctx, f, s, out)
+		child, err := startProcess(ctx, t, f, s, out, process.Start)
+		if err != nil {
+			return nil, err // not child, which would make an interface that is not nil
+		}
+		return child, nil
 	}
 	path, err := t.startable(f)
 	if err != nil {
@@ -174,8 +200,11 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation
 	})
 }
 
-// startProcess starts an executable: its copy or, where the system lets none be executed in the cache, the file itself.
-func (t *transports) startProcess(ctx context.Context, f *file, s Settings, out *session.Log) (session.Transport, error) {
+// startProcess has start start an executable: its copy or, where the system lets none be executed in the cache, the file itself.
+func startProcess[P any](
+	ctx context.Context, t *transports, f *file, s Settings, out *session.Log,
+	start func(context.Context, string, process.StartOptions) (*P, error),
+) (*P, error) {
 	path, err := t.startable(f)
 	if err != nil {
 		return nil, err
@@ -184,17 +213,14 @@ func (t *transports) startProcess(ctx context.Context, f *file, s Settings, out 
 		MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(),
 		StartTimeout: time.Duration(s.Limits.StartTimeout), Stderr: out,
 	}
-	child, err := process.Start(ctx, path, o)
+	child, err := start(ctx, path, o)
 	if errors.Is(err, os.ErrPermission) && path != f.path {
 		if digest, derr := digestOf(f.path); derr != nil || digest != f.digest {
 			return nil, err
 		}
-		child, err = process.Start(ctx, f.path, o)
+		child, err = start(ctx, f.path, o)
 	}
-	if err != nil {
-		return nil, err // not child, which would make an interface that is not nil
-	}
-	return child, nil
+	return child, err
 }
 
 func changedError(f *file) error {

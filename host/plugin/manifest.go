@@ -37,7 +37,7 @@ func (c *Catalogue) keptManifest(digest string) string {
 }
 
 // manifestsDir is the folder for manifests in the cache.
-const manifestsDir = "manifests-v2"
+const manifestsDir = "manifests-v3"
 
 func keptManifest(cache, digest string) string {
 	return filepath.Join(cache, manifestsDir, digest+".json")

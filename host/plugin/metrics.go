@@ -19,7 +19,7 @@ type metrics struct {
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 
-	state, memory, updated                                                *prometheus.Desc
+	state, memory, updated, guests, processes                                                *prometheus.Desc
 	received, sent, requests, refused, files, dns, dials, dropped, update *prometheus.Desc
 }
 
@@ -42,6 +42,8 @@ func newMetrics() *metrics {
 		}, []string{"plugin"}),
 		state:    desc("state", "1 for the state that the plugin is in, 0 for the others.", "state"),
 		memory:   desc("memory_bytes", "Memory that the plugin's guests hold."),
+		guests:   desc("guests", "Guests of the plugin that run."),
+		processes: desc("processes", "Processes of their own in which the plugin's guests run."),
 		updated:  desc("last_update_timestamp_seconds", "When the plugin's discoveries last sent an update."),
 		received: desc("received_bytes_total", "Bytes that came from the plugin's guests."),
 		sent:     desc("sent_bytes_total", "Bytes that went to the plugin's guests."),
@@ -98,7 +100,7 @@ type scraped struct{ c *Catalogue }
 // Describe implements prometheus.Collector.
 func (s scraped) Describe(out chan<- *prometheus.Desc) {
 	m := s.c.metrics
-	for _, d := range []*prometheus.Desc{m.state, m.memory, m.updated, m.received, m.sent, m.requests, m.refused, m.files, m.dns, m.dials, m.dropped, m.update} {
+	for _, d := range []*prometheus.Desc{m.state, m.memory, m.guests, m.processes, m.updated, m.received, m.sent, m.requests, m.refused, m.files, m.dns, m.dials, m.dropped, m.update} {
 		out <- d
 	}
 }
@@ -119,6 +121,9 @@ func (s scraped) Collect(out chan<- prometheus.Metric) {
 			send(m.state, prometheus.GaugeValue, v, string(state))
 		}
 		send(m.memory, prometheus.GaugeValue, float64(sum.MemoryBytes))
+		guests, processes := s.c.ledger.count(p.Name)
+		send(m.guests, prometheus.GaugeValue, float64(guests))
+		send(m.processes, prometheus.GaugeValue, float64(processes))
 		if !p.LastGroups.IsZero() {
 			send(m.updated, prometheus.GaugeValue, float64(p.LastGroups.UnixMilli())/1000)
 		}
@@ -175,6 +180,23 @@ func (l *ledger) used(plugin string) grant.Used {
 		}
 	}
 	return sum
+}
+
+// count returns how many guests of a plugin run, and in how many processes.
+func (l *ledger) count(plugin string) (guests, processes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ids := map[int]struct{}{}
+	for g, name := range l.live {
+		if name != plugin {
+			continue
+		}
+		guests++
+		if id := g.Process(); id != 0 {
+			ids[id] = struct{}{}
+		}
+	}
+	return guests, len(ids)
 }
 
 func (l *ledger) sum(plugin string) session.Stats {

@@ -25,7 +25,7 @@ func (c *Catalogue) Open(ctx context.Context, path string, s Settings, u Use) (*
 	if f.digest, err = digestOf(path); err != nil {
 		return nil, err
 	}
-	g, err := c.launcher.launch(ctx, f, s, &u)
+	g, err := c.launcher.launch(ctx, f, s, &u, true)
 	if err != nil {
 		return nil, err
 	}

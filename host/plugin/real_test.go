@@ -41,19 +41,25 @@ func TestReal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, place := range []struct{ name, file, worker string }{
-		{"inline", "kitchen.wasm", ""}, {"worker", "kitchen.wasm", binary}, {"process", "kitchen", ""},
+	for _, place := range []struct{ name, file, worker, guest string }{
+		{"inline", "kitchen.wasm", "", runtimetest.Kitchen},
+		{"worker", "kitchen.wasm", binary, runtimetest.Kitchen},
+		{"process", "kitchen", "", runtimetest.Kitchen},
+		{"shared", "kitchen", "", runtimetest.Shared},
 	} {
 		dir, build := t.TempDir(), guests.Native
 		if strings.HasSuffix(place.file, ".wasm") {
 			build = guests.Wasm
 		}
-		if err := os.Link(build(t, runtimetest.Kitchen), filepath.Join(dir, place.file)); err != nil {
+		if err := os.Link(build(t, place.guest), filepath.Join(dir, place.file)); err != nil {
 			t.Fatal(err)
 		}
 		for name, run := range cases {
+			if place.name == "shared" && name == "restarts" {
+				continue // TestShare has those
+			}
 			t.Run(place.name+"/"+name, func(t *testing.T) {
-				run(t, open(t, dir, filepath.Join(guests.Dir(), "cache"), place.name, place.worker))
+				run(t, open(t, dir, filepath.Join(guests.Dir(), "cache"), strings.Replace(place.name, "shared", "process", 1), place.worker))
 			})
 		}
 	}

@@ -19,6 +19,9 @@ const (
 	failedAfter = 5
 	// steadyAfter is how long a guest has to run before its end counts as the first.
 	steadyAfter = time.Minute
+	// apartAfter is how many guests in a row have to end before the next one gets a process of its own, though the plugin could share
+	// one: either the others are well then, or it is.
+	apartAfter = 2
 	// stopTimeout is how long a guest may take to stop when it is asked to: as long as to answer a cancelled call.
 	stopTimeout = 2 * time.Second
 )
@@ -41,6 +44,7 @@ type unit struct {
 	failures int // ends in a row
 	started  time.Time
 	restarts uint64
+	process  int // of the newest guest; 0 is this one
 	grants   grant.Set
 	updated  time.Time // last groups
 }
@@ -94,14 +98,15 @@ func (u *unit) launch(ctx context.Context) (guest, error) {
 		u.restarts++
 		u.catalogue.metrics.restarts.WithLabelValues(u.file.name).Inc()
 	}
+	apart := u.failures >= apartAfter
 	u.mu.Unlock()
-	g, err := u.catalogue.launcher.launch(ctx, u.file, u.settings, &u.use)
+	g, err := u.catalogue.launcher.launch(ctx, u.file, u.settings, &u.use, apart)
 	if err != nil {
 		return nil, err
 	}
 	u.catalogue.ledger.add(u.file.name, g)
 	u.mu.Lock()
-	u.started, u.grants = time.Now(), g.Grants()
+	u.started, u.grants, u.process = time.Now(), g.Grants(), g.Process()
 	recovered := u.state == StateDegraded || u.state == StateFailed
 	u.state = StateReady
 	u.mu.Unlock()
@@ -131,20 +136,22 @@ func (u *unit) failed(err error) time.Duration {
 	if !u.started.IsZero() && time.Since(u.started) >= steadyAfter {
 		u.failures = 0
 	}
-	u.started = time.Time{}
-	u.failures++
+	reason := session.ReasonOf(err)
+	if reason == "" {
+		reason = session.ReasonError
+	}
+	u.started, u.process = time.Time{}, 0
+	if reason != session.ReasonSibling { // which says nothing about this one
+		u.failures++
+	}
 	u.lastErr = err
 	u.state = StateDegraded
 	if u.failures >= failedAfter {
 		u.state = StateFailed
 	}
-	pause := u.catalogue.pause(u.failures)
+	pause := u.catalogue.pause(max(u.failures, 1))
 	failures := u.failures
 	u.mu.Unlock()
-	reason := session.ReasonOf(err)
-	if reason == "" {
-		reason = session.ReasonError
-	}
 	u.catalogue.metrics.ends.WithLabelValues(u.file.name, string(reason)).Inc()
 	if reason.IsLimit() {
 		u.catalogue.metrics.limits.WithLabelValues(u.file.name, string(reason)).Inc()

@@ -63,6 +63,7 @@ type guest struct {
 	lines  func([]byte)
 	limits limits
 	env    map[string]string
+	access string
 	work   sync.WaitGroup // calls
 
 	discovery     sdk.Discovery // one of them is set, by START
@@ -129,7 +130,7 @@ func (g *guest) start(f wire.Frame) error {
 		files:        make(chan struct{}, max(head.Uint(wire.FieldFilesConcurrent, 1), 1)),
 		dial:         make(chan struct{}, max(head.Uint(wire.FieldDialConcurrent, 1), 1)),
 	}
-	g.env = environment(head)
+	g.env, g.access = environment(head), head.Get(wire.FieldAccess)
 	if err := g.build(sdk.Kind(head.Line), sdk.Config(config)); err != nil {
 		return g.sendError(0, err)
 	}
@@ -137,7 +138,7 @@ func (g *guest) start(f wire.Frame) error {
 }
 
 func (g *guest) build(kind sdk.Kind, config sdk.Config) (err error) {
-	host := sdk.Host{Log: newLogger(g.lines), HTTP: httpClient{g}, Files: files{g}, DNS: dns{g}, Dial: g.dial, Getenv: g.getenv}
+	host := sdk.Host{Log: newLogger(g.lines), HTTP: httpClient{g}, Files: files{g}, DNS: dns{g}, Dial: g.dial, Access: g.access, Getenv: g.getenv}
 	switch {
 	case kind == sdk.KindDiscovery && g.plugin.NewDiscovery != nil:
 		g.discovery, err = g.plugin.NewDiscovery(config, host)

@@ -48,7 +48,11 @@ func encodeManifest(m sdk.Manifest) []byte {
 		b = appendString(append(b, `,"basic_auth":{"username":`...), basic.Username)
 		b = append(appendString(append(b, `,"password":`...), basic.Password), '}')
 	}
-	return append(b, "}}"...)
+	b = append(b, '}')
+	if m.Shared {
+		b = append(b, `,"shared":true`...)
+	}
+	return append(b, '}')
 }
 
 // encodeGroups returns GROUPS's payload.

@@ -20,7 +20,11 @@ func Main(p sdk.Plugin) {
 		os.Exit(1)
 	}
 	stderr := os.Stderr // before go-plugin replaces it
-	framegrpc.Serve(func(ctx context.Context, stream framegrpc.Stream) error {
+	serve := framegrpc.Serve
+	if p.Manifest.Shared {
+		serve = framegrpc.ServeShared
+	}
+	serve(func(ctx context.Context, stream framegrpc.Stream) error {
 		return Serve(ctx, &streamConn{stream: stream}, p, func(line []byte) { _, _ = stderr.Write(line) })
 	})
 }

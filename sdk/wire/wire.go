@@ -170,6 +170,8 @@ const (
 	FieldFilesConcurrent = "files-concurrent"
 	// FieldDialConcurrent is how many connections a guest may have open.
 	FieldDialConcurrent = "dial-concurrent"
+	// FieldAccess is the same for guests of one process that can reach the same with the same credentials; see sdk.Host.
+	FieldAccess = "access"
 	// FieldEnv is a granted environment variable, as NAME=VALUE; there is one for each.
 	FieldEnv = "env"
 	// FieldTimeoutMillis is the time that is left for a call, in milliseconds.

@@ -35,6 +35,8 @@ type Set struct {
 	Env   Env
 	// Usage counts what the others are used for.
 	Usage *Usage
+	// Access is the same for guests that may do the same with the same credentials; empty without [Options.AccessKey].
+	Access string
 }
 
 // Options are the operator's side of a grant.
@@ -60,6 +62,11 @@ type Options struct {
 	// Client sends requests to origins that the plugin's config names. It carries the operator's credentials, TLS
 	// settings, redirect policy and timeout, and connects with what [Dial] returns. Nil means a plain client.
 	Client *http.Client
+	// ClientKey changes when the credentials and settings of Client do.
+	ClientKey string
+	// AccessKey is a secret of the host's from which, with everything else, [Set.Access] is made, so that nobody can find a
+	// credential in it. Empty means that there is no Access.
+	AccessKey []byte
 	// Plain sends requests to the origins in HTTP, to which the credentials of Client do not belong. Nil means a
 	// transport without credentials and without a proxy from the environment.
 	Plain http.RoundTripper
@@ -137,6 +144,7 @@ func Derive(m sdk.Manifest, config sdk.Config, o Options) (Set, sdk.Config, erro
 		return Set{}, nil, err
 	}
 	set.countUses()
+	set.Access = set.access(o, secrets)
 	if changesConfig(m.Asks) {
 		if config, err = json.Marshal(section); err != nil {
 			return Set{}, nil, fmt.Errorf("encode config of plugin %s: %w", m.Name, err)

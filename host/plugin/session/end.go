@@ -39,6 +39,8 @@ const (
 	ReasonTargets Reason = "target_limit"
 	// ReasonQueue means that the guest did not read what waits for it.
 	ReasonQueue Reason = "queue_limit"
+	// ReasonSibling means that the guest shared its process with another one that had to be ended by force.
+	ReasonSibling Reason = "sibling"
 	// ReasonError means that the guest itself said that it cannot go on.
 	ReasonError Reason = "error"
 	// ReasonClosed means that the host closed the transport.

@@ -248,6 +248,9 @@ func (s *Session) sendStart(ctx context.Context, config sdk.Config) error {
 	head.AddUint(wire.FieldHTTPConcurrent, uint64(s.limits.HTTPConcurrent))
 	head.AddUint(wire.FieldFilesConcurrent, uint64(s.limits.FilesConcurrent))
 	head.AddUint(wire.FieldDialConcurrent, uint64(s.limits.DialConcurrent))
+	if s.manifest.Shared && s.grants.Access != "" {
+		head.Fields = append(head.Fields, wire.Field{Name: wire.FieldAccess, Value: s.grants.Access})
+	}
 	for _, name := range s.grants.Env.Names() {
 		head.Fields = append(head.Fields, wire.Field{Name: wire.FieldEnv, Value: name + "=" + s.grants.Env[name]})
 	}
@@ -266,6 +269,14 @@ func (s *Session) Kind() sdk.Kind { return s.kind }
 
 // Grants returns what the guest may reach.
 func (s *Session) Grants() grant.Set { return s.grants }
+
+// Process returns the id of the process that the guest runs in; 0 is this process.
+func (s *Session) Process() int {
+	if t, ok := s.transport.(interface{ PID() int }); ok {
+		return t.PID()
+	}
+	return 0
+}
 
 // Done is closed when the guest is gone and nothing of the session runs any more.
 func (s *Session) Done() <-chan struct{} { return s.done }

@@ -18,8 +18,15 @@ func Started() bool { return os.Getenv(CookieKey) == CookieValue }
 // Serve serves one stream with handle as a plugin's process, and does not return: the process ends with status 0 after handle
 // returned nil, else with 1. Standard input is the lifeline: the host holds its other end, and its end of file means that
 // the host has finished with the process, or died.
-func Serve(handle func(ctx context.Context, s Stream) error) {
-	s := &served{handle: handle}
+func Serve(handle func(ctx context.Context, s Stream) error) { serve(&served{handle: handle}) }
+
+// ServeShared is Serve for a process that serves several streams at a time, each with a handle of its own. Its status is that of the
+// stream which ended last.
+func ServeShared(handle func(ctx context.Context, s Stream) error) {
+	serve(&served{handle: handle, several: true})
+}
+
+func serve(s *served) {
 	go plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion:  ProtocolVersion,
@@ -39,15 +46,16 @@ func Serve(handle func(ctx context.Context, s Stream) error) {
 	os.Exit(0)
 }
 
-// served is the one stream that a process serves.
+// served is the one stream that a process serves, or several of them.
 type served struct {
 	handle  func(ctx context.Context, s Stream) error
+	several bool
 	taken   atomic.Bool
 	orderly atomic.Bool // handle returned nil
 }
 
 func (s *served) serve(ctx context.Context, stream Stream) error {
-	if s.taken.Swap(true) {
+	if s.taken.Swap(true) && !s.several {
 		return errors.New("the plugin is already serving")
 	}
 	err := s.handle(ctx, stream)

@@ -17,6 +17,8 @@ import (
 // Packages of guests, relative to the module.
 const (
 	Kitchen = "./host/plugin/internal/kitchen/cmd"
+	// Shared is the kitchen, with a manifest that lets sections share a process.
+	Shared  = "./host/plugin/internal/kitchen/shared"
 	Minimal = "./host/plugin/internal/minimal"
 )
 
