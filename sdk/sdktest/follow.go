@@ -18,6 +18,7 @@ type Followed struct {
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at each update
+	updated int
 	sources map[string][]sdk.Group
 }
 
@@ -46,6 +47,7 @@ func Follow(tb testing.TB, d sdk.Discovery) *Followed {
 func (f *Followed) take(groups []sdk.Group) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.updated++
 	for _, g := range groups {
 		delete(f.sources, g.Source)
 	}
@@ -54,6 +56,13 @@ func (f *Followed) take(groups []sdk.Group) {
 	}
 	close(f.changed)
 	f.changed = make(chan struct{})
+}
+
+// Updates returns how many updates have come.
+func (f *Followed) Updates() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.updated
 }
 
 // Targets returns what is known: the labels of each target by its address.

@@ -27,6 +27,7 @@ type api struct {
 	objects  []*unstructured.Unstructured
 	watchers map[chan event]string // the path that each watches
 	asked    []string
+	listed   int // how many were no watches
 }
 
 type event struct {
@@ -92,6 +93,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	a.mu.Lock()
 	a.asked = append(a.asked, r.URL.Path+"?label="+q.Get("labelSelector")+"&field="+q.Get("fieldSelector"))
+	if q.Get("watch") == "" || q.Get("sendInitialEvents") != "" {
+		a.listed++
+	}
 	a.mu.Unlock()
 	if q.Get("sendInitialEvents") != "" { // a newer way to list, which older servers don't know
 		w.WriteHeader(http.StatusUnprocessableEntity)

@@ -2,7 +2,6 @@ package kubernetes
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -29,13 +28,15 @@ const batchTime = 100 * time.Millisecond
 type Discovery struct {
 	config     Config
 	host       sdk.Host
+	pool       *Pool
+	login      string // who reads, for the pool; empty when nobody else reads the same
 	clients    clients
 	namespaces []string
 }
 
-// New returns a Discovery for a config that [ParseConfig] made.
-func New(c Config, h sdk.Host) (*Discovery, error) {
-	r, err := restConfig(c, h)
+// New returns a Discovery for a config that [ParseConfig] made. It uses the informers of p.
+func New(c Config, h sdk.Host, p *Pool) (*Discovery, error) {
+	r, login, err := restConfig(c, h)
 	if err != nil {
 		return nil, err
 	}
@@ -47,23 +48,24 @@ func New(c Config, h sdk.Host) (*Discovery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Discovery{config: c, host: h, clients: clients, namespaces: names}, nil
+	return &Discovery{config: c, host: h, pool: p, login: login, clients: clients, namespaces: names}, nil
 }
 
 // Run implements sdk.Discovery. The first update holds the targets of all objects; a later one those of what changed.
 func (d *Discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &run{Discovery: d, cluster: cluster{config: d.config, log: d.host.Log}, changed: map[string]struct{}{}, wake: make(chan struct{}, 1)}
-	defer r.work.Wait()
+	r := &run{
+		Discovery: d, user: &user{ctx: ctx, clients: d.clients, log: d.host.Log},
+		cluster: cluster{config: d.config, log: d.host.Log}, changed: map[string]struct{}{}, wake: make(chan struct{}, 1),
+	}
+	defer r.leave()
 	defer cancel()
-	if err := r.watch(); err != nil {
+	r.watch()
+	if err := r.handle(); err != nil {
 		return err
 	}
-	for _, i := range r.informers {
-		r.work.Go(func() { i.RunWithContext(ctx) })
-	}
-	for _, i := range r.informers {
-		if !cache.WaitForCacheSync(ctx.Done(), i.HasSynced) {
+	for _, f := range r.followed {
+		if !cache.WaitForCacheSync(ctx.Done(), f.registration.HasSynced) {
 			return ctx.Err()
 		}
 	}
@@ -90,14 +92,21 @@ func (d *Discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 // run is one Run.
 type run struct {
 	*Discovery
-	cluster   cluster
-	work      sync.WaitGroup
-	informers []cache.SharedIndexInformer
-	primary   []cache.Indexer // of the objects that become targets
+	user     *user
+	cluster  cluster
+	followed []*followed
+	primary  []cache.Indexer // of the objects that become targets
 
 	mu      sync.Mutex
 	changed map[string]struct{} // keys of objects whose targets have to be made anew
 	wake    chan struct{}
+}
+
+// followed is an informer whose changes a run hears of.
+type followed struct {
+	informer     *informer
+	affected     func(o metav1.Object) []string // keys of objects whose targets a change may change
+	registration cache.ResourceEventHandlerRegistration
 }
 
 // send sends the targets of all objects or of those that changed.
@@ -179,22 +188,17 @@ func (r *run) touch(keys ...string) {
 	}
 }
 
-// watch makes an informer for everything that the config needs.
-func (r *run) watch() error {
+// watch takes an informer for everything that the config needs.
+func (r *run) watch() {
 	c, attach := &r.cluster, r.config.Attach
-	primary, err := r.watchRole()
-	if err != nil {
-		return err
-	}
-	for _, i := range primary {
+	for _, i := range r.watchRole() {
 		r.primary = append(r.primary, i.GetIndexer())
 	}
-	var errs []error
-	follow := func(into *stores, list []cache.SharedIndexInformer, affected func(o metav1.Object) []string) {
+	follow := func(into *stores, list []*informer, affected func(o metav1.Object) []string) {
 		for _, i := range list {
 			*into = append(*into, i.GetStore())
-			errs = append(errs, r.handle(i, affected))
 		}
+		r.follow(list, affected)
 	}
 	behind := r.config.Role == RoleEndpoints || r.config.Role == RoleEndpointSlice
 	if behind {
@@ -215,29 +219,48 @@ func (r *run) watch() error {
 			follow(&c.jobs, r.informMetadata(batchv1.SchemeGroupVersion.WithResource("jobs")), r.byOwner("Job"))
 		}
 	}
-	return errors.Join(errs...)
 }
 
-// handle calls touch with what an object of i affects, whenever one changes.
-func (r *run) handle(i cache.SharedIndexInformer, affected func(o metav1.Object) []string) error {
-	r.informers = append(r.informers, i)
-	on := func(o any) {
-		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-			o = gone.Obj
-		}
-		if m, err := meta.Accessor(o); err == nil {
-			r.touch(affected(m)...)
-		}
+// follow notes what a change of an object of informers affects.
+func (r *run) follow(list []*informer, affected func(o metav1.Object) []string) {
+	for _, i := range list {
+		r.followed = append(r.followed, &followed{informer: i, affected: affected})
 	}
-	_, err := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    on,
-		UpdateFunc: func(_, o any) { on(o) },
-		DeleteFunc: on,
-	})
-	if err != nil {
-		return fmt.Errorf("watch objects: %w", err)
+}
+
+// handle calls touch with what an object affects, whenever one changes. The run is complete by then, because an informer
+// that others use too may say at once what there is.
+func (r *run) handle() error {
+	for _, f := range r.followed {
+		on := func(o any) {
+			if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+				o = gone.Obj
+			}
+			if m, err := meta.Accessor(o); err == nil {
+				r.touch(f.affected(m)...)
+			}
+		}
+		var err error
+		f.registration, err = f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    on,
+			UpdateFunc: func(_, o any) { on(o) },
+			DeleteFunc: on,
+		})
+		if err != nil {
+			return fmt.Errorf("watch objects: %w", err)
+		}
 	}
 	return nil
+}
+
+// leave gives all informers back.
+func (r *run) leave() {
+	for _, f := range r.followed {
+		if f.registration != nil {
+			_ = f.informer.RemoveEventHandler(f.registration) // fails for one that has stopped
+		}
+		r.pool.leave(r.user, f.informer)
+	}
 }
 
 func (r *run) indexed(index, value string) []string {
@@ -278,30 +301,32 @@ func (r *run) byService(o metav1.Object) []string {
 
 // listWatch is how a kind is read: its objects at once, and then their changes.
 type listWatch struct {
+	name    string
 	example runtime.Object
 	list    func(ctx context.Context, c clients, namespace string, o metav1.ListOptions) (runtime.Object, error)
 	watch   func(ctx context.Context, c clients, namespace string, o metav1.ListOptions) (watch.Interface, error)
 }
 
-// inform makes an informer of a kind for each namespace, bounded by the config's selector for it.
-func (r *run) inform(kind func() listWatch, role Role) []cache.SharedIndexInformer {
+// inform takes an informer of a kind for each namespace, bounded by the config's selector for it.
+func (r *run) inform(kind func() listWatch, role Role) []*informer {
 	s := r.config.selector(role)
-	list := make([]cache.SharedIndexInformer, len(r.namespaces))
+	list := make([]*informer, len(r.namespaces))
 	for i, namespace := range r.namespaces {
 		list[i] = r.informer(kind(), namespace, s)
 	}
 	return list
 }
 
-// informAll makes an informer of a kind that is in no namespace.
-func (r *run) informAll(kind func() listWatch, s Selector) []cache.SharedIndexInformer {
-	return []cache.SharedIndexInformer{r.informer(kind(), "", s)}
+// informAll takes an informer of a kind that is in no namespace.
+func (r *run) informAll(kind func() listWatch, s Selector) []*informer {
+	return []*informer{r.informer(kind(), "", s)}
 }
 
-// informMetadata makes an informer of the metadata of a kind for each namespace.
-func (r *run) informMetadata(kind schema.GroupVersionResource) []cache.SharedIndexInformer {
+// informMetadata takes an informer of the metadata of a kind for each namespace.
+func (r *run) informMetadata(kind schema.GroupVersionResource) []*informer {
 	return r.inform(func() listWatch {
 		return listWatch{
+			name:    kind.Resource,
 			example: &metav1.PartialObjectMetadata{},
 			list: func(ctx context.Context, c clients, namespace string, o metav1.ListOptions) (runtime.Object, error) {
 				return c.metadata.Resource(kind).Namespace(namespace).List(ctx, o)
@@ -313,29 +338,6 @@ func (r *run) informMetadata(kind schema.GroupVersionResource) []cache.SharedInd
 	}, "")
 }
 
-func (r *run) informer(kind listWatch, namespace string, s Selector) cache.SharedIndexInformer {
-	narrow := func(o metav1.ListOptions) metav1.ListOptions {
-		o.LabelSelector, o.FieldSelector = s.Label, s.Field
-		return o
-	}
-	lw := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			return kind.list(ctx, r.clients, namespace, narrow(o))
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return kind.watch(ctx, r.clients, namespace, narrow(o))
-		},
-	}
-	i := cache.NewSharedIndexInformer(lw, kind.example, 0, indexers())
-	// Managed fields are often the larger half of an object, and nothing here reads them.
-	_ = i.SetTransform(func(o any) (any, error) { // fails for a running informer
-		if m, err := meta.Accessor(o); err == nil {
-			m.SetManagedFields(nil)
-		}
-		return o, nil
-	})
-	_ = i.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { // likewise
-		r.host.Log.Error("reading from the Kubernetes API failed, keeping the last targets", "kind", fmt.Sprintf("%T", kind.example), "namespace", namespace, "err", err)
-	})
-	return i
+func (r *run) informer(kind listWatch, namespace string, s Selector) *informer {
+	return r.pool.enter(r.user, question{login: r.login, kind: kind.name, namespace: namespace, label: s.Label, field: s.Field}, kind)
 }

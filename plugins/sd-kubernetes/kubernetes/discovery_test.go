@@ -38,17 +38,20 @@ func follow(t *testing.T, config map[string]any) *sdktest.Followed {
 	return sdktest.Follow(t, d)
 }
 
+// targetsOf are the addresses of what each role finds in testdata/cluster.yaml.
+var targetsOf = map[string][]string{
+	"node":          {"10.9.0.1:10250", "n2.internal:10250"},
+	"pod":           {"10.0.0.1", "10.0.0.1:7070", "10.0.0.1:8080", "10.0.0.1:9090", "fd00::1"},
+	"service":       {"web.shop.svc:80", "web.shop.svc:9090", "away.other.svc:443"},
+	"endpoints":     {"10.0.0.1:7070", "10.0.0.1:8080", "10.0.0.1:9090", "10.0.0.9:8080"},
+	"endpointslice": {"10.0.0.1:7070", "10.0.0.1:8080", "10.0.0.1:9090", "10.0.0.9:8080", "10.0.0.9:9090"},
+	"ingress":       {"a.example.com", "b.c.example.com", "plain.org", "open.org"},
+}
+
 // TestRoles compares the targets of each role with a golden file, which was compared with those of Prometheus.
 func TestRoles(t *testing.T) {
 	all := map[string]any{"node": true, "namespace": true, "deployment": true, "job": true, "cronjob": true}
-	for role, addresses := range map[string][]string{
-		"node":          {"10.9.0.1:10250", "n2.internal:10250"},
-		"pod":           {"10.0.0.1", "10.0.0.1:7070", "10.0.0.1:8080", "10.0.0.1:9090", "fd00::1"},
-		"service":       {"web.shop.svc:80", "web.shop.svc:9090", "away.other.svc:443"},
-		"endpoints":     {"10.0.0.1:7070", "10.0.0.1:8080", "10.0.0.1:9090", "10.0.0.9:8080"},
-		"endpointslice": {"10.0.0.1:7070", "10.0.0.1:8080", "10.0.0.1:9090", "10.0.0.9:8080", "10.0.0.9:9090"},
-		"ingress":       {"a.example.com", "b.c.example.com", "plain.org", "open.org"},
-	} {
+	for role, addresses := range targetsOf {
 		for _, attach := range []string{"", "attached"} {
 			t.Run(role+attach, func(t *testing.T) {
 				config := map[string]any{"api_server": newAPI(t, "testdata/cluster.yaml").URL, "role": role}

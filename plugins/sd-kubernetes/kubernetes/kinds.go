@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -21,6 +22,7 @@ type resource[L runtime.Object] interface {
 // kindOf makes a listWatch of a typed client.
 func kindOf[L runtime.Object, R resource[L]](example runtime.Object, in func(c clients, namespace string) R) listWatch {
 	return listWatch{
+		name:    fmt.Sprintf("%T", example),
 		example: example,
 		list: func(ctx context.Context, c clients, namespace string, o metav1.ListOptions) (runtime.Object, error) {
 			return in(c, namespace).List(ctx, o)
@@ -64,29 +66,24 @@ func endpointSlices() listWatch {
 	})
 }
 
-// watchRole makes the informers of the objects that become targets.
-func (r *run) watchRole() ([]cache.SharedIndexInformer, error) {
+// watchRole takes the informers of the objects that become targets.
+func (r *run) watchRole() []*informer {
 	kinds := map[Role]func() listWatch{
 		RoleNode: nodes, RolePod: pods, RoleService: services, RoleIngress: ingresses, RoleEndpoints: endpoints, RoleEndpointSlice: endpointSlices,
 	}
-	var list []cache.SharedIndexInformer
+	var list []*informer
 	if r.config.Role == RoleNode {
-		list = []cache.SharedIndexInformer{r.informer(nodes(), "", r.config.selector(RoleNode))}
+		list = r.informAll(nodes, r.config.selector(RoleNode))
 	} else {
 		list = r.inform(kinds[r.config.Role], r.config.Role)
 	}
-	for _, i := range list {
-		err := r.handle(i, func(o metav1.Object) []string {
-			if o.GetNamespace() == "" {
-				return []string{o.GetName()}
-			}
-			return []string{o.GetNamespace() + "/" + o.GetName()}
-		})
-		if err != nil {
-			return nil, err
+	r.follow(list, func(o metav1.Object) []string {
+		if o.GetNamespace() == "" {
+			return []string{o.GetName()}
 		}
-	}
-	return list, nil
+		return []string{o.GetNamespace() + "/" + o.GetName()}
+	})
+	return list
 }
 
 // Indexes of the objects that become targets, by what else their targets' labels come from.

@@ -1,12 +1,14 @@
 // Package kubernetes discovers targets in a Kubernetes cluster, as Prometheus's kubernetes_sd_configs does.
 //
-// Start with [Plugin] and [Config]; [Discovery] follows the objects of a role through client-go's informers, and the files
+// Start with [Plugin] and [Config]; [Discovery] follows the objects of a role through client-go's informers, which sections that
+// read the same have in common ([Pool]), and the files
 // node.go, pod.go, service.go and endpoints.go say which targets become of an object. With api_server in the config, requests
 // go through the host, which adds the credentials; else the plugin logs in by itself, as a pod of the cluster or with a
 // kubeconfig.
 package kubernetes
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +25,7 @@ import (
 
 // Plugin returns the plugin for guest.Main.
 func Plugin() sdk.Plugin {
+	pool := NewPool()
 	return sdk.Plugin{
 		Manifest: sdk.Manifest{
 			Name:    "sd-kubernetes",
@@ -30,13 +33,14 @@ func Plugin() sdk.Plugin {
 			Kinds:   []sdk.Kind{sdk.KindDiscovery},
 			Keys:    []string{"kubernetes_sd_configs"},
 			Asks:    sdk.Asks{HTTP: []string{"api_server"}, Files: []string{"kubeconfig_file"}},
+			Shared:  true,
 		},
 		NewDiscovery: func(c sdk.Config, h sdk.Host) (sdk.Discovery, error) {
 			config, err := ParseConfig(c)
 			if err != nil {
 				return nil, err
 			}
-			return New(config, h)
+			return New(config, h, pool)
 		},
 	}
 }
@@ -44,14 +48,18 @@ func Plugin() sdk.Plugin {
 // namespaceFile holds the namespace of the pod that the plugin runs in.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// restConfig says where the API is and how to log in.
-func restConfig(c Config, h sdk.Host) (*rest.Config, error) {
+// restConfig says where the API is and how to log in. The string is the same for configs for which both are; it is empty when
+// nothing may be shared.
+func restConfig(c Config, h sdk.Host) (*rest.Config, string, error) {
 	var r *rest.Config
 	var err error
+	login := "pod"
 	switch {
 	case c.APIServer != "":
+		login = "host " + h.Access + " " + c.APIServer
 		r = &rest.Config{Host: c.APIServer, Transport: httpadapter.Transport{Host: h.HTTP}}
 	case c.KubeConfig != "":
+		login = "file " + c.KubeConfig + digest(c.KubeConfig)
 		r, err = clientcmd.BuildConfigFromFlags("", c.KubeConfig)
 		if err != nil {
 			err = fmt.Errorf("kubeconfig_file: %w", err)
@@ -63,12 +71,24 @@ func restConfig(c Config, h sdk.Host) (*rest.Config, error) {
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	if h.Access == "" {
+		login = ""
 	}
 	r.UserAgent = "narthex/sd-kubernetes"
 	r.ContentType = "application/vnd.kubernetes.protobuf"
 	r.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
-	return r, nil
+	return r, login, nil
+}
+
+// digest tells the states of a file apart.
+func digest(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "" // which is an error elsewhere
+	}
+	return fmt.Sprintf(" %x", sha256.Sum256(text))
 }
 
 // clients are for whole objects and for their metadata.
