@@ -248,9 +248,15 @@ type plugin struct {
 	Digest, RefusedChange                   string
 	Restarts                                int
 	MemoryBytes                             uint64
-	Uses                                    []struct{ Name string }
+	Uses                                    []useOfPlugin
 	Signature                               struct{ State, KeyID, Comment string }
 	Asks, Given                             struct{ Env []string }
+}
+
+// useOfPlugin is one use of a plugin, and the process that serves it.
+type useOfPlugin struct {
+	Name    string
+	Process int
 }
 
 // plugin returns what the server says about one plugin.

@@ -19,7 +19,7 @@ type metrics struct {
 	calls    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 
-	state, memory, updated, guests, processes                                                *prometheus.Desc
+	state, memory, updated, guests, processes                             *prometheus.Desc
 	received, sent, requests, refused, files, dns, dials, dropped, update *prometheus.Desc
 }
 
@@ -40,20 +40,20 @@ func newMetrics() *metrics {
 			Help:    "Time that calls of exporters and notifiers took.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"plugin"}),
-		state:    desc("state", "1 for the state that the plugin is in, 0 for the others.", "state"),
-		memory:   desc("memory_bytes", "Memory that the plugin's guests hold."),
-		guests:   desc("guests", "Guests of the plugin that run."),
+		state:     desc("state", "1 for the state that the plugin is in, 0 for the others.", "state"),
+		memory:    desc("memory_bytes", "Memory that the plugin's guests hold."),
+		guests:    desc("guests", "Guests of the plugin that run."),
 		processes: desc("processes", "Processes of their own in which the plugin's guests run."),
-		updated:  desc("last_update_timestamp_seconds", "When the plugin's discoveries last sent an update."),
-		received: desc("received_bytes_total", "Bytes that came from the plugin's guests."),
-		sent:     desc("sent_bytes_total", "Bytes that went to the plugin's guests."),
-		requests: desc("http_requests_total", "HTTP requests of the plugin's guests, refused ones included."),
-		refused:  desc("refused_requests_total", "Requests of the plugin's guests, of any kind, that were not granted."),
-		files:    desc("file_requests_total", "File requests of the plugin's guests, refused ones included."),
-		dns:      desc("dns_requests_total", "DNS look-ups of the plugin's guests, refused ones included."),
-		dials:    desc("connections_total", "TCP connections of the plugin's guests, failed and refused ones included."),
-		dropped:  desc("log_lines_dropped_total", "Log lines of the plugin's guests over their rate."),
-		update:   desc("updates_total", "Updates of the plugin's discoveries."),
+		updated:   desc("last_update_timestamp_seconds", "When the plugin's discoveries last sent an update."),
+		received:  desc("received_bytes_total", "Bytes that came from the plugin's guests."),
+		sent:      desc("sent_bytes_total", "Bytes that went to the plugin's guests."),
+		requests:  desc("http_requests_total", "HTTP requests of the plugin's guests, refused ones included."),
+		refused:   desc("refused_requests_total", "Requests of the plugin's guests, of any kind, that were not granted."),
+		files:     desc("file_requests_total", "File requests of the plugin's guests, refused ones included."),
+		dns:       desc("dns_requests_total", "DNS look-ups of the plugin's guests, refused ones included."),
+		dials:     desc("connections_total", "TCP connections of the plugin's guests, failed and refused ones included."),
+		dropped:   desc("log_lines_dropped_total", "Log lines of the plugin's guests over their rate."),
+		update:    desc("updates_total", "Updates of the plugin's discoveries."),
 	}
 }
 
