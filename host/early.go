@@ -142,7 +142,7 @@ func (a *earlyAppender) Append(_ context.Context, entries []storage.Entry, outco
 
 // plain reports whether an entry is nothing but a value.
 func plain(e *storage.Entry) bool {
-	return e.ST == 0 && e.Histogram == nil && e.FloatHistogram == nil && len(e.Exemplars) == 0 && e.Metadata == nil && !e.InOrder
+	return e.ST == 0 && e.Histogram == nil && e.FloatHistogram == nil && len(e.Exemplars) == 0 && e.Metadata == nil && !e.InOrder && !e.NoSample
 }
 
 // Commit makes the batch wait for the storage, or stores it if that has opened meanwhile.

@@ -28,6 +28,8 @@ var (
 	// ErrUnknownSeries: the reference is not, or no longer, valid and the entry carries no labels. Append it again
 	// with labels.
 	ErrUnknownSeries = errors.New("unknown series")
+	// ErrInvalidHistogram: the counts, spans or bounds of a native histogram do not fit each other.
+	ErrInvalidHistogram = errors.New("invalid native histogram")
 	// ErrUnsupported: the storage cannot hold entries of this sort.
 	ErrUnsupported = errors.New("unsupported by this storage")
 	// ErrOutOfOrderExemplar and ErrDuplicateExemplar: as for samples.
@@ -59,6 +61,9 @@ type Entry struct {
 	Metadata  *sample.Metadata
 	// InOrder says that the sample is not worth being kept out of order: it is rejected if the series has a newer one.
 	InOrder bool
+	// NoSample says that there is no sample, and T and what goes with it mean nothing: exemplars and metadata are for a
+	// series that is there. None is made for them; without one they are rejected with [ErrUnknownSeries].
+	NoSample bool
 }
 
 // Outcome tells what became of an entry.

@@ -76,6 +76,9 @@ func (s *Store) find(e *storage.Entry) (sr *series, ref storage.SeriesRef, creat
 	if ref, ok := s.refs[key]; ok {
 		return s.series[ref-1], ref, false, nil
 	}
+	if e.NoSample {
+		return nil, 0, false, storage.ErrUnknownSeries
+	}
 	sr = &series{ls: e.Labels}
 	s.series = append(s.series, sr)
 	ref = storage.SeriesRef(len(s.series))
@@ -136,6 +139,9 @@ func (a *appender) stage(e *storage.Entry) (out storage.Outcome) {
 	sr, ref, created, err := a.store.find(e)
 	out = storage.Outcome{Ref: ref, Created: created, Err: err}
 	if err != nil {
+		return out
+	}
+	if e.NoSample {
 		return out
 	}
 	s := staged{series: sr, t: e.T, st: e.ST, f: e.V, h: e.FloatHistogram}

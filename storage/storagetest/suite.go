@@ -29,6 +29,7 @@ func Run(t *testing.T, newStorage func(t *testing.T) Storage) {
 		{"outcomes name the series", outcomesNameTheSeries},
 		{"references stand for labels", referencesStandForLabels},
 		{"unknown reference", unknownReference},
+		{"entries without a sample", entriesWithoutSample},
 		{"rejected samples spoil no others", rejectedSamplesSpoilNoOthers},
 		{"duplicates", duplicates},
 		{"commit shows the whole batch", commitShowsTheWholeBatch},

@@ -46,6 +46,32 @@ func unknownReference(k *kit) {
 	k.expect(k.all(), floats(a, 1, 1))
 }
 
+func entriesWithoutSample(k *kit) {
+	a, b := metric("a"), metric("b")
+	about := func(ls labels.Labels) storage.Entry {
+		return storage.Entry{
+			Labels: ls, NoSample: true, T: 1,
+			Exemplars: []sample.Exemplar{{Labels: labels.FromStrings("trace", "1"), Value: 1, T: 1}},
+			Metadata:  &sample.Metadata{Type: sample.TypeCounter},
+		}
+	}
+	ref := k.mustCommit(float(a, 1, 1))[0].Ref
+	byRef := about(labels.Labels{})
+	byRef.Ref = ref
+	for _, e := range []storage.Entry{about(a), byRef} {
+		if out := k.commit(e); out[0].Err != nil || out[0].Ref != ref || out[0].Created {
+			k.Errorf("about a series that is there: %+v, want reference %d and no error", out[0], ref)
+		}
+	}
+	if out := k.commit(about(b)); !errors.Is(out[0].Err, storage.ErrUnknownSeries) || out[0].Created {
+		k.Errorf("about a series that is not there: %+v, want ErrUnknownSeries", out[0])
+	}
+	if out := k.commit(float(b, 1, 1), about(b)); out[1].Err != nil || out[1].Ref != out[0].Ref {
+		k.Errorf("about a series of the same batch: %+v, want reference %d and no error", out[1], out[0].Ref)
+	}
+	k.expect(k.all(), floats(a, 1, 1), floats(b, 1, 1))
+}
+
 func rejectedSamplesSpoilNoOthers(k *kit) {
 	a, b := metric("a"), metric("b")
 	ref := k.mustCommit(float(a, 10, 1))[0].Ref

@@ -90,6 +90,10 @@ func (a *appender) Append(ctx context.Context, entries []storage.Entry, outcomes
 		e, out := &entries[i], &outcomes[i]
 		*out = storage.Outcome{}
 		id, ok := a.resolve(e)
+		if e.NoSample {
+			a.annotate(id, ok, e, out)
+			continue
+		}
 		created := false
 		if !ok {
 			if e.Labels.IsEmpty() {
@@ -118,6 +122,21 @@ func (a *appender) Append(ctx context.Context, entries []storage.Entry, outcomes
 	}
 	x.mu.RUnlock()
 	return nil
+}
+
+// annotate takes what an entry without a sample has for the series, if there is one.
+func (a *appender) annotate(id uint32, ok bool, e *storage.Entry, out *storage.Outcome) {
+	if !ok {
+		out.Err = storage.ErrUnknownSeries
+		return
+	}
+	out.Ref = storage.SeriesRef(id) + 1
+	if len(e.Exemplars) > 0 {
+		out.ExemplarErr = a.stageExemplars(id, e.Exemplars)
+	}
+	if e.Metadata != nil {
+		a.stageMetadata(id, e.Metadata)
+	}
 }
 
 // resolve finds the series of an entry that exists. The caller holds the index's lock.
@@ -171,7 +190,7 @@ func (a *appender) stage(id uint32, e *storage.Entry, counted bool) error {
 		a.h.metrics.of(native).outOfOrder.Inc()
 		return fmt.Errorf("samples of the series at this time were deleted a short while ago: %w", storage.ErrOutOfOrder)
 	}
-	if err != nil && a.newest > math.MinInt64 && (late || errors.Is(err, storage.ErrTooOld) || errors.Is(err, storage.ErrOutOfOrder) || errors.Is(err, storage.ErrOutOfBounds)) {
+	if err != nil && !e.InOrder && a.newest > math.MinInt64 && (late || errors.Is(err, storage.ErrTooOld) || errors.Is(err, storage.ErrOutOfOrder) || errors.Is(err, storage.ErrOutOfBounds)) {
 		a.h.metrics.lateDelta.Observe(float64(a.newest-e.T) / 1000)
 	}
 	if err != nil && !late {
@@ -235,7 +254,7 @@ func validate(h chunk.Native) error {
 		err = h.Float.Validate()
 	}
 	if err != nil {
-		return fmt.Errorf("invalid native histogram: %w", err)
+		return fmt.Errorf("%w: %w", storage.ErrInvalidHistogram, err)
 	}
 	return nil
 }

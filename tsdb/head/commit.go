@@ -122,6 +122,9 @@ func (a *appender) write(series []wal.Series) error {
 	x.mu.RLock()
 	for k := range a.metadata {
 		p, i := x.at(a.metadata[k].id)
+		if p == nil {
+			continue // No sample came with it that would have kept the series.
+		}
 		metadata = append(metadata, wal.Metadata{Ref: p.slots[i].ref, Metadata: a.metadata[k].md})
 	}
 	x.mu.RUnlock()
@@ -279,10 +282,14 @@ func (a *appender) remember(series []wal.Series) {
 		h.index.mu.Unlock()
 	}
 	if len(a.metadata) > 0 {
+		h.index.mu.RLock()
 		h.extra.mu.Lock()
 		for _, m := range a.metadata {
-			h.extra.metadata[m.id] = m.md
+			if p, _ := h.index.at(m.id); p != nil {
+				h.extra.metadata[m.id] = m.md
+			}
 		}
 		h.extra.mu.Unlock()
+		h.index.mu.RUnlock()
 	}
 }

@@ -288,6 +288,9 @@ func (a *appender) walExemplars() []wal.Exemplar {
 func (a *appender) showExemplars() {
 	for k := range a.exemplars {
 		e := &a.exemplars[k]
+		if !a.h.index.has(e.id) {
+			continue // No sample came with it that would have kept the series.
+		}
 		a.h.exemplars.add(e.id, e.Exemplar, func() labels.Labels { return a.h.index.labels(e.id) })
 	}
 }

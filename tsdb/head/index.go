@@ -3,6 +3,7 @@ package head
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -11,6 +12,9 @@ import (
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/tsdb/index"
 )
+
+// errTooManyLabels is returned for series whose labels cannot be counted in a slot.
+var errTooManyLabels = fmt.Errorf("a series has more than %d labels", math.MaxUint16)
 
 // errTooManySeries is returned once all ids are used; a restart begins anew.
 var errTooManySeries = errors.New("2^32 series were created since the start: no number is left for another one")
@@ -78,6 +82,9 @@ func (x *seriesIndex) getOrCreate(ls labels.Labels, newRef func() uint64, pendin
 	}
 	if x.nextID == math.MaxUint32 {
 		return 0, false, errTooManySeries
+	}
+	if ls.Len() > math.MaxUint16 {
+		return 0, false, errTooManyLabels
 	}
 	id = x.nextID
 	x.nextID++
@@ -159,6 +166,14 @@ func (x *seriesIndex) remove(dead []uint32) {
 			x.nodes[n] = nil
 		}
 	}
+}
+
+// has reports whether a series exists.
+func (x *seriesIndex) has(id uint32) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	p, _ := x.at(id)
+	return p != nil
 }
 
 // labels makes the labels of a series; they are empty if it does not exist any more.
