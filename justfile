@@ -81,6 +81,10 @@ compliance seed="1" queries="3000":
 compliance-scrape seed="1" bodies="400":
     SEED={{seed}} BODIES={{bodies}} go -C bench/scrape test -vet=off -count=1 -v -run Differential .
 
+# the same remote write requests, good and bad, to upstream's receiver and ours: just compliance-remote 7 5000
+compliance-remote seed="1" requests="1500":
+    SEED={{seed}} REQUESTS={{requests}} go -C bench/remote test -vet=off -count=1 -v -run 'Differential|Mutations' .
+
 # scraping beside upstream's, some minutes in one run: CPU, allocations and bytes for each sample
 bench-scrape:
     COST=1 go -C bench/scrape test -vet=off -count=1 -v -timeout 20m -run '^TestCost$' .

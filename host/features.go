@@ -16,7 +16,7 @@ func (h *Host) features() map[string]map[string]bool {
 			"admin": o.EnableAdminAPI, "lifecycle": o.EnableLifecycle,
 			"exclude_alerts": true, "label_values_match": true, "query_stats": true, "query_warnings": true,
 			"time_range_labels": true, "time_range_series": true,
-			"openapi_3.1": false, "openapi_3.2": false, "otlp_write_receiver": false, "remote_write_receiver": false,
+			"openapi_3.1": false, "openapi_3.2": false, "otlp_write_receiver": false, "remote_write_receiver": o.RemoteWrite.Receive,
 			"search": false, "search_fuzz_alg_jarowinkler": false, "search_fuzz_alg_subsequence": false,
 		},
 		"otlp_receiver": {"delta_conversion": false, "native_delta_ingestion": false},

@@ -27,6 +27,7 @@ import (
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/plugin/trust"
+	"github.com/narthex-io/narthex/host/remote/receive"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web"
@@ -63,6 +64,8 @@ type Options struct {
 	// EnableAdminAPI allows deleting samples and making snapshots by request.
 	EnableAdminAPI bool
 	CORSOrigin     *regexp.Regexp
+	// RemoteWrite says what others may write to this server.
+	RemoteWrite RemoteWrite
 
 	// ConsoleTemplates is the folder of the console templates, ConsoleLibraries that of what they use.
 	ConsoleTemplates, ConsoleLibraries string
@@ -116,6 +119,14 @@ type Build struct{ Version, Revision, Date, GoVersion string }
 // userAgent is what requests of the server say about it.
 func (b Build) userAgent() string { return "Narthex/" + b.Version }
 
+// RemoteWrite says what others may write to this server.
+type RemoteWrite struct {
+	// Receive enables the endpoint.
+	Receive bool
+	// Messages are those that are accepted; none means all.
+	Messages []receive.Message
+}
+
 // PluginTrust says who may have signed plugins.
 type PluginTrust struct {
 	// Keys are trusted besides those that the configuration names.
@@ -139,6 +150,7 @@ type Host struct {
 	// alertmanagers finds those that alerts are sent to.
 	alertmanagers *discovery.Manager
 	engine        *promql.Engine
+	receiver      *receive.Handler // nil if nobody may write to this server
 	rules         *rules.Manager
 	web           *web.Server
 	access        *access.Gate
@@ -198,6 +210,9 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 		return nil, err
 	}
 	if err := h.makeRules(); err != nil {
+		return nil, err
+	}
+	if err := h.makeReceiver(); err != nil {
 		return nil, err
 	}
 	return h, h.makeWeb(ctx)
@@ -302,6 +317,32 @@ func (h *Host) makeEngine() (err error) {
 		return nil
 	})
 	h.cleanups.add("query log", func() error { return h.engine.SetQueryLog(nil) })
+	return nil
+}
+
+const (
+	// requestMemoryShare is the share of the memory limit that requests which write may take, up to maxRequestMemory.
+	requestMemoryShare = 4
+	maxRequestMemory   = 4 << 30
+)
+
+func (h *Host) makeReceiver() (err error) {
+	if !h.opts.RemoteWrite.Receive {
+		return nil
+	}
+	h.receiver, err = receive.New(receive.Options{
+		Storage:     &h.storage,
+		Registerer:  h.registry,
+		Log:         h.log.With("component", "remote write receiver"),
+		Messages:    h.opts.RemoteWrite.Messages,
+		StartZeros:  h.opts.Scrape.StartZeros,
+		TypeAndUnit: h.opts.Scrape.TypeAndUnit,
+		Metadata:    h.opts.Scrape.Metadata,
+		MemoryBytes: min(debug.SetMemoryLimit(-1)/requestMemoryShare, maxRequestMemory),
+	})
+	if err != nil {
+		return fmt.Errorf("make remote write receiver: %w", err)
+	}
 	return nil
 }
 

@@ -21,6 +21,10 @@ import (
 )
 
 func (h *Host) api() http.Handler {
+	var write http.Handler
+	if h.receiver != nil {
+		write = h.receiver
+	}
 	return api.New(api.Options{
 		Engine:  h.engine,
 		Storage: &h.storage,
@@ -32,6 +36,7 @@ func (h *Host) api() http.Handler {
 		Alertmanagers: h.notify,
 		Plugins:       h.catalogue,
 		Admin:         h.admin(),
+		Write:         write,
 		Blocks:        func() any { return h.storage.blocks() },
 		TSDB:          h.storage.status,
 		Config:        h.shownConfig,

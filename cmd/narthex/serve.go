@@ -23,6 +23,7 @@ import (
 
 	"github.com/narthex-io/narthex/host"
 	"github.com/narthex-io/narthex/host/notify"
+	"github.com/narthex-io/narthex/host/remote/receive"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
@@ -133,6 +134,10 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 	if err != nil {
 		errs = append(errs, fmt.Errorf("--web.cors.origin: %w", err))
 	}
+	messages, err := receive.ParseMessages(v.list("web.remote-write-receiver.accepted-protobuf-messages"))
+	if err != nil {
+		errs = append(errs, fmt.Errorf("--web.remote-write-receiver.accepted-protobuf-messages: %w", err))
+	}
 	keys, err := trustedKeys("plugins.trusted-key", v.list("plugins.trusted-key"))
 	errs = append(errs, err)
 	if ratio := v.float("auto-gomemlimit.ratio"); ratio <= 0 || ratio > 1 {
@@ -161,6 +166,7 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 		RoutePrefix:     v.text("web.route-prefix"),
 		EnableLifecycle: v.flag("web.enable-lifecycle"),
 		EnableAdminAPI:  v.flag("web.enable-admin-api"),
+		RemoteWrite:     host.RemoteWrite{Receive: v.flag("web.enable-remote-write-receiver"), Messages: messages},
 		MaxSubscribers:  v.int("web.max-notifications-subscribers"),
 		CORSOrigin:      origin,
 		Storage:         storage,

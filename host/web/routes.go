@@ -52,7 +52,7 @@ func (s *Server) routes() (http.Handler, error) {
 	handle("GET", "/metrics", promhttp.InstrumentMetricHandler(s.opts.Registerer,
 		promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: s.opts.Registerer})))
 	handle("GET", "/version", http.HandlerFunc(s.serveVersion))
-	api := http.StripPrefix(s.prefix+"/api/v1", exceptLive(compress(s.opts.API), s.opts.API))
+	api := http.StripPrefix(s.prefix+"/api/v1", uncompressed(compress(s.opts.API), s.opts.API))
 	mux.Handle(s.prefix+"/api/v1/", m.instrumentBelow("/api/v1", s.prefix, api))
 	handle("GET HEAD", "/plugins/", http.StripPrefix(s.prefix+"/plugins", s.opts.Plugins))
 	handle("GET", "/consoles/", http.StripPrefix(s.prefix+"/consoles", s.opts.Consoles))
@@ -91,14 +91,16 @@ func (s *Server) toQuery() http.Handler {
 	})
 }
 
-// exceptLive has notices that are sent as they come answered by another handler, one that does not hold them back.
-func exceptLive(usual, live http.Handler) http.Handler {
+// uncompressed has some requests answered by a handler that compresses nothing: notices, which are sent as they come and must
+// not be held back, and writes, whose answers are empty.
+func uncompressed(usual, plain http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/notifications/live" {
-			live.ServeHTTP(w, r)
-			return
+		switch r.URL.Path {
+		case "/notifications/live", "/write":
+			plain.ServeHTTP(w, r)
+		default:
+			usual.ServeHTTP(w, r)
 		}
-		usual.ServeHTTP(w, r)
 	})
 }
 

@@ -26,7 +26,7 @@ import (
 	"github.com/narthex-io/narthex/storage"
 )
 
-// Options are what the endpoints answer from. All fields but Admin and CORSOrigin are required.
+// Options are what the endpoints answer from. All fields but Admin, Write and CORSOrigin are required.
 type Options struct {
 	Engine  *promql.Engine
 	Storage storage.Queryable
@@ -43,6 +43,8 @@ type Options struct {
 	Rules Rules
 	// Admin deletes, cleans up and makes snapshots; nil disables that.
 	Admin Admin
+	// Write takes in what others write; nil disables that.
+	Write http.Handler
 	// Blocks returns the descriptions of the storage's blocks, to be encoded as JSON.
 	Blocks func() any
 	// TSDB describes what the storage holds in memory, with lists of up to limit entries.
@@ -141,6 +143,7 @@ func New(opts Options) http.Handler {
 	early("/status/walreplay", a.statusReplay)
 	early("/notifications", a.notifications)
 	mux.Handle("/notifications/live", only(http.HandlerFunc(a.liveNotifications), http.MethodGet))
+	mux.Handle("/write", only(a.write(), http.MethodPost))
 	postOrPut := func(path string, h handler) {
 		mux.Handle(path, only(a.endpoint(a.admin(h)), http.MethodPost, http.MethodPut))
 	}
@@ -253,6 +256,20 @@ func (a *api) endpoint(h handler) http.Handler {
 			return nil, badData("error parsing form values: %w", err)
 		}
 		return h(r)
+	})
+}
+
+// write hands requests on, without the envelope.
+func (a *api) write() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !a.Ready():
+			http.Error(w, "Service Unavailable: the server is not ready yet: the write-ahead log is being read", http.StatusServiceUnavailable)
+		case a.Write == nil:
+			http.Error(w, "remote write receiver needs to be enabled with --web.enable-remote-write-receiver", http.StatusNotFound)
+		default:
+			a.Write.ServeHTTP(w, r)
+		}
 	})
 }
 

@@ -1,0 +1,139 @@
+package receive
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// walker goes from field to field of a protobuf message, without decoding what is not asked for and without allocating.
+type walker struct {
+	// rest is what is still to be read.
+	rest []byte
+	// num and typ are of the latest field; bytes or value is what it holds. A group holds nothing.
+	num   int32
+	typ   protowire.Type
+	bytes []byte
+	value uint64
+	err   error
+}
+
+// errMalformed says that bytes are no message.
+var errMalformed = errors.New("malformed protobuf message")
+
+// next goes to the next field. It returns false at the end, and if there is an error.
+func (w *walker) next() bool {
+	if len(w.rest) == 0 || w.err != nil {
+		return false
+	}
+	tag, ok := w.varint()
+	if !ok {
+		return false
+	}
+	num := tag >> 3
+	if w.typ = protowire.Type(tag & 7); num == 0 || num > math.MaxInt32 {
+		return w.fail("field number %d", num)
+	}
+	w.num = int32(num)
+	switch w.typ {
+	case protowire.VarintType:
+		w.value, ok = w.varint()
+		return ok
+	case protowire.BytesType:
+		w.bytes, ok = w.block()
+		return ok
+	case protowire.Fixed64Type:
+		if len(w.rest) < 8 {
+			return w.fail("field %d is cut off", w.num)
+		}
+		w.value, _ = protowire.ConsumeFixed64(w.rest)
+		w.rest = w.rest[8:]
+		return true
+	}
+	n := protowire.ConsumeFieldValue(protowire.Number(num), w.typ, w.rest)
+	if n < 0 {
+		return w.fail("field %d: %w", w.num, protowire.ParseError(n))
+	}
+	w.rest = w.rest[n:]
+	return true
+}
+
+// varint reads a number.
+func (w *walker) varint() (uint64, bool) {
+	if len(w.rest) > 0 && w.rest[0] < 0x80 {
+		v := uint64(w.rest[0])
+		w.rest = w.rest[1:]
+		return v, true
+	}
+	v, n := protowire.ConsumeVarint(w.rest)
+	if n < 0 {
+		return 0, w.fail("%w", protowire.ParseError(n))
+	}
+	w.rest = w.rest[n:]
+	return v, true
+}
+
+// block reads bytes behind their number.
+func (w *walker) block() ([]byte, bool) {
+	size, ok := w.varint()
+	if !ok {
+		return nil, false
+	}
+	if size > uint64(len(w.rest)) {
+		return nil, w.fail("field %d is cut off", w.num)
+	}
+	b := w.rest[:size:size]
+	w.rest = w.rest[size:]
+	return b, true
+}
+
+// is reports whether the field has the type that it has to have. Any other is an error.
+func (w *walker) is(typ protowire.Type) bool {
+	return w.typ == typ || w.fail("field %d has wire type %d in place of %d", w.num, w.typ, typ)
+}
+
+func (w *walker) fail(format string, args ...any) bool {
+	w.err = fmt.Errorf("%w: %w", errMalformed, fmt.Errorf(format, args...))
+	return false
+}
+
+// numbers calls f with each number of a repeated field, which is packed or stands alone.
+func (w *walker) numbers(f func(uint64)) bool {
+	if w.typ != protowire.BytesType {
+		if !w.is(protowire.VarintType) {
+			return false
+		}
+		f(w.value)
+		return true
+	}
+	in := walker{rest: w.bytes, num: w.num}
+	for len(in.rest) > 0 {
+		v, ok := in.varint()
+		if !ok {
+			w.err = in.err
+			return false
+		}
+		f(v)
+	}
+	return true
+}
+
+// doubles appends the doubles of a repeated field, which is packed or stands alone.
+func (w *walker) doubles(dst []float64) ([]float64, bool) {
+	if w.typ != protowire.BytesType {
+		if !w.is(protowire.Fixed64Type) {
+			return dst, false
+		}
+		return append(dst, math.Float64frombits(w.value)), true
+	}
+	if len(w.bytes)%8 != 0 {
+		return dst, w.fail("field %d has %d bytes of doubles", w.num, len(w.bytes))
+	}
+	for b := w.bytes; len(b) > 0; b = b[8:] {
+		v, _ := protowire.ConsumeFixed64(b)
+		dst = append(dst, math.Float64frombits(v))
+	}
+	return dst, true
+}
