@@ -72,7 +72,7 @@ type groups struct {
 
 func (q *query) groupSeries(ctx context.Context, in []Series, n *plan.Aggregate) (*groups, error) {
 	gr := &groups{of: make([]int32, len(in))}
-	index := map[string]int32{}
+	index := newKeyIndex(0)
 	var key []byte
 	pace := q.pace(ctx)
 	for i := range in {
@@ -87,10 +87,8 @@ func (q *query) groupSeries(ctx context.Context, in []Series, n *plan.Aggregate)
 		} else {
 			key = in[i].Labels.AppendKeyBy(key[:0], n.Grouping)
 		}
-		k, found := index[string(key)]
-		if !found {
-			k = int32(len(gr.out))
-			index[string(key)] = k
+		k, isNew := index.add(key)
+		if isNew {
 			gr.out = append(gr.out, Series{Labels: groupLabels(in[i].Labels, n)})
 			made = seriesBytes + int64(gr.out[k].Labels.ByteSize())
 		}
@@ -148,12 +146,18 @@ func (q *query) dropHistograms(r *Row, op parser.AggregateOp, at spot) {
 
 // results makes rows of what the accumulator holds.
 func (q *query) results(ctx context.Context, gr *groups, acc accumulator, g plan.Grid) (operator, error) {
-	f, ended := &fixed{}, ending(ctx)
+	f, ended := &fixed{out: make([]Series, 0, len(gr.out)), rows: make([]Row, 0, len(gr.out))}, ending(ctx)
+	// Small rows are cut from larger pieces of memory.
+	var free []float64
 	for k := range gr.out {
 		if err := ended(); err != nil {
 			return nil, err
 		}
-		var r Row
+		if len(free) < g.N {
+			free = make([]float64, max(g.N, min(blockValues, (len(gr.out)-k)*g.N)))
+		}
+		r := Row{F: free[:0:g.N]}
+		free = free[g.N:]
 		r.reset(g.N)
 		if err := acc.result(k*g.N, &r); err != nil {
 			return nil, err

@@ -19,19 +19,14 @@ const groupBytes = 16
 
 // match finds the group of each series of both sides, once for all steps.
 func (q *query) match(ctx context.Context, left, right []Series, m *parser.VectorMatching) (*matching, error) {
-	index := make(map[string]int32, max(len(left), len(right)))
+	index := newKeyIndex(max(len(left), len(right)))
 	var key []byte
 	pace := q.pace(ctx)
 	number := func(in []Series) ([]int32, error) {
 		of := make([]int32, len(in))
 		for i := range in {
 			key = appendMatchKey(key[:0], in[i].Labels, m)
-			k, found := index[string(key)]
-			if !found {
-				k = int32(len(index))
-				index[string(key)] = k
-			}
-			of[i] = k
+			of[i], _ = index.add(key)
 			if err := pace(groupBytes); err != nil {
 				return nil, err
 			}
@@ -46,7 +41,7 @@ func (q *query) match(ctx context.Context, left, right []Series, m *parser.Vecto
 	if mt.right, err = number(right); err != nil {
 		return nil, err
 	}
-	mt.n = len(index)
+	mt.n = len(index.of)
 	return mt, nil
 }
 
@@ -67,7 +62,14 @@ func matchLabels(ls labels.Labels, m *parser.VectorMatching) labels.Labels {
 
 // byGroup lists the series of each group.
 func byGroup(of []int32, n int) [][]int32 {
-	members := make([][]int32, n)
+	sizes := make([]int32, n)
+	for _, k := range of {
+		sizes[k]++
+	}
+	members, all := make([][]int32, n), make([]int32, len(of))
+	for k, size := range sizes {
+		members[k], all = all[:0:size], all[size:]
+	}
 	for i, k := range of {
 		members[k] = append(members[k], int32(i))
 	}

@@ -29,13 +29,20 @@ func (q *query) labelReplace(ctx context.Context, n *plan.Call, g plan.Grid) (op
 	if err != nil {
 		return nil, err
 	}
+	// Fast path: series that follow each other often have the same value.
+	var last, text string
+	matched, begun := false, false
 	return q.relabel(ctx, op, dst, func(ls labels.Labels) (string, bool) {
 		value := ls.Get(src)
-		match := re.FindStringSubmatchIndex(value)
-		if match == nil {
-			return "", false
+		if begun && value == last {
+			return text, matched
 		}
-		return string(re.ExpandString(nil, replacement, value, match)), true
+		match := re.FindStringSubmatchIndex(value)
+		last, text, matched, begun = value, "", match != nil, true
+		if matched {
+			text = string(re.ExpandString(nil, replacement, value, match))
+		}
+		return text, matched
 	})
 }
 

@@ -53,7 +53,7 @@ type labelIndex struct {
 }
 
 func newLabelIndex(size int) *labelIndex {
-	return &labelIndex{first: make(map[uint64]int32, size), sets: make([]labels.Labels, 0, size)}
+	return &labelIndex{first: make(map[uint64]int32, size), sets: make([]labels.Labels, 0, size), next: make([]int32, 0, size)}
 }
 
 // add returns the number of a set, and whether it came for the first time.
@@ -119,22 +119,23 @@ const mergeBytes = 64
 func (q *query) merge(ctx context.Context, op operator, in []Series) (operator, error) {
 	pace := q.pace(ctx)
 	index := newLabelIndex(len(in))
-	m := &merged{op: op, members: make([][]int32, 0, len(in))}
+	of := make([]int32, len(in))
 	for i, s := range in {
 		if err := pace(mergeBytes); err != nil {
 			return nil, err
 		}
-		n, isNew := index.add(s.Labels)
-		if isNew {
-			m.out = append(m.out, s)
-			m.members = append(m.members, []int32{int32(i)})
-			continue
-		}
-		m.members[n] = append(m.members[n], int32(i))
-		m.out[n].DropName = m.out[n].DropName || s.DropName
+		n, _ := index.add(s.Labels)
+		of[i] = int32(n)
 	}
-	if len(m.out) == len(in) {
+	if len(index.sets) == len(in) {
 		return &relabelled{operator: op, out: in}, nil
+	}
+	m := &merged{op: op, out: make([]Series, len(index.sets)), members: byGroup(of, len(index.sets))}
+	for n, members := range m.members {
+		m.out[n] = in[members[0]]
+		for _, i := range members[1:] {
+			m.out[n].DropName = m.out[n].DropName || in[i].DropName
+		}
 	}
 	return m, nil
 }
