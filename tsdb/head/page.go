@@ -23,9 +23,8 @@ const (
 
 // page holds the series of consecutive ids.
 type page struct {
-	mu    sync.Mutex
-	live  int
-	slots [pageSize]slot
+	mu   sync.Mutex
+	live int
 	// full are the complete chunks of each slot, one behind the other: the distance from the first to the last
 	// sample's time and the length, both as uvarint, then the bytes. Chunks other than XOR have a length of zero there,
 	// then the encoding, the time of the first sample as varint and the length; so have those in a file, with [onDisk]
@@ -46,6 +45,8 @@ type page struct {
 	starts map[uint8]*chunk.STState
 	// late are what came out of order; nil on most pages.
 	late map[uint8]*lateSeries
+	// slots come last: the garbage collector reads an object up to its last pointer.
+	slots [pageSize]slot
 }
 
 // slot is one series. The zero value is an unused one.
