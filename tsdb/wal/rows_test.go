@@ -1,0 +1,160 @@
+package wal
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// scrapeOf returns samples like those of a scrape: counters and gauges, whole numbers and others, and buckets that stay.
+func scrapeOf(n int, seed uint64) []Sample {
+	rnd := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // A test's randomness.
+	samples := make([]Sample, n)
+	count := 0.0
+	for i := range samples {
+		s := &samples[i]
+		s.Ref, s.T = uint64(5000+i), 1_791_234_567_000
+		switch i / 12 % 10 {
+		case 0:
+			s.V = rnd.Float64()
+		case 1:
+			s.V = float64(rnd.IntN(1 << 30))
+		case 2:
+			s.V = 0
+		case 3:
+			s.V = float64(rnd.IntN(1000)) / 10
+		default:
+			if rnd.IntN(3) == 0 {
+				count += float64(rnd.IntN(500))
+			}
+			s.V = count
+		}
+	}
+	return samples
+}
+
+// checkRows makes sure that the library reads what the encoder of rows writes.
+func checkRows(t *testing.T, e *rowEncoder, rec []byte) (size int, ok bool) {
+	t.Helper()
+	out, ok := e.encode([]byte("before"), rec)
+	if !ok {
+		return 0, false
+	}
+	var d decompressor
+	defer d.close()
+	got, err := d.unzstd(out[len("before"):])
+	if err != nil {
+		t.Fatalf("decode the frame of %d bytes: %v", len(rec), err)
+	}
+	if !bytes.Equal(got, rec) {
+		t.Fatalf("decode the frame of %d bytes: other bytes came back", len(rec))
+	}
+	return len(out) - len("before"), true
+}
+
+func TestRows(t *testing.T) {
+	e := newRowEncoder()
+	check := func(name string, samples []Sample, wantOK bool, atMost float64) {
+		t.Helper()
+		rec := AppendSamplesV2(nil, samples)
+		size, ok := checkRows(t, e, rec)
+		if ok != wantOK {
+			t.Errorf("%s: taken %v", name, ok)
+		}
+		if perSample := float64(size) / float64(len(samples)); perSample > atMost {
+			t.Errorf("%s: %.2f bytes per sample", name, perSample)
+		}
+	}
+	change := func(n int, f func(i int, s *Sample)) []Sample {
+		samples := scrapeOf(n, uint64(n))
+		for i := range samples {
+			f(i, &samples[i])
+		}
+		return samples
+	}
+	check("a scrape", scrapeOf(1250, 1), true, 5)
+	check("small", scrapeOf(60, 2), true, 7)
+	check("too small", scrapeOf(40, 2), false, 0)
+	check("several blocks", scrapeOf(100_000, 3), true, 5)
+	for n := 11_900; n < 11_930; n++ { // Around the end of a block.
+		check(fmt.Sprintf("%d samples", n), scrapeOf(n, 4), true, 5)
+	}
+	for n := 5_940; n < 6_000; n += 3 { // Around the sizes that two bytes hold.
+		check(fmt.Sprintf("%d samples", n), scrapeOf(n, 4), true, 5)
+	}
+	check("one value", change(5000, func(_ int, s *Sample) { s.V = 1 }), true, 0.1)
+	check("first other than the rest", change(100, func(i int, s *Sample) { s.V = float64(min(i, 1)) }), true, 2)
+	check("gaps", change(3000, func(i int, s *Sample) { s.Ref += uint64(i / 7 * (i % 200)) }), true, 12)
+	check("falling references", change(3000, func(i int, s *Sample) { s.Ref = uint64(1_000_000 - i) }), true, 5)
+	check("scattered references", change(3000, func(i int, s *Sample) { s.Ref = uint64(i) * 2654435761 }), true, 16)
+	check("alternating references", change(300, func(i int, s *Sample) { s.Ref = uint64(1000 + 40*(i%2)) }), true, 8)
+	check("noise", change(40_000, func(i int, s *Sample) {
+		s.V = math.Float64frombits(uint64(i+1) * 0x9e3779b97f4a7c15)
+	}), true, 10)
+	check("noise that becomes quiet", change(40_000, func(i int, s *Sample) {
+		s.Ref = uint64(i)
+		if s.V = 5; i < 20_000 {
+			s.Ref, s.V = uint64(i)*0x9e3779b97f4a7c15, math.Float64frombits(uint64(i+1)*0x9e3779b97f4a7c15)
+		}
+	}), true, 12)
+	check("own timestamps", change(300, func(i int, s *Sample) { s.T += int64(i) }), false, 0)
+	check("start times", change(300, func(_ int, s *Sample) { s.ST = 5 }), false, 0)
+	check("one start time", change(300, func(i int, s *Sample) { s.ST = int64(i / 299) }), false, 0)
+	check("a start time at first", change(300, func(i int, s *Sample) { s.ST = int64(1_791_234_000_000 * (1 - min(i, 1))) }), true, 5)
+}
+
+// TestRowsRefused makes sure that records that are cut or of another type are left to the library.
+func TestRowsRefused(t *testing.T) {
+	e := newRowEncoder()
+	rec := AppendSamplesV2(nil, scrapeOf(60, 1))
+	for n := range rec {
+		if _, ok := checkRows(t, e, rec[:n]); ok && (len(rec)-n)%rowSize != 0 {
+			t.Errorf("a record that is cut at %d was taken", n)
+		}
+	}
+	if _, ok := e.encode(nil, AppendSamples(nil, scrapeOf(60, 1))); ok {
+		t.Error("a record of another type was taken")
+	}
+}
+
+// TestCodes checks the codes of lengths against their definition: a code stands for consecutive lengths, as many as
+// the bits behind it can tell apart.
+func TestCodes(t *testing.T) {
+	check := func(name string, of func(uint32) (uint8, uint), last uint8) {
+		t.Helper()
+		code, next := uint8(0), uint32(0)
+		for n := uint32(0); n <= maxBlock; n++ {
+			c, more := of(n)
+			if n == next && n > 0 {
+				code++
+			}
+			if c != code || n == next && n&(1<<more-1) != 0 {
+				t.Fatalf("%s of %d: code %d, want %d", name, n, c, code)
+			}
+			if n == next {
+				next += 1 << more
+			}
+		}
+		if code != last {
+			t.Errorf("%s: the last code is %d, want %d", name, code, last)
+		}
+	}
+	check("literals", literalCode, 36) // One more than there are, for a length that no block has.
+	check("matches", matchCode, 53)
+}
+
+func FuzzRows(f *testing.F) {
+	f.Add(AppendSamplesV2(nil, scrapeOf(60, 1)), uint16(3))
+	f.Add(AppendSamplesV2(nil, scrapeOf(500, 2)), uint16(0))
+	f.Add(AppendSamples(nil, scrapeOf(60, 3)), uint16(1))
+	e := newRowEncoder()
+	f.Fuzz(func(t *testing.T, rec []byte, times uint16) {
+		checkRows(t, e, rec)
+		if at := firstEntry(rec); at > 0 { // What follows the first entry, again and again.
+			checkRows(t, e, slices.Concat(rec, bytes.Repeat(rec[at:], int(times%300))))
+		}
+	})
+}
