@@ -40,7 +40,8 @@ const (
 // attack is one case.
 type attack struct {
 	name string
-	// places are where the guest runs: inline, worker, process. None means all three.
+	// places are where the guest runs: inline, worker, process, and shared, a process that could have others in it and is a place
+	// for whatever process is one for. None means all.
 	places []string
 	// plugin is the attacker's name; empty means exporter-attacker.
 	plugin string
@@ -75,7 +76,7 @@ type row struct {
 }
 
 // attackers are what the cases run, built once: folders with modules, with executables, and with a folder for each liar of both.
-type attackers struct{ wasm, native, liars string }
+type attackers struct{ wasm, native, shared, liars string }
 
 // TestAttacks lets guests attack a server in each of the places where they can run. Beside each, a job that has nothing to do with
 // it is scraped as if nothing was.
@@ -91,6 +92,9 @@ func TestAttacks(t *testing.T) {
 			places := a.places
 			if len(places) == 0 {
 				places = []string{"inline", "worker", "process"}
+			}
+			if slices.Contains(places, "process") && !strings.Contains(a.plugin, "-lie-") {
+				places = append(slices.Clone(places), "shared")
 			}
 			for _, place := range places {
 				if filter := os.Getenv("ATTACK_PLACE"); filter != "" && filter != place {
@@ -112,17 +116,18 @@ func TestAttacks(t *testing.T) {
 // buildAttacker builds the guest for both ways of running it.
 func buildAttacker(t *testing.T) attackers {
 	t.Helper()
-	built := attackers{wasm: t.TempDir(), native: t.TempDir(), liars: t.TempDir()}
-	build := func(out string, env ...string) {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "./host/plugin/internal/attacker")
+	built := attackers{wasm: t.TempDir(), native: t.TempDir(), shared: t.TempDir(), liars: t.TempDir()}
+	build := func(out, tags string, env ...string) {
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-tags="+tags, "-o", out, "./host/plugin/internal/attacker")
 		cmd.Dir, cmd.Env = root, append(os.Environ(), env...)
 		if text, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, text)
 		}
 	}
 	module, executable := filepath.Join(built.wasm, "exporter-attacker.wasm"), filepath.Join(built.native, "exporter-attacker")
-	build(module, "GOOS=wasip1", "GOARCH=wasm")
-	build(executable, "CGO_ENABLED=0")
+	build(module, "", "GOOS=wasip1", "GOARCH=wasm")
+	build(executable, "", "CGO_ENABLED=0")
+	build(filepath.Join(built.shared, "exporter-attacker"), "shared", "CGO_ENABLED=0")
 	return built
 }
 
@@ -157,6 +162,8 @@ func (built attackers) folder(place, plugin string) string {
 		return filepath.Join(built.liars, plugin+"-"+place)
 	case place == "process":
 		return built.native
+	case place == "shared":
+		return built.shared
 	default:
 		return built.wasm
 	}
@@ -241,7 +248,7 @@ func (a attack) launch(t *testing.T, s *server, config string) string {
 // section is the part of the configuration that brings the attacker in.
 func (a attack) section(place string) string {
 	name, settings := a.guest(), a.settings
-	if place != "process" {
+	if place != "process" && place != "shared" {
 		settings = strings.TrimSuffix("isolation: "+place+", "+settings, ", ")
 	}
 	if a.kind == "auth" {

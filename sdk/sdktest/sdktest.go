@@ -181,37 +181,75 @@ func (c Case) badConfig(t T) {
 }
 
 func (c Case) discovery(t T) {
+	r := c.run(t)
+	r.first(t)
+	r.stop(t)
+}
+
+// running is a discovery that runs.
+type running struct {
+	updates chan []sdk.Group
+	ended   chan error
+	cancel  context.CancelFunc
+	late    <-chan time.Time
+}
+
+func (c Case) run(t T) *running {
 	d := c.open(t).Discovery()
 	if d == nil {
 		t.Fatal("there is no discovery")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	updates := make(chan []sdk.Group)
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx, updates) }()
-	late := time.After(c.Patience)
+	t.Cleanup(cancel)
+	r := &running{updates: make(chan []sdk.Group), ended: make(chan error, 1), cancel: cancel, late: time.After(c.Patience)}
+	go func() { r.ended <- d.Run(ctx, r.updates) }()
+	return r
+}
+
+// first waits for the first update.
+func (r *running) first(t T) {
 	select {
-	case groups := <-updates:
+	case groups := <-r.updates:
 		if err := CheckGroups(groups); err != nil {
 			t.Error(err)
 		}
-	case err := <-ended:
+	case err := <-r.ended:
 		t.Fatalf("Run ended before its first update: %v", err)
-	case <-late:
+	case <-r.late:
 		t.Fatal("the first update does not come; it must, even if it is empty")
 	}
-	cancel()
+}
+
+// stop ends Run and waits for that.
+func (r *running) stop(t T) {
+	r.cancel()
 	for {
 		select {
-		case <-updates: // may still be on the way
-		case err := <-ended:
+		case <-r.updates: // may still be on the way
+		case err := <-r.ended:
 			t.Logf("Run returned: %v", err) // nil, or any error, when it was told to stop
 			return
-		case <-late:
+		case <-r.late:
 			t.Fatal("Run does not return when its context is done")
 		}
 	}
+}
+
+// siblings tries discoveries of which several can be in one process: the first one, which others may depend on, goes.
+func (c Case) siblings(t T) {
+	goes, stays := c.run(t), c.run(t)
+	goes.first(t)
+	stays.first(t)
+	goes.stop(t)
+	comes := c.run(t)
+	comes.first(t)
+	select {
+	case err := <-stays.ended:
+		t.Fatalf("Run of one section ended with that of another: %v", err)
+	default:
+	}
+	stays.stop(t)
+	comes.stop(t)
 }
 
 // CheckGroups returns what is wrong with an update.
@@ -267,5 +305,8 @@ func (c Case) close(t T) {
 		if err := g.Close(ctx); err != nil {
 			t.Errorf("close: %v", err)
 		}
+	}
+	if c.Kind == sdk.KindDiscovery && g.Manifest().Shared {
+		c.siblings(t)
 	}
 }

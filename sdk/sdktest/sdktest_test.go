@@ -41,7 +41,7 @@ func strict(c sdk.Config) error {
 func TestRun(t *testing.T) {
 	open := sdktest.InProcess(sdk.Plugin{
 		Manifest: sdk.Manifest{
-			Name: "sd-x", Kinds: []sdk.Kind{sdk.KindDiscovery, sdk.KindExporter}, Keys: []string{"x_sd_configs"},
+			Name: "sd-x", Shared: true, Kinds: []sdk.Kind{sdk.KindDiscovery, sdk.KindExporter}, Keys: []string{"x_sd_configs"},
 			Asks: sdk.Asks{HTTP: []string{"server"}, Files: []string{"a[*].b"}},
 		},
 		NewDiscovery: func(c sdk.Config, _ sdk.Host) (sdk.Discovery, error) { return discovery{}, strict(c) },

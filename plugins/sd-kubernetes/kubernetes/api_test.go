@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,14 @@ type api struct {
 	watchers map[chan event]string // the path that each watches
 	asked    []string
 	listed   int // how many were no watches
+	changes  []change
+}
+
+// change is what has happened to an object of a resource.
+type change struct {
+	version  int
+	resource string
+	event    event
 }
 
 type event struct {
@@ -130,7 +139,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (a *api) watch(w http.ResponseWriter, r *http.Request, resource, namespace string) {
 	events := make(chan event, 100)
+	since, _ := strconv.Atoi(r.URL.Query().Get("resourceVersion")) // none is 0
 	a.mu.Lock()
+	for _, c := range a.changes {
+		if c.version > since && c.resource == resource {
+			events <- c.event
+		}
+	}
 	a.watchers[events] = resource
 	a.mu.Unlock()
 	defer func() {
@@ -174,6 +189,7 @@ func (a *api) change(kind, name string, edit func(o map[string]any)) {
 			a.objects[i] = e.Object
 		}
 		e.Object.SetResourceVersion(fmt.Sprint(a.version))
+		a.changes = append(a.changes, change{a.version, path(o), e})
 		for w, resource := range a.watchers {
 			if resource == path(o) {
 				w <- e

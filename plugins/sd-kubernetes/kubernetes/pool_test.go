@@ -215,3 +215,15 @@ func TestLateSection(t *testing.T) {
 		t.Errorf("the first update has %v, want %v", found, want)
 	}
 }
+
+// TestConformance: the plugin is what a host expects, alone and with siblings.
+func TestConformance(t *testing.T) {
+	a := newAPI(t, "testdata/cluster.yaml")
+	h := sdktest.NewHost(t).SDK()
+	h.Access = "same"
+	sdktest.Run(t, sdktest.Case{
+		Open: sdktest.InProcess(kubernetes.Plugin(), h), Kind: sdk.KindDiscovery,
+		Good: sdk.Config(`{"role": "pod", "api_server": "` + a.URL + `"}`), Bad: []sdk.Config{sdk.Config(`{}`), sdk.Config(`{"role": "pods"}`)},
+	})
+	a.wantWatches(t, map[string]int{})
+}

@@ -15,7 +15,11 @@ const sandboxed = false
 
 // run serves over the stream of a child process.
 func run(f func(conn) error) {
-	framegrpc.Serve(func(_ context.Context, s framegrpc.Stream) error { return f(stream{s}) })
+	serve := framegrpc.Serve
+	if shared {
+		serve = framegrpc.ServeShared
+	}
+	serve(func(_ context.Context, s framegrpc.Stream) error { return f(stream{s}) })
 }
 
 type stream struct{ s framegrpc.Stream }

@@ -18,6 +18,7 @@ func (a *attacker) hello(name string) error {
 		"kinds":         []string{"exporter", "discovery", "notify", "parser", "auth-outbound", "auth-inbound"},
 		"keys":          []string{family + "_sd_configs", family + "_notify_configs", family + "_auth"},
 		"content_types": []string{"application/x-attack"},
+		"shared":        shared,
 		"asks":          map[string]any{"http": []string{"urls[*]"}, "files": []string{"files[*]"}},
 	}
 	_, lie, lies := strings.Cut(name, "-lie-")

@@ -1,0 +1,6 @@
+//go:build shared
+
+package main
+
+// shared says that the guest's process can have siblings.
+const shared = true
