@@ -77,11 +77,11 @@ func (s *shares) await(ctx context.Context, sh *share) (*share, error) {
 	select {
 	case <-sh.ready:
 	case <-ctx.Done():
-		s.leaving.Go(func() { _ = s.leave(sh, nil) }) // when who starts it has done so, which a context bounds too
+		s.leaving.Go(func() { _ = s.leave(sh, nil) }) //nolint:contextcheck // the log has no context; whoever starts the process is bound by one
 		return nil, ctx.Err()
 	}
 	if err := sh.err; err != nil {
-		return nil, errors.Join(err, s.leave(sh, nil))
+		return nil, errors.Join(err, s.leave(sh, nil)) //nolint:contextcheck // the log has no context
 	}
 	return sh, nil
 }
@@ -148,13 +148,13 @@ func (t *transports) launchShared(ctx context.Context, f *file, s Settings, u *U
 			return g, nil
 		}
 	}
-	return nil, errors.Join(err, t.shares.leave(sh, nil))
+	return nil, errors.Join(err, t.shares.leave(sh, nil)) //nolint:contextcheck // the log has no context
 }
 
 // Close implements guest.
 func (g *sharedGuest) Close(ctx context.Context) error {
 	err := g.Session.Close(ctx)
-	g.once.Do(func() {
+	g.once.Do(func() { //nolint:contextcheck // the log has no context
 		last := g.Stats()
 		g.share.mu.Lock()
 		g.final = &last
