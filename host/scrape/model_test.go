@@ -132,32 +132,35 @@ func randomBody(rnd *rand.Rand, population, round int) (string, map[string]strin
 // TestManyRounds checks that staleness outlives the numbers of rounds, over good scrapes and bad ones.
 func TestManyRounds(t *testing.T) {
 	c := newCache(&sampleRules{honorTimestamps: true}, exposition.Options{})
-	var entries [4]int
-	for i := range entries {
-		entries[i] = c.add(exposition.ID{Hash: uint64(i) << 32, Size: 1}, false)
-		c.entries[entries[i]].ref = storage.SeriesRef(i + 1)
+	for i := range uint64(4) {
+		c.add(exposition.ID{Hash: i << 32, Size: 1}, false)
+		c.entries[i].ref = storage.SeriesRef(i + 1)
 	}
-	seen := func(round, i int) bool { return i == 0 || round%(i*100+1) != 0 }
+	seen := func(round, i int) bool { return i == 0 || round%(i+1) != 0 }
+	good := false // The scrape before was.
 	for round := range 2000 {
-		var want []storage.SeriesRef
+		var vanished, all []storage.SeriesRef
 		c.begin()
-		for i, e := range entries {
+		for i := range c.entries {
+			if good && seen(round-1, i) {
+				all = append(all, storage.SeriesRef(i+1))
+			}
 			if seen(round, i) {
-				c.touch(e)
-			} else if c.good != 0 && seen(round-1, i) {
-				want = append(want, storage.SeriesRef(i+1))
+				c.touch(i)
+			} else if good && seen(round-1, i) {
+				vanished = append(vanished, storage.SeriesRef(i+1))
 			}
 		}
-		if got := c.vanished(false, nil); !slices.Equal(got, want) {
-			t.Fatalf("round %d: %v have vanished, want %v", round, got, want)
+		if got := c.vanished(false, nil); !slices.Equal(got, vanished) {
+			t.Fatalf("round %d: %v have vanished, want %v", round, got, vanished)
 		}
-		if round%97 == 0 {
-			if got := c.vanished(true, nil); c.good != 0 && len(got) < 3 {
-				t.Fatalf("round %d: %v are to be ended", round, got)
-			}
-			c.endBad()
-		} else {
+		if got := c.vanished(true, nil); !slices.Equal(got, all) {
+			t.Fatalf("round %d: %v are to be ended, want %v", round, got, all)
+		}
+		if good = round%97 != 0; good {
 			c.endGood()
+		} else {
+			c.endBad()
 		}
 	}
 }
