@@ -289,3 +289,38 @@ narthex_plugin_memory_bytes{plugin="sd-b"} 0
 		})
 	})
 }
+
+// TestApart: a section whose guest ends twice in a row is apart from the others then, and one that a sibling took with it is not blamed.
+func TestApart(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		t.Helper()
+		ch := b.apply(on("a_sd_configs", `1`))
+		r := runDiscovery(ch.Discovery(0))
+		next := func(end error) bool {
+			b.last().die(end)
+			time.Sleep(maxPause)
+			synctest.Wait()
+			return b.last().apart
+		}
+		sibling := &session.EndError{Reason: session.ReasonSibling}
+		trap := &session.EndError{Reason: session.ReasonTrap}
+		synctest.Wait()
+		for range 2 * failedAfter {
+			want(t, "apart after a sibling", next(sibling), false)
+			want(t, "state", b.info("sd-a").State, StateReady)
+		}
+		b.Catalogue.pause = func(int) time.Duration { return 2 * time.Second }
+		soon := func(end error) bool {
+			b.last().die(end)
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			return b.last().apart
+		}
+		want(t, "apart after an end", soon(trap), false)
+		want(t, "apart after a sibling, again", soon(sibling), false)
+		want(t, "apart after two ends", soon(trap), true)
+		time.Sleep(steadyAfter)
+		want(t, "apart after a steady time", soon(trap), false)
+		_ = r.stop()
+	})
+}

@@ -60,7 +60,7 @@ func (d *Discovery) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 	}
 	defer r.leave()
 	defer cancel()
-	r.watch()
+	r.watch() //nolint:contextcheck // the run's user has the context
 	if err := r.handle(); err != nil {
 		return err
 	}

@@ -132,7 +132,7 @@ func (i *informer) as(ctx context.Context, read func(ctx context.Context, cancel
 			return context.Canceled
 		}
 		own, cancel := context.WithCancel(ctx)
-		stop := context.AfterFunc(u.ctx, cancel)
+		stop := context.AfterFunc(u.ctx, cancel) //nolint:contextcheck // it ends with both
 		err := read(own, func() { stop(); cancel() }, u.clients)
 		if err == nil || u.ctx.Err() == nil || ctx.Err() != nil {
 			return err

@@ -3,8 +3,10 @@ package kubernetes_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,18 +19,23 @@ import (
 type section struct {
 	*sdktest.Followed
 	sdk.Discovery
-	stop  context.CancelFunc
-	until context.Context //nolint:containedctx // see stop
-	ended chan struct{}
+	stop    func()
+	stopped chan struct{}
+	ended   chan struct{}
 }
 
 // Run implements sdk.Discovery.
 func (s *section) Run(ctx context.Context, updates chan<- []sdk.Group) error {
 	defer close(s.ended)
 	ctx, cancel := context.WithCancel(ctx)
-	defer context.AfterFunc(s.until, cancel)()
-	defer cancel()
-	return s.Discovery.Run(ctx, updates)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Discovery.Run(ctx, updates) }()
+	select {
+	case <-s.stopped:
+	case <-ctx.Done():
+	}
+	cancel()
+	return <-ended
 }
 
 // leave stops the section and waits until nothing of it runs.
@@ -52,9 +59,8 @@ func sections(t *testing.T, p sdk.Plugin, access string, configs ...map[string]a
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &section{Discovery: d, ended: make(chan struct{})}
-		s.until, s.stop = context.WithCancel(context.Background())
-		t.Cleanup(s.stop)
+		s := &section{Discovery: d, stopped: make(chan struct{}), ended: make(chan struct{})}
+		s.stop = sync.OnceFunc(func() { close(s.stopped) })
 		s.Followed = sdktest.Follow(t, s)
 		all = append(all, s)
 	}
@@ -208,7 +214,9 @@ func TestLateSection(t *testing.T) {
 		found = append(found, g.Targets...)
 	}
 	cancel()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v", err)
+	}
 	slices.Sort(found)
 	want := slices.Sorted(slices.Values(targetsOf["endpoints"]))
 	if !slices.Equal(found, want) {
