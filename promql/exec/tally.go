@@ -148,6 +148,16 @@ func (r *rowTally) addPerStep(step int, looked, fresh int64, readAt int) {
 	}
 }
 
+// addFloats counts so many steps that look at a float which is new, where all that is new counts and no step is counted by
+// itself, and ends the counting.
+func (r *rowTally) addFloats(n int64) {
+	if r == nil {
+		return
+	}
+	r.total, r.read = n, n
+	r.done()
+}
+
 // done adds all to the statistics.
 func (r *rowTally) done() {
 	if r == nil {
