@@ -33,8 +33,9 @@ func TestDifferential(t *testing.T) {
 	t.Logf("SEED=%d QUERIES=%d", seed, n)
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	failures := 0
-	settings := []features{{}, {delayedNames: true}, {typesAndUnits: true}, {starts: true}}
-	for _, on := range settings {
+	const combinations = 8
+	for c := range combinations {
+		on := features{delayedNames: c&1 > 0, typesAndUnits: c&2 > 0, starts: c&4 > 0}
 		data := slices.Concat(mixture(r, 240), infos(r, 240), natives(r, 240))
 		if on.typesAndUnits {
 			data = withTypes(r, data)
@@ -43,15 +44,12 @@ func TestDifferential(t *testing.T) {
 			data = withStarts(r, data)
 		}
 		e := newEngines(t, data, on)
-		for range int(n) / len(settings) {
+		for range int(n) / combinations {
 			query := randomQuery(r)
 			if r.IntN(3) == 0 {
 				query = nativeQuery(r)
 			}
-			if on.typesAndUnits && strings.Contains(query, "info(") {
-				continue // Not settled: what info() does about the types of both sides.
-			}
-			if err := e.compare(t, r, query); err != nil {
+			if err := e.compare(t, r, query, on); err != nil {
 				t.Errorf("%+v: %s\n  %v", on, query, err)
 				if failures++; failures > 20 {
 					t.FailNow()
@@ -74,11 +72,15 @@ func setting(t *testing.T, name string, otherwise int64) int64 {
 	return v
 }
 
-func (e *engines) compare(t *testing.T, r *rand.Rand, query string) error {
+func (e *engines) compare(t *testing.T, r *rand.Rand, query string, on features) error {
 	t.Helper()
 	end := time.UnixMilli(int64(200+r.IntN(60)) * interval)
 	if r.IntN(3) == 0 {
-		return located(difference(e.oursInstant(t, query, end), e.upstreamInstant(t, query, end)), end, end, 0)
+		got, want := e.oursInstant(t, query, end), e.upstreamInstant(t, query, end)
+		if on.delayedNames && on.typesAndUnits && sameFailure(got.err) == "duplicates" {
+			return nil // Upstream's range queries fail alike, its instant queries only if the duplicates come out in the end.
+		}
+		return located(difference(got, want), end, end, 0)
 	}
 	start := end.Add(-time.Duration(r.IntN(40)) * time.Minute)
 	step := time.Duration(1+r.IntN(300)) * time.Second

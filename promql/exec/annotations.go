@@ -79,8 +79,8 @@ func (a *Annotations) add(to *map[string]*note, text string, n note) {
 		}
 		return
 	}
-	// What is counted is told for the first place, everything else for the last.
-	if counted := n.times > 0; n.after(old.spot) != counted {
+	// What is counted or summed up is told for the first place, everything else for the last.
+	if counted := n.times > 0 || n.forced != nil; n.after(old.spot) != counted {
 		old.spot = n.spot
 	}
 	old.times += n.times

@@ -73,6 +73,9 @@ type invariant struct {
 }
 
 func (q *query) buildInvariant(ctx context.Context, n *plan.StepInvariant, g plan.Grid) (operator, error) {
+	if g.N == 0 {
+		return q.build(ctx, n.Expr, g) // Nothing is evaluated, not even for its annotations and errors.
+	}
 	defer q.under(q.tally.invariant(g))()
 	op, err := q.build(ctx, n.Expr, g.First())
 	if err != nil || g.N == 1 {

@@ -29,6 +29,9 @@ func (q *query) scalar(ctx context.Context, n plan.Node, g plan.Grid) ([]float64
 func (q *query) scalarValues(ctx context.Context, n plan.Node, g plan.Grid) ([]float64, error) {
 	switch n := n.(type) {
 	case *plan.StepInvariant:
+		if g.N == 0 {
+			return q.scalar(ctx, n.Expr, g)
+		}
 		defer q.under(q.tally.invariant(g))()
 		first, err := q.scalar(ctx, n.Expr, g.First())
 		if err != nil {
