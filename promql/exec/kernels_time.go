@@ -13,22 +13,24 @@ import (
 const maxExact = 1 << 53
 
 // prefixSums returns the sums of the first i values, for each i, if all of them are exact.
-func (in *windowed) prefixSums() ([]float64, bool) {
+func (in *windowed) prefixSums() (sums []float64, exact bool, err error) {
 	var sum, size float64
-	sums := append(slices.Grow(in.w.floats[:0], len(in.F)+1), 0)
+	sums = append(slices.Grow(in.w.floats[:0], len(in.F)+1), 0)
 	for i, f := range in.F {
-		if i%pieceSteps == pieceSteps-1 && in.w.ended() != nil {
-			return nil, false
+		if i%pieceSteps == pieceSteps-1 {
+			if err := in.w.ended(); err != nil {
+				return nil, false, err
+			}
 		}
 		size += math.Abs(f)
 		if f != math.Trunc(f) || !(size < maxExact) {
-			return nil, false
+			return nil, false, nil
 		}
 		sum += f
 		sums = append(sums, sum)
 	}
 	in.w.floats = sums
-	return sums, true
+	return sums, true, nil
 }
 
 // sumOverTime adds up. Fast path: where windows overlap, sums are differences of running sums, which are exact for whole
@@ -37,7 +39,11 @@ func sumOverTime(in *windowed, dst *Row) error {
 	if len(in.H) > 0 {
 		return in.aggregateHistograms(false, dst)
 	}
-	if sums, ok := in.prefixSums(); ok {
+	sums, exact, err := in.prefixSums()
+	if err != nil {
+		return err
+	}
+	if exact {
 		for i := range dst.F {
 			if lo, hi := in.lo[i], in.hi[i]; lo < hi {
 				dst.F[i] = sums[hi] - sums[lo]
@@ -55,7 +61,11 @@ func avgOverTime(in *windowed, dst *Row) error {
 	if len(in.H) > 0 {
 		return in.aggregateHistograms(true, dst)
 	}
-	if sums, ok := in.prefixSums(); ok {
+	sums, exact, err := in.prefixSums()
+	if err != nil {
+		return err
+	}
+	if exact {
 		for i := range dst.F {
 			if lo, hi := in.lo[i], in.hi[i]; lo < hi {
 				dst.F[i] = (sums[hi] - sums[lo]) / float64(hi-lo)
