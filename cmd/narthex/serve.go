@@ -280,16 +280,36 @@ func storageOptions(v *values) (tsdb.Options, error) {
 
 		MaintenanceInterval: max(v.duration("storage.tsdb.block-reload-interval"), time.Second),
 	}
-	if opts.ChunkSegmentBytes < minChunkSegment {
-		return opts, fmt.Errorf("--storage.tsdb.max-block-chunk-segment-size must be 1MB or more, not %s", v.text("storage.tsdb.max-block-chunk-segment-size"))
+	if opts.MaxBlockDuration != 0 { // As upstream has it, and Thanos relies on: it is never below the other.
+		opts.MaxBlockDuration = max(opts.MaxBlockDuration, opts.MinBlockDuration)
+	}
+	if err := checkStorage(&opts, v); err != nil {
+		return opts, err
 	}
 	if !v.flag("storage.tsdb.wal-compression") {
 		opts.WALCompression = tsdb.CompressionNone
 	}
-	if opts.WALSegmentSize < minSegment || opts.WALSegmentSize > maxSegment {
-		return opts, fmt.Errorf("--storage.tsdb.wal-segment-size must be between 10MB and 256MB, not %s", v.text("storage.tsdb.wal-segment-size"))
-	}
 	return opts, nil
+}
+
+// checkStorage names the flag that the storage could not work with.
+func checkStorage(opts *tsdb.Options, v *values) error {
+	switch opts.WALCompression {
+	case "", tsdb.CompressionSnappy, tsdb.CompressionZstd:
+	default:
+		return fmt.Errorf("--storage.tsdb.wal-compression-type: %q is neither snappy nor zstd", opts.WALCompression)
+	}
+	switch {
+	case opts.Dir == "":
+		return errors.New("--storage.tsdb.path is empty: name the directory of the metrics storage")
+	case opts.HeadChunksQueue < 0:
+		return fmt.Errorf("--storage.tsdb.head-chunks-write-queue-size must be 0 or more, not %d", opts.HeadChunksQueue)
+	case opts.ChunkSegmentBytes != 0 && opts.ChunkSegmentBytes < minChunkSegment:
+		return fmt.Errorf("--storage.tsdb.max-block-chunk-segment-size must be 1MB or more, not %s", v.text("storage.tsdb.max-block-chunk-segment-size"))
+	case opts.WALSegmentSize < minSegment || opts.WALSegmentSize > maxSegment:
+		return fmt.Errorf("--storage.tsdb.wal-segment-size must be between 10MB and 256MB, not %s", v.text("storage.tsdb.wal-segment-size"))
+	}
+	return nil
 }
 
 // defaultCutDelay is the default of --storage.tsdb.delayed-compaction.max-percent.
