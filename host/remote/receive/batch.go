@@ -126,8 +126,8 @@ func (r *request) badLabels(s *pendingSeries, err error) error {
 	if err := r.check(s); err != nil {
 		return err
 	}
-	switch {
-	case r.message == V1: // As upstream, the rest of the request is taken, and nobody told but the operator.
+	switch r.message {
+	case V1: // As upstream, the rest of the request is taken, and nobody told but the operator.
 		r.invalidLabels++
 		r.h.log.invalidLabels(bad.text)
 	default:

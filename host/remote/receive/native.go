@@ -60,13 +60,13 @@ func readNative(message []byte, v2 bool) (n *native, err error) {
 		case negativeDeltas:
 			h.NegativeBuckets = w.deltas(h.NegativeBuckets)
 		case negativeCounts:
-			f.NegativeBuckets, _ = w.doubles(f.NegativeBuckets)
+			f.NegativeBuckets = w.doubles(f.NegativeBuckets)
 		case positiveSpans:
 			h.PositiveSpans = w.span(h.PositiveSpans)
 		case positiveDeltas:
 			h.PositiveBuckets = w.deltas(h.PositiveBuckets)
 		case positiveCounts:
-			f.PositiveBuckets, _ = w.doubles(f.PositiveBuckets)
+			f.PositiveBuckets = w.doubles(f.PositiveBuckets)
 		case nativeReset:
 			w.is(protowire.VarintType)
 			h.CounterResetHint = resetHint(w.value)
@@ -74,7 +74,7 @@ func readNative(message []byte, v2 bool) (n *native, err error) {
 			w.is(protowire.VarintType)
 			n.t = int64(w.value)
 		case nativeBounds:
-			h.CustomValues, _ = w.doubles(h.CustomValues)
+			h.CustomValues = w.doubles(h.CustomValues)
 		case v2NativeStart:
 			if v2 {
 				w.is(protowire.VarintType)

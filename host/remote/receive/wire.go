@@ -100,40 +100,38 @@ func (w *walker) fail(format string, args ...any) bool {
 }
 
 // numbers calls f with each number of a repeated field, which is packed or stands alone.
-func (w *walker) numbers(f func(uint64)) bool {
+func (w *walker) numbers(f func(uint64)) {
 	if w.typ != protowire.BytesType {
-		if !w.is(protowire.VarintType) {
-			return false
+		if w.is(protowire.VarintType) {
+			f(w.value)
 		}
-		f(w.value)
-		return true
+		return
 	}
 	in := walker{rest: w.bytes, num: w.num}
 	for len(in.rest) > 0 {
 		v, ok := in.varint()
 		if !ok {
 			w.err = in.err
-			return false
+			return
 		}
 		f(v)
 	}
-	return true
 }
 
 // doubles appends the doubles of a repeated field, which is packed or stands alone.
-func (w *walker) doubles(dst []float64) ([]float64, bool) {
-	if w.typ != protowire.BytesType {
-		if !w.is(protowire.Fixed64Type) {
-			return dst, false
-		}
-		return append(dst, math.Float64frombits(w.value)), true
-	}
-	if len(w.bytes)%8 != 0 {
-		return dst, w.fail("field %d has %d bytes of doubles", w.num, len(w.bytes))
+func (w *walker) doubles(dst []float64) []float64 {
+	switch {
+	case w.typ != protowire.BytesType && w.is(protowire.Fixed64Type):
+		return append(dst, math.Float64frombits(w.value))
+	case w.typ != protowire.BytesType:
+		return dst
+	case len(w.bytes)%8 != 0:
+		w.fail("field %d has %d bytes of doubles", w.num, len(w.bytes))
+		return dst
 	}
 	for b := w.bytes; len(b) > 0; b = b[8:] {
 		v, _ := protowire.ConsumeFixed64(b)
 		dst = append(dst, math.Float64frombits(v))
 	}
-	return dst, true
+	return dst
 }

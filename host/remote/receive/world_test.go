@@ -93,7 +93,11 @@ func stored(tb testing.TB, q storage.Queryable) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer querier.Close()
+	defer func() {
+		if err := querier.Close(); err != nil {
+			tb.Error(err)
+		}
+	}()
 	set := querier.Select(tb.Context(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".*"))
 	var lines []string
 	for set.Next() {
