@@ -45,7 +45,7 @@ func pluginListCommand(io streams, cache *string) *cobra.Command {
 				return err
 			}
 			infos, err := author.List(cmd.Context(), plugin.Options{
-				Directories: searched, CacheDir: *cache, TrustedKeys: trust.Keys, RequireSignature: trust.Required,
+				Directories: searched, CacheDir: *cache, Worker: ownBinary(), TrustedKeys: trust.Keys, RequireSignature: trust.Required,
 			})
 			if err != nil {
 				return err
@@ -91,7 +91,7 @@ func pluginInspectCommand(io streams, cache *string) *cobra.Command {
 				return err
 			}
 			found, err := author.Inspect(cmd.Context(), args[0], plugin.Options{
-				CacheDir: *cache, TrustedKeys: trust.Keys, RequireSignature: trust.Required,
+				CacheDir: *cache, Worker: ownBinary(), TrustedKeys: trust.Keys, RequireSignature: trust.Required,
 			})
 			if err != nil {
 				return err
@@ -153,7 +153,7 @@ func pluginBuildCommand(io streams, cache *string) *cobra.Command {
 			if native {
 				target = author.TargetNative
 			}
-			built, err := author.Build(cmd.Context(), dir, target, out, *cache)
+			built, err := author.Build(cmd.Context(), dir, target, out, plugin.Options{CacheDir: *cache, Worker: ownBinary()})
 			if err != nil {
 				return err
 			}

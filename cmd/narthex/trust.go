@@ -70,7 +70,7 @@ func pluginLockCommand(io streams, cache *string) *cobra.Command {
 				return err
 			}
 			now, before, err := host.LockPlugins(cmd.Context(), file, host.CheckOptions{
-				Getenv: os.Getenv, PluginDirectories: pluginDirectories(directories), PluginCache: *cache, PluginTrust: trust,
+				Getenv: os.Getenv, PluginDirectories: pluginDirectories(directories), PluginCache: *cache, PluginWorker: ownBinary(), PluginTrust: trust,
 			})
 			if err != nil {
 				return &host.ConfigError{Err: err}

@@ -25,6 +25,7 @@ type tryFlags struct {
 	bad, bodies, places       []string
 	fields                    []string
 	patience, duration        time.Duration
+	deliver                   bool
 }
 
 func (f *tryFlags) add(fs *pflag.FlagSet) {
@@ -41,7 +42,7 @@ func (f *tryFlags) add(fs *pflag.FlagSet) {
 // read returns what the flags and the files that they name say.
 func (f *tryFlags) read(io streams, cache string) (author.TryOptions, error) {
 	o := author.TryOptions{
-		Kind: sdk.Kind(f.kind), Patience: f.patience, Duration: f.duration, CacheDir: cache, Worker: ownBinary(),
+		Kind: sdk.Kind(f.kind), Patience: f.patience, Duration: f.duration, Deliver: f.deliver, CacheDir: cache, Worker: ownBinary(),
 		Logger: slog.New(slog.NewTextHandler(io.err, nil)),
 	}
 	var err error
@@ -126,7 +127,7 @@ func pluginBenchCommand(io streams, cache *string) *cobra.Command {
 		Use:   "bench FILE...",
 		Short: "Measure plugins in each place that they can run in: starts, calls, throughput, memory",
 		Long: "Measures wall-clock times: starts with and without cached code, one call after the other for --duration, and memory.\n" +
-			"A parser needs a --body, an inbound auth plugin a --request that it allows; notifiers are started only.",
+			"A parser needs a --body, an inbound auth plugin a --request that it allows; a notifier is started only, unless --deliver says otherwise.",
 		Args: someArgs,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			o, err := flags.read(io, *cache)
@@ -158,6 +159,7 @@ func pluginBenchCommand(io streams, cache *string) *cobra.Command {
 		},
 	}
 	flags.add(c.Flags())
+	c.Flags().BoolVar(&flags.deliver, "deliver", false, "have a notifier deliver an example, again and again")
 	c.Flags().DurationVar(&flags.duration, "duration", time.Second, "for how long to make calls, in each place")
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return c

@@ -39,8 +39,8 @@ type Options struct {
 	Directories []string
 	// Files are plugins besides those in Directories, and come before them. [none]
 	Files []string
-	// CacheDir keeps compiled modules and manifests between starts. [narthex in the user's cache folder; without one,
-	// nothing is kept]
+	// CacheDir keeps compiled modules and manifests between starts. Where it cannot be written to, that is said once, and compiled
+	// modules are kept among the user's temporary files. [narthex in the user's cache folder, if there is one]
 	CacheDir string
 	// KeepCopies starts plugins from copies in CacheDir, so that their files can be exchanged while they run. [the files are started]
 	KeepCopies bool
@@ -79,6 +79,7 @@ type Catalogue struct {
 	log      *slog.Logger
 	metrics  *metrics
 	ledger   *ledger
+	unkept   *unkept
 	pause    func(failures int) time.Duration // before a restart
 
 	mu      sync.Mutex
@@ -102,7 +103,9 @@ type use struct {
 // New returns a catalogue that runs nothing yet. The caller closes it.
 func New(o Options) (*Catalogue, error) {
 	o = o.withDefaults()
-	c := newCatalogue(o, newTransports(o))
+	t := newTransports(o)
+	c := newCatalogue(o, t)
+	c.unkept = t.compiler.unkept
 	if err := c.metrics.register(o.Registerer, c); err != nil {
 		return nil, err
 	}
@@ -117,6 +120,7 @@ func newCatalogue(o Options, l launcher) *Catalogue {
 		log:      o.Logger,
 		metrics:  newMetrics(),
 		ledger:   newLedger(),
+		unkept:   &unkept{dir: o.CacheDir, log: o.Logger},
 		pause:    pauseAfter,
 		units:    map[string]*unit{},
 		retired:  map[*unit]struct{}{},

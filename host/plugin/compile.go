@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/narthex-io/narthex/host/plugin/process"
@@ -18,9 +19,10 @@ const compilersAtOnce = 2
 // hundred megabytes: it happens in a process of low priority, where scrapes do not notice. Without a binary or a cache, whoever
 // loads a module compiles it.
 type compiler struct {
-	cache  wasm.Cache
+	caches []wasm.Cache // the first one that takes a module gets it
 	binary string
 	log    *slog.Logger
+	unkept *unkept
 	slots  chan struct{}
 	run    func(ctx context.Context, binary string, o worker.CompileOptions) error
 
@@ -41,9 +43,9 @@ type flight struct {
 	cut  bool  // whoever compiled had no more time; of done
 }
 
-func newCompiler(dir, binary string, log *slog.Logger) *compiler {
+func newCompiler(caches []wasm.Cache, binary string, u *unkept, log *slog.Logger) *compiler {
 	return &compiler{
-		cache: wasm.Cache{Dir: dir}, binary: binary, log: log,
+		caches: caches, binary: binary, unkept: u, log: log,
 		run:   worker.Compile,
 		slots: make(chan struct{}, compilersAtOnce), busy: map[compilation]*flight{},
 	}
@@ -52,16 +54,12 @@ func newCompiler(dir, binary string, log *slog.Logger) *compiler {
 // ensure returns when the file's module, at path, is compiled for a place or when that is up to whoever loads it. An error is the
 // module's fault, or that ctx ended.
 func (c *compiler) ensure(ctx context.Context, f *file, path string, i Isolation) error {
-	if c.binary == "" || c.cache.Dir == "" {
+	if c.binary == "" || len(c.caches) == 0 {
 		return nil
 	}
 	what := compilation{f.digest, i == IsolationWorker}
 	for {
 		c.mu.Lock()
-		if c.cache.Has(what.digest, what.fullSpeed) {
-			c.mu.Unlock()
-			return nil
-		}
 		fl := c.busy[what]
 		if fl == nil {
 			fl = &flight{done: make(chan struct{})}
@@ -81,6 +79,10 @@ func (c *compiler) ensure(ctx context.Context, f *file, path string, i Isolation
 	}
 }
 
+func (c *compiler) has(what compilation) bool {
+	return slices.ContainsFunc(c.caches, func(cache wasm.Cache) bool { return cache.Has(what.digest, what.fullSpeed) })
+}
+
 // fly compiles for all who wait for a flight.
 func (c *compiler) fly(ctx context.Context, fl *flight, what compilation, f *file, path string) error {
 	fl.err = c.compile(ctx, what, f, path)
@@ -93,17 +95,28 @@ func (c *compiler) fly(ctx context.Context, fl *flight, what compilation, f *fil
 }
 
 func (c *compiler) compile(ctx context.Context, what compilation, f *file, path string) error {
+	if c.has(what) {
+		return nil
+	}
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	err := c.cache.Fill(what.digest, what.fullSpeed, func(dir string) error {
-		return c.run(ctx, c.binary, worker.CompileOptions{
-			Path: path, SHA256: what.digest, Dir: dir, FullSpeed: what.fullSpeed,
+	var err error
+	for _, cache := range c.caches {
+		err = cache.Fill(what.digest, what.fullSpeed, func(dir string) error {
+			return c.run(ctx, c.binary, worker.CompileOptions{
+				Path: path, SHA256: what.digest, Dir: dir, FullSpeed: what.fullSpeed,
+			})
 		})
-	})
+		if folder, ok := errors.AsType[*wasm.FolderError](err); ok {
+			c.unkept.warn(folder.Dir, folder.Err)
+			continue
+		}
+		break
+	}
 	task := (*process.TaskError)(nil)
 	switch {
 	case err == nil, ctx.Err() != nil, errors.As(err, &task), errors.Is(err, worker.ErrCompileTimeout):

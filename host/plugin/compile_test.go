@@ -10,12 +10,14 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/narthex-io/narthex/host/plugin/kept"
 	"github.com/narthex-io/narthex/host/plugin/process"
+	"github.com/narthex-io/narthex/host/plugin/wasm"
 	"github.com/narthex-io/narthex/host/plugin/worker"
 )
 
@@ -28,10 +30,19 @@ func compiled(o worker.CompileOptions) error {
 	return os.WriteFile(path, []byte("code"), 0o600)
 }
 
+// compilerIn returns a compiler with a cache and nobody to hear about it.
+func compilerIn(dirs ...string) *compiler {
+	var caches []wasm.Cache
+	for _, dir := range dirs {
+		caches = append(caches, wasm.Cache{Dir: dir})
+	}
+	return newCompiler(caches, "narthex", &unkept{dir: dirs[0], log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler))
+}
+
 // TestCompileOnce: whoever needs a module waits for the one compilation of it, and none follows when it is kept.
 func TestCompileOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCompiler(t.TempDir(), "narthex", slog.New(slog.DiscardHandler))
+		c := compilerIn(t.TempDir())
 		var count atomic.Int64
 		c.run = func(_ context.Context, _ string, o worker.CompileOptions) error {
 			count.Add(1)
@@ -65,7 +76,7 @@ func TestCompileOnce(t *testing.T) {
 // TestCompileCut: when whoever compiles gives up, somebody else who needs the module goes on.
 func TestCompileCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCompiler(t.TempDir(), "narthex", slog.New(slog.DiscardHandler))
+		c := compilerIn(t.TempDir())
 		c.run = func(ctx context.Context, _ string, o worker.CompileOptions) error {
 			if !sleep(ctx, time.Second) {
 				return ctx.Err()
@@ -103,15 +114,55 @@ func TestCompileFails(t *testing.T) {
 		{worker.ErrCompileTimeout, true},
 		{fmt.Errorf("%w: no such file", process.ErrNotStarted), false},
 	} {
-		compiler := newCompiler(t.TempDir(), "narthex", slog.New(slog.DiscardHandler))
+		compiler := compilerIn(t.TempDir())
 		compiler.run = func(context.Context, string, worker.CompileOptions) error { return c.err }
 		err := compiler.ensure(t.Context(), &file{digest: digest("a")}, "sd-a.wasm", IsolationInline)
 		if c.fatal != errors.Is(err, c.err) || c.fatal != (err != nil) {
 			t.Errorf("%v becomes %v", c.err, err)
 		}
-		if left, err := os.ReadDir(compiler.cache.Dir); err != nil || len(left) > 0 {
+		if left, err := os.ReadDir(compiler.caches[0].Dir); err != nil || len(left) > 0 {
 			t.Errorf("%v is left behind, %v", left, err)
 		}
+	}
+}
+
+// TestFullCache: what one folder does not take goes into the next one, and the operator hears of it once.
+func TestFullCache(t *testing.T) {
+	var log strings.Builder
+	plain := filepath.Join(t.TempDir(), "file") // where the folder should be
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	full, last := t.TempDir(), t.TempDir()
+	c := compilerIn(plain, full, last)
+	c.unkept.log = slog.New(slog.NewTextHandler(&log, nil))
+	c.run = func(_ context.Context, _ string, o worker.CompileOptions) error {
+		if strings.HasPrefix(o.Dir, full) {
+			return &wasm.FolderError{Dir: o.Dir, Err: syscall.ENOSPC}
+		}
+		return compiled(o)
+	}
+	for range 2 {
+		for _, name := range []string{"a", "b"} {
+			if err := c.ensure(t.Context(), &file{name: "sd-a", digest: digest(name)}, "sd-a.wasm", IsolationInline); err != nil {
+				t.Error(err)
+			}
+			if !c.caches[2].Has(digest(name), false) {
+				t.Error("the last folder has nothing")
+			}
+		}
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), "--plugins.cache-directory") ||
+		!strings.Contains(log.String(), "path="+plain) || !strings.Contains(log.String(), "not a directory") {
+		t.Errorf("the log has %d warnings:\n%s", n, &log)
+	}
+	// Where there is no place at all, compiling is up to whoever loads.
+	c = compilerIn(plain, full)
+	c.run = func(context.Context, string, worker.CompileOptions) error {
+		return &wasm.FolderError{Err: syscall.ENOSPC}
+	}
+	if err := c.ensure(t.Context(), &file{digest: digest("a")}, "sd-a.wasm", IsolationInline); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -124,7 +175,7 @@ func TestPrune(t *testing.T) {
 	for _, name := range []string{"unused", "used", "new"} {
 		d := digest(name)
 		for _, full := range []bool{false, true} {
-			err := tr.compiler.cache.Fill(d, full, func(dir string) error { return compiled(worker.CompileOptions{SHA256: d, FullSpeed: full, Dir: dir}) })
+			err := tr.compiler.caches[0].Fill(d, full, func(dir string) error { return compiled(worker.CompileOptions{SHA256: d, FullSpeed: full, Dir: dir}) })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -101,6 +101,10 @@ func (s *found) search(dir string, named map[string]bool) error {
 	return nil
 }
 
+// maxModuleBytes bounds a module: compiling takes some fifty times its size of memory. Large ones, with a client for a cloud, have ten
+// to forty megabytes.
+const maxModuleBytes = 64 << 20
+
 // candidate returns the file if it can be a plugin.
 func candidate(dir, base string, named map[string]bool) (*file, bool) {
 	if strings.HasPrefix(base, ".") {
@@ -112,7 +116,11 @@ func candidate(dir, base string, named map[string]bool) (*file, bool) {
 		return nil, false
 	}
 	if name, ok := strings.CutSuffix(base, ".wasm"); ok {
-		return &file{name: name, path: path, transport: TransportWasm}, true
+		f := &file{name: name, path: path, transport: TransportWasm}
+		if info.Size() > maxModuleBytes {
+			f.err = fmt.Errorf("the module has %d bytes; compiling one of more than %d takes too much memory: build it as an executable", info.Size(), maxModuleBytes)
+		}
+		return f, true
 	}
 	name, exe := strings.CutSuffix(base, ".exe")
 	known := named[name] || slices.ContainsFunc(nativePrefixes, func(p string) bool { return strings.HasPrefix(name, p) })

@@ -63,39 +63,46 @@ type transports struct {
 	secret   []byte // from which guests are told who can reach the same
 	shares   shares
 
-	mu   sync.Mutex
-	wasm *wasm.Runtime // made for the first module
+	mu      sync.Mutex
+	wasm    *wasm.Runtime             // made for the first module
+	answers map[string]*grant.Answers // by plugin
 }
 
 func newTransports(o Options) *transports {
-	compiled, kept := "", copies{}
-	if o.CacheDir != "" {
-		if o.KeepCopies {
-			kept.dir = filepath.Join(o.CacheDir, copiesDir)
-		}
-		compiled = filepath.Join(o.CacheDir, "compiled")
-		if err := os.MkdirAll(compiled, 0o700); err != nil {
-			o.Logger.Warn("no folder for compiled plugins, each start compiles them", "err", err)
-			compiled = ""
-		}
+	kept := copies{}
+	if o.CacheDir != "" && o.KeepCopies {
+		kept.dir = filepath.Join(o.CacheDir, copiesDir)
 	}
 	secret := make([]byte, sha256.Size)
 	_, _ = rand.Read(secret) // never fails
+	u := &unkept{dir: o.CacheDir, log: o.Logger}
 	return &transports{
-		secret: secret, cache: o.CacheDir, compiler: newCompiler(compiled, o.Worker, o.Logger), copies: kept, worker: o.Worker, log: o.Logger,
+		secret: secret, cache: o.CacheDir, compiler: newCompiler(compiledIn(o.CacheDir), o.Worker, u, o.Logger), copies: kept, worker: o.Worker,
+		log: o.Logger,
 	}
 }
 
 // sandbox returns the runtime for modules.
-func (t *transports) sandbox(ctx context.Context) (*wasm.Runtime, error) {
+func (t *transports) sandbox() *wasm.Runtime {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.wasm != nil {
-		return t.wasm, nil
+	if t.wasm == nil {
+		t.wasm = wasm.New(wasm.Options{Caches: t.compiler.caches, Logger: t.log})
 	}
-	r, err := wasm.New(context.WithoutCancel(ctx), wasm.Options{CacheDir: t.compiler.cache.Dir, Logger: t.log})
-	t.wasm = r
-	return r, err
+	return t.wasm
+}
+
+// answersOf returns what is kept for the guests of a plugin, whatever file and section they have.
+func (t *transports) answersOf(plugin string) *grant.Answers {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.answers == nil {
+		t.answers = map[string]*grant.Answers{}
+	}
+	if t.answers[plugin] == nil {
+		t.answers[plugin] = &grant.Answers{}
+	}
+	return t.answers[plugin]
 }
 
 func (t *transports) close(ctx context.Context) error {
@@ -150,6 +157,7 @@ func (t *transports) sessionOptions(f *file, s Settings, u *Use, log *slog.Logge
 			Key:       u.Key,
 			Client:    u.HTTPClient,
 			ClientKey: u.HTTPKey,
+			Answers:   t.answersOf(f.name),
 		},
 		Logger: log,
 		Log:    out,
@@ -179,7 +187,7 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation
 	}
 	if i == IsolationWorker {
 		return worker.Start(ctx, t.worker, worker.Options{
-			Path: path, SHA256: f.digest, Name: f.name, CacheDir: t.compiler.cache.Dir,
+			Path: path, SHA256: f.digest, Name: f.name, Caches: t.compiler.caches,
 			MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(), QueueBytes: int(s.Limits.Queue),
 		}, out)
 	}
@@ -190,11 +198,7 @@ func (t *transports) start(ctx context.Context, f *file, s Settings, i Isolation
 	if sum := sha256.Sum256(code); hex.EncodeToString(sum[:]) != f.digest {
 		return nil, changedError(f)
 	}
-	r, err := t.sandbox(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return r.Start(ctx, code, wasm.StartOptions{
+	return t.sandbox().Start(ctx, code, wasm.StartOptions{
 		Name: f.name, Stderr: out,
 		MemoryBytes: uint64(s.Limits.Memory), MessageBytes: s.Limits.messageBytes(), QueueBytes: int(s.Limits.Queue),
 	})

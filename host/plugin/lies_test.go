@@ -23,8 +23,7 @@ func TestLies(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = guests.Close() })
-	module := guests.Wasm(t, "./host/plugin/internal/liar/cmd")
-	cache := t.TempDir()
+	module := guests.Compiled(t, "./host/plugin/internal/liar/cmd")
 	catalogue := func(t *testing.T, names ...string) (*plugin.Catalogue, string) {
 		t.Helper()
 		dir := t.TempDir()
@@ -35,10 +34,7 @@ func TestLies(t *testing.T) {
 		}
 		// Manifests are kept by digest, and these files are all the same: each gets a cache of its own but for the code.
 		own := t.TempDir()
-		if err := os.Symlink(filepath.Join(cache, "compiled"), filepath.Join(own, "compiled")); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.MkdirAll(filepath.Join(cache, "compiled"), 0o700); err != nil {
+		if err := os.Symlink(guests.Cache().Dir, filepath.Join(own, "compiled")); err != nil {
 			t.Fatal(err)
 		}
 		c, err := plugin.New(plugin.Options{Directories: []string{dir}, CacheDir: own})

@@ -26,7 +26,7 @@ func (c *Catalogue) manifest(ctx context.Context, f *file, s Settings) (sdk.Mani
 		return m, err
 	}
 	if err := writeManifest(path, m); err != nil {
-		c.log.Warn("keeping a plugin's manifest failed", "plugin", f.name, "err", err)
+		c.unkept.warn(c.options.CacheDir, err)
 	}
 	return m, nil
 }

@@ -23,10 +23,7 @@ func BenchmarkParser(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = guests.Close() })
-	binary, err := os.Executable()
-	if err != nil {
-		b.Fatal(err)
-	}
+	binary := guests.Host(b)
 	for _, parser := range []struct {
 		name, config string
 		body         []byte
@@ -37,7 +34,7 @@ func BenchmarkParser(b *testing.B) {
 	} {
 		for _, place := range []string{"inline", "worker", "process"} {
 			b.Run("plugin="+parser.name+"/place="+place, func(b *testing.B) {
-				path, worker := guests.Wasm(b, "./plugins/"+parser.name), ""
+				path, worker := guests.Compiled(b, "./plugins/"+parser.name), ""
 				switch place {
 				case "worker":
 					worker = binary
@@ -49,7 +46,7 @@ func BenchmarkParser(b *testing.B) {
 				if err := os.Link(path, named); err != nil {
 					b.Fatal(err)
 				}
-				c, err := plugin.New(plugin.Options{Directories: []string{dir}, CacheDir: filepath.Join(guests.Dir(), "cache"), Worker: worker})
+				c, err := plugin.New(plugin.Options{Directories: []string{dir}, CacheDir: guests.CacheDir(), Worker: worker})
 				if err != nil {
 					b.Fatal(err)
 				}

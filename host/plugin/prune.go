@@ -13,20 +13,20 @@ const pruneInterval = 24 * time.Hour
 
 // prune implements launcher.
 func (t *transports) prune(digests []string) {
-	if t.cache == "" || t.compiler.cache.Dir == "" { // The latter is in the former.
-		return
-	}
-	for _, digest := range digests {
-		kept.Touch(keptManifest(t.cache, digest))
-		kept.Touch(filepath.Join(t.cache, copiesDir, digest))
-	}
-	t.compiler.cache.Used(digests)
 	before := time.Now().Add(-kept.Life)
-	if err := errors.Join(
-		kept.Prune(filepath.Join(t.cache, manifestsDir), "*", before),
-		kept.Prune(filepath.Join(t.cache, copiesDir), "*", before),
-		t.compiler.cache.Prune(before),
-	); err != nil {
+	var errs []error
+	if t.cache != "" {
+		for _, digest := range digests {
+			kept.Touch(keptManifest(t.cache, digest))
+			kept.Touch(filepath.Join(t.cache, copiesDir, digest))
+		}
+		errs = append(errs, kept.Prune(filepath.Join(t.cache, manifestsDir), "*", before), kept.Prune(filepath.Join(t.cache, copiesDir), "*", before))
+	}
+	for _, c := range t.compiler.caches {
+		c.Used(digests)
+		errs = append(errs, c.Prune(before))
+	}
+	if err := errors.Join(errs...); err != nil {
 		t.log.Warn("removing what no plugin has used for long from the cache failed", "path", t.cache, "err", err)
 	}
 }

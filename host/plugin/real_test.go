@@ -37,10 +37,7 @@ func TestReal(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = guests.Close() })
 	cases := map[string]func(*testing.T, *kitchen){"exporters": exporters, "restarts": restarts, "config errors": configErrors, "limits": limits}
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := guests.Host(t)
 	for _, place := range []struct{ name, file, worker, guest string }{
 		{"inline", "kitchen.wasm", "", runtimetest.Kitchen},
 		{"worker", "kitchen.wasm", binary, runtimetest.Kitchen},
@@ -49,7 +46,7 @@ func TestReal(t *testing.T) {
 	} {
 		dir, build := t.TempDir(), guests.Native
 		if strings.HasSuffix(place.file, ".wasm") {
-			build = guests.Wasm
+			build = guests.Compiled
 		}
 		if err := os.Link(build(t, place.guest), filepath.Join(dir, place.file)); err != nil {
 			t.Fatal(err)
@@ -59,7 +56,7 @@ func TestReal(t *testing.T) {
 				continue // TestShare has those
 			}
 			t.Run(place.name+"/"+name, func(t *testing.T) {
-				run(t, open(t, dir, filepath.Join(guests.Dir(), "cache"), strings.Replace(place.name, "shared", "process", 1), place.worker))
+				run(t, open(t, dir, guests.CacheDir(), strings.Replace(place.name, "shared", "process", 1), place.worker))
 			})
 		}
 	}

@@ -29,17 +29,14 @@ func TestManyRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = guests.Close() })
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := guests.Host(t)
 	for _, place := range []struct {
 		name, file, guest string
 		settings          Settings
 		times             int
 	}{
-		{"inline", "kitchen.wasm", guests.Wasm(t, runtimetest.Kitchen), Settings{Isolation: IsolationInline}, 100},
-		{"worker", "kitchen.wasm", guests.Wasm(t, runtimetest.Kitchen), Settings{Isolation: IsolationWorker}, 10},
+		{"inline", "kitchen.wasm", guests.Compiled(t, runtimetest.Kitchen), Settings{Isolation: IsolationInline}, 100},
+		{"worker", "kitchen.wasm", guests.Compiled(t, runtimetest.Kitchen), Settings{Isolation: IsolationWorker}, 10},
 		{"process", "kitchen", guests.Native(t, runtimetest.Kitchen), Settings{}, 50},
 	} {
 		t.Run(place.name, func(t *testing.T) {
@@ -55,7 +52,7 @@ func TestManyRestarts(t *testing.T) {
 				t.Fatal(err)
 			}
 			c, err := New(Options{
-				Directories: []string{dir}, CacheDir: filepath.Join(guests.Dir(), "cache"), Worker: binary, Logger: slog.New(slog.DiscardHandler),
+				Directories: []string{dir}, CacheDir: guests.CacheDir(), Worker: binary, Logger: slog.New(slog.DiscardHandler),
 			})
 			if err != nil {
 				t.Fatal(err)

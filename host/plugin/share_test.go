@@ -36,7 +36,7 @@ func TestShare(t *testing.T) {
 			if err := os.Link(guests.Native(t, runtimetest.Shared), filepath.Join(dir, "kitchen")); err != nil {
 				t.Fatal(err)
 			}
-			run(t, open(t, dir, filepath.Join(guests.Dir(), "cache"), "process", ""))
+			run(t, open(t, dir, guests.CacheDir(), "process", ""))
 		})
 	}
 }

@@ -25,7 +25,7 @@ func TestEndToEnd(t *testing.T) {
 func endToEnd(t *testing.T, target author.Target) {
 	t.Helper()
 	plugins, conf, cache := t.TempDir(), t.TempDir(), t.TempDir()
-	if _, err := author.Build(t.Context(), ".", target, plugins, cache); err != nil {
+	if _, err := author.Build(t.Context(), ".", target, plugins, plugin.Options{CacheDir: cache}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := plugin.New(plugin.Options{Directories: []string{plugins}, CacheDir: cache})

@@ -44,7 +44,7 @@ func TestREADME(t *testing.T) {
 // TestSwap builds the example, runs it through the catalogue, and replaces it by a second version.
 func TestSwap(t *testing.T) {
 	ctx, dir, cache := t.Context(), t.TempDir(), t.TempDir()
-	built, err := author.Build(ctx, ".", author.TargetWasm, dir, cache)
+	built, err := author.Build(ctx, ".", author.TargetWasm, dir, plugin.Options{CacheDir: cache})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func replace(t *testing.T, path string) {
 	if err := os.WriteFile(filepath.Join(work, "main.go"), []byte(second), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := author.Build(t.Context(), work, author.TargetWasm, path, t.TempDir()); err != nil {
+	if _, err := author.Build(t.Context(), work, author.TargetWasm, path, plugin.Options{CacheDir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
 }

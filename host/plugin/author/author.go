@@ -13,10 +13,9 @@ import (
 	"os"
 	"slices"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/plugin/grant"
+	"github.com/narthex-io/narthex/host/plugin/wasm"
 )
 
 // List describes the plugins in the directories of o, as a server with these options would find them, sorted by name. A plugin
@@ -48,7 +47,7 @@ type Inspection struct {
 	Implied *plugin.Given `json:"implied,omitempty"`
 }
 
-// Inspect describes the plugin in a file; of o, the cache and what is said about signatures count. That the file is no plugin, or
+// Inspect describes the plugin in a file; of o, the cache, the binary for workers and what is said about signatures count. That the file is no plugin, or
 // cannot be loaded, is an error.
 func Inspect(ctx context.Context, path string, o plugin.Options) (Inspection, error) {
 	stat, err := os.Stat(path)
@@ -56,7 +55,7 @@ func Inspect(ctx context.Context, path string, o plugin.Options) (Inspection, er
 		return Inspection{}, err
 	}
 	infos, err := describe(ctx, plugin.Options{
-		Files: []string{path}, CacheDir: o.CacheDir, TrustedKeys: o.TrustedKeys, RequireSignature: o.RequireSignature,
+		Files: []string{path}, CacheDir: o.CacheDir, Worker: o.Worker, TrustedKeys: o.TrustedKeys, RequireSignature: o.RequireSignature,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -67,7 +66,7 @@ func Inspect(ctx context.Context, path string, o plugin.Options) (Inspection, er
 		return Inspection{}, fmt.Errorf("inspect %s: %s", path, in.LastError)
 	}
 	if in.Transport == plugin.TransportWasm {
-		if in.Imports, err = imports(ctx, path); err != nil {
+		if in.Imports, err = imports(path); err != nil {
 			return Inspection{}, fmt.Errorf("inspect %s: %w", path, err)
 		}
 	}
@@ -92,22 +91,13 @@ func implied(info plugin.Info) *plugin.Given {
 	return given
 }
 
-// imports decodes a module, without compiling it to machine code.
-func imports(ctx context.Context, path string) (names []string, err error) {
+// imports returns what a module imports, which was loaded before.
+func imports(path string) (names []string, err error) {
 	code, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
-	defer func() { err = errors.Join(err, r.Close(ctx)) }()
-	m, err := r.CompileModule(ctx, code)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range m.ImportedFunctions() {
-		module, name, _ := f.Import()
-		names = append(names, module+"."+name)
-	}
+	names, err = wasm.Imports(code)
 	slices.Sort(names)
-	return slices.Compact(names), nil
+	return slices.Compact(names), err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,17 +19,24 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/narthex-io/narthex/host/plugin"
-	"github.com/narthex-io/narthex/host/plugin/worker"
+	"github.com/narthex-io/narthex/host/plugin/internal/runtimetest"
 	"github.com/narthex-io/narthex/sdk"
 )
 
-// TestMain lets the test binary be the host's binary, and so a worker.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == worker.Command {
-		worker.Main(os.Args[2:])
+	var err error
+	if guests, err = runtimetest.NewGuests(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = guests.Close()
+		os.Exit(code)
+	}))
 }
+
+// guests has the host's binary and the cache.
+var guests *runtimetest.Guests
 
 // write writes a new plugin into dir, and vets and tests it as its author would.
 func write(t *testing.T, name string, kind sdk.Kind, dir string) Scaffold {
@@ -45,10 +53,16 @@ func write(t *testing.T, name string, kind sdk.Kind, dir string) Scaffold {
 	return s
 }
 
+// options are those of a command: the host's binary compiles.
+func options(t *testing.T, cache string) plugin.Options {
+	t.Helper()
+	return plugin.Options{CacheDir: cache, Worker: guests.Host(t)}
+}
+
 // build builds the plugin in dir to wasm, outside of dir.
 func build(t *testing.T, dir, cache string) Built {
 	t.Helper()
-	built, err := Build(t.Context(), dir, TargetWasm, t.TempDir(), cache)
+	built, err := Build(t.Context(), dir, TargetWasm, t.TempDir(), options(t, cache))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,13 +71,13 @@ func build(t *testing.T, dir, cache string) Built {
 
 // TestNewDiscovery goes an author's whole way.
 func TestNewDiscovery(t *testing.T) {
-	ctx, cache := t.Context(), t.TempDir()
+	ctx, cache := t.Context(), guests.CacheDir()
 	dir := filepath.Join(t.TempDir(), "mine")
 	s := write(t, "acme", sdk.KindDiscovery, dir)
 	if s.Plugin != "sd-acme" || s.Key != "acme_sd_configs" || !slices.Equal(s.Files, []string{"README.md", "go.mod", "go.sum", "main.go", "main_test.go"}) {
 		t.Fatalf("%+v", s)
 	}
-	built, err := Build(ctx, dir, TargetWasm, "", cache)
+	built, err := Build(ctx, dir, TargetWasm, "", options(t, cache))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +99,7 @@ func TestNewDiscovery(t *testing.T) {
 	if mod, err := os.ReadFile(filepath.Join(dir, "go.mod")); err != nil || bytes.Contains(mod, []byte("aws")) || !bytes.Contains(mod, []byte("go-plugin")) {
 		t.Errorf("go.mod has not what the SDK needs alone: %s, %v", mod, err)
 	}
-	if err := Test(ctx, built.Path, TryOptions{CacheDir: cache}, &out); err == nil || !strings.Contains(err.Error(), "no config was given") {
+	if err := Test(ctx, built.Path, TryOptions{CacheDir: cache, Worker: guests.Host(t)}, &out); err == nil || !strings.Contains(err.Error(), "no config was given") {
 		t.Errorf("tried without a config: %v", err)
 	}
 	tryDiscovery(t, built.Path, cache)
@@ -98,11 +112,7 @@ func TestNewDiscovery(t *testing.T) {
 // tryDiscovery has the kit pass, and fail where it has to, in both places.
 func tryDiscovery(t *testing.T, path, cache string) {
 	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := TryOptions{Config: json.RawMessage(`{"targets": ["x:1"]}`), CacheDir: cache, Worker: binary, Patience: time.Minute, Duration: time.Millisecond}
+	o := TryOptions{Config: json.RawMessage(`{"targets": ["x:1"]}`), CacheDir: cache, Worker: guests.Host(t), Patience: time.Minute, Duration: time.Millisecond}
 	var out bytes.Buffer
 	if err := Test(t.Context(), path, o, &out); err != nil {
 		t.Errorf("%v\n%s", err, &out)
@@ -138,7 +148,7 @@ func tryDiscovery(t *testing.T, path, cache string) {
 }
 
 func TestNewExporter(t *testing.T) {
-	ctx, cache := t.Context(), t.TempDir()
+	ctx, cache := t.Context(), guests.CacheDir()
 	dir, plugins := filepath.Join(t.TempDir(), "x"), t.TempDir()
 	s := write(t, "exporter-two-words", sdk.KindExporter, dir)
 	if s.Plugin != "exporter-two-words" || s.Key != "" {
@@ -146,7 +156,7 @@ func TestNewExporter(t *testing.T) {
 	}
 	t.Chdir(plugins)
 	for _, target := range []Target{TargetNative, TargetWasm} {
-		built, err := Build(ctx, dir, target, plugins, cache)
+		built, err := Build(ctx, dir, target, plugins, options(t, cache))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +200,7 @@ func TestNewExporter(t *testing.T) {
 }
 
 func TestNewParser(t *testing.T) {
-	ctx, cache := t.Context(), t.TempDir()
+	ctx, cache := t.Context(), guests.CacheDir()
 	dir := filepath.Join(t.TempDir(), "x")
 	s := write(t, "status-page", sdk.KindParser, dir)
 	if s.Plugin != "parser-status-page" || s.Key != "" {
@@ -209,13 +219,13 @@ func TestNewParser(t *testing.T) {
 	if out, err := run("requests: many\n"); err == nil || !strings.Contains(err.Error(), `plugin parser-status-page: line 1: "many" is no number`) {
 		t.Errorf("%q, %v", out, err)
 	}
-	if in, err := Inspect(ctx, built.Path, plugin.Options{CacheDir: cache}); err != nil || len(in.ContentTypes) != 1 || in.ContentTypes[0] != "text/x-status_page" {
+	if in, err := Inspect(ctx, built.Path, options(t, cache)); err != nil || len(in.ContentTypes) != 1 || in.ContentTypes[0] != "text/x-status_page" {
 		t.Errorf("%+v, %v", in, err)
 	}
 }
 
 func TestNewNotifier(t *testing.T) {
-	ctx, cache := t.Context(), t.TempDir()
+	ctx, cache := t.Context(), guests.CacheDir()
 	dir := filepath.Join(t.TempDir(), "x")
 	s := write(t, "pager", sdk.KindNotify, dir)
 	if s.Plugin != "notify-pager" || s.Key != "pager_notify_configs" {
@@ -262,14 +272,14 @@ func TestBuildReportsTheCompiler(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := Build(t.Context(), dir, TargetWasm, "", t.TempDir())
+	_, err := Build(t.Context(), dir, TargetWasm, "", plugin.Options{})
 	if err == nil || !strings.Contains(err.Error(), "main.go:3:15") {
 		t.Errorf("error %v", err)
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, ".build-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := Build(t.Context(), dir, "jar", "", ""); err == nil {
+	if _, err := Build(t.Context(), dir, "jar", "", plugin.Options{}); err == nil {
 		t.Error("a strange target is taken")
 	}
 }
@@ -287,7 +297,7 @@ func TestInspectRefusesWhatIsNoPlugin(t *testing.T) {
 }
 
 func TestNewSigner(t *testing.T) {
-	ctx, cache := t.Context(), t.TempDir()
+	ctx, cache := t.Context(), guests.CacheDir()
 	dir := filepath.Join(t.TempDir(), "x")
 	s := write(t, "acme", "auth", dir)
 	if s.Plugin != "auth-acme" || s.Key != "acme_auth" {
@@ -314,7 +324,7 @@ func TestNewSigner(t *testing.T) {
 }
 
 func TestNewAuthenticator(t *testing.T) {
-	ctx, cache := t.Context(), t.TempDir()
+	ctx, cache := t.Context(), guests.CacheDir()
 	dir := filepath.Join(t.TempDir(), "x")
 	s := write(t, "door", sdk.KindAuthInbound, dir)
 	if s.Plugin != "auth-door" || s.Key != "door_auth" || s.Use != "use door_auth below web.auth" {

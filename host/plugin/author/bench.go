@@ -38,10 +38,10 @@ type Measured struct {
 	MemoryBytes uint64 `json:"memoryBytes"`
 }
 
-// Bench measures the plugin in a file in each place that it can run in: starts, calls, memory. A notifier's calls are not measured,
-// since they would be delivered. A call that fails is an error.
+// Bench measures the plugin in a file in each place that it can run in: starts, calls, memory. A notifier's calls are measured only on
+// demand, since they are delivered. A call that fails is an error.
 func Bench(ctx context.Context, path string, o TryOptions) (all []Measured, err error) {
-	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir})
+	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir, Worker: o.Worker})
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,14 @@ func (m *Measured) calls(ctx context.Context, g *plugin.Guest, kind sdk.Kind, o 
 			return 0, 0, err
 		}
 	case sdk.KindNotify:
-		return nil
+		if !o.Deliver {
+			return nil
+		}
+		batch, err := example()
+		if err != nil {
+			return err
+		}
+		call = func() (int, int, error) { return len(batch), 0, g.Notifier().Notify(ctx, batch) }
 	}
 	return m.repeat(ctx, call, cmp.Or(o.Duration, time.Second))
 }
@@ -255,7 +262,7 @@ func WriteBench(out io.Writer, all []Measured) error {
 	if err := w.Flush(); err != nil || slices.ContainsFunc(all, func(m Measured) bool { return m.Calls > 0 || m.FirstUpdate > 0 }) {
 		return err
 	}
-	_, err := fmt.Fprintln(out, "No calls were made: a parser needs --body, an inbound auth plugin --request; notifiers are only started.")
+	_, err := fmt.Fprintln(out, "No calls were made: a parser needs --body, an inbound auth plugin --request, a notifier --deliver.")
 	return err
 }
 

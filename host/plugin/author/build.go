@@ -34,8 +34,9 @@ type Built struct {
 
 // Build builds the Go package in dir and checks that the result is a plugin that loads. out is the file to write; when
 // it is empty or a folder, the file gets the plugin's name there, or in dir. Nothing is written when the build fails. A
-// file in use is replaced whole, so that a server never sees half of one. The go command has to be installed.
-func Build(ctx context.Context, dir string, target Target, out, cacheDir string) (built Built, err error) {
+// file in use is replaced whole, so that a server never sees half of one. Of o, the cache and the binary for workers count. The go
+// command has to be installed.
+func Build(ctx context.Context, dir string, target Target, out string, o plugin.Options) (built Built, err error) {
 	begin := time.Now()
 	if target != TargetWasm && target != TargetNative {
 		return Built{}, fmt.Errorf("target %q is neither %s nor %s", target, TargetWasm, TargetNative)
@@ -59,7 +60,7 @@ func Build(ctx context.Context, dir string, target Target, out, cacheDir string)
 		return Built{}, err
 	}
 	if file == "" {
-		if file, err = ownName(ctx, first, target, cacheDir); err != nil {
+		if file, err = ownName(ctx, first, target, o); err != nil {
 			return Built{}, err
 		}
 	}
@@ -67,7 +68,7 @@ func Build(ctx context.Context, dir string, target Target, out, cacheDir string)
 	if err := os.Rename(first, named); err != nil {
 		return Built{}, fmt.Errorf("build plugin: %w", err)
 	}
-	in, err := Inspect(ctx, named, plugin.Options{CacheDir: cacheDir})
+	in, err := Inspect(ctx, named, o)
 	if err != nil {
 		return Built{}, err
 	}
@@ -114,8 +115,8 @@ func goCommand(ctx context.Context, dir string, env []string, args ...string) er
 }
 
 // ownName returns the file name that the manifest asks for.
-func ownName(ctx context.Context, path string, t Target, cacheDir string) (name string, err error) {
-	c, err := plugin.New(plugin.Options{CacheDir: cacheDir})
+func ownName(ctx context.Context, path string, t Target, o plugin.Options) (name string, err error) {
+	c, err := plugin.New(plugin.Options{CacheDir: o.CacheDir, Worker: o.Worker})
 	if err != nil {
 		return "", err
 	}

@@ -51,7 +51,7 @@ type RunOptions struct {
 // deliver, once, a parser the body, and what signs or judges requests one of these; that it refuses it is an error, and so is what
 // the plugin says about its config.
 func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err error) {
-	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir})
+	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir, Worker: o.Worker})
 	if err != nil {
 		return err
 	}
@@ -156,11 +156,11 @@ func collect(ctx context.Context, e sdk.Exporter, o RunOptions, out io.Writer) e
 	}
 }
 
-// deliver has a notifier tell about an alert that nobody has to worry about.
-func deliver(ctx context.Context, n sdk.Notifier, out io.Writer) error {
+// example is a message about an alert that nobody has to worry about.
+func example() ([]byte, error) {
 	labels := map[string]string{"alertname": "Example", "severity": "none"}
 	annotations := map[string]string{"summary": "This is an example, sent by narthex plugin run."}
-	batch, err := json.MarshalIndent(sdk.Message{
+	return json.MarshalIndent(sdk.Message{
 		Version: "4", ID: "example", GroupKey: "{}", Status: sdk.StatusFiring, Receiver: "example", GroupLabels: map[string]string{},
 		CommonLabels: labels, CommonAnnotations: annotations, ExternalURL: "http://localhost:9090",
 		Alerts: []sdk.Alert{{
@@ -168,6 +168,11 @@ func deliver(ctx context.Context, n sdk.Notifier, out io.Writer) error {
 			GeneratorURL: "http://localhost:9090/graph", Fingerprint: "0000000000000000",
 		}},
 	}, "", "  ")
+}
+
+// deliver has a notifier tell about the example.
+func deliver(ctx context.Context, n sdk.Notifier, out io.Writer) error {
+	batch, err := example()
 	if err != nil {
 		return err
 	}

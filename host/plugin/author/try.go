@@ -37,6 +37,8 @@ type TryOptions struct {
 	Patience time.Duration
 	// Duration is for how long calls are measured, in each place. [1 s]
 	Duration time.Duration
+	// Deliver measures a notifier's calls, which deliver an example again and again. [it is started only]
+	Deliver bool
 	// BaseDir is where relative paths in Config start. [the working directory]
 	BaseDir string
 	// Settings are limits and grants, as in the config file.
@@ -162,7 +164,7 @@ var ErrFailed = errors.New("the plugin does not pass")
 // Test tries the plugin in a file in each place that it can run in, with the conformance kit of package sdktest, and writes a
 // report to out. A plugin that does not pass is an [ErrFailed].
 func Test(ctx context.Context, path string, o TryOptions, out io.Writer) (err error) {
-	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir})
+	in, err := Inspect(ctx, path, plugin.Options{CacheDir: o.CacheDir, Worker: o.Worker})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -27,10 +28,10 @@ func Touch(path string) {
 }
 
 // Prune removes from a folder what was last used before a time and has a name that match, a pattern of [filepath.Match], matches. A
-// missing folder is an empty one. On error, the rest is removed all the same.
+// missing folder is an empty one, and so is what is no folder. On error, the rest is removed all the same.
 func Prune(dir, match string, before time.Time) error {
 	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
 	errs := []error{err}

@@ -78,6 +78,8 @@ func (p *program) clientConfig(o StartOptions) *plugin.ClientConfig {
 			started.socketDir = socketDir
 			return started, nil
 		},
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: socketBase()},
+
 		SkipHostEnv:  true,
 		StartTimeout: o.StartTimeout,
 		Stderr:       stderr,
@@ -85,6 +87,21 @@ func (p *program) clientConfig(o StartOptions) *plugin.ClientConfig {
 		SyncStderr:   stderr,
 		Logger:       hclog.NewNullLogger(),
 	}
+}
+
+// socketBase returns where the folder for a child's socket goes, empty for the usual one for temporary files: in a container that
+// has none to write to, memory that looks like a folder takes its place.
+func socketBase() string {
+	const memory = "/dev/shm"
+	dir, err := os.MkdirTemp("", "plugin-dir")
+	if err == nil {
+		_ = os.Remove(dir) // empty
+		return ""
+	}
+	if info, err := os.Stat(memory); err == nil && info.IsDir() {
+		return memory
+	}
+	return ""
 }
 
 // environment is what the child gets of the host's environment.

@@ -20,6 +20,8 @@ const stderrBytes = 4 << 10
 type TaskError struct {
 	// Status says how it ended, such as "exit status 1" or "signal: killed".
 	Status string
+	// Code is its exit status; -1 when a signal ended it.
+	Code int
 	// Stderr is the beginning of what it wrote to stderr.
 	Stderr string
 }
@@ -62,7 +64,7 @@ func Run(ctx context.Context, path string, args, env []string) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	}
-	return &TaskError{Status: err.Error(), Stderr: stderr.kept.String()}
+	return &TaskError{Status: err.Error(), Code: cmd.ProcessState.ExitCode(), Stderr: stderr.kept.String()}
 }
 
 // Hold ends this process when its host is gone, for a program that [Run] started. It returns at once.

@@ -3,26 +3,53 @@ package wasm
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/narthex-io/narthex/host/plugin/kept"
 )
 
-// Cache is a folder of compiled modules, that of [Options]. Whoever uses a module in it says so, and [Cache.Prune] removes what
-// nobody has used for long. Nothing that is removed is lost: it is compiled anew.
+// Cache is a folder of compiled modules, one of those of [Options]. Whoever uses a module in it says so, and [Cache.Prune] removes
+// what nobody has used for long. Nothing that is removed or damaged is lost: it is compiled anew. Several processes may share it.
 //
 //	wazero-VERSION-ARCH-OS/KEY          what wazero compiled, by a key of its own
-//	receipts-v1/DIGEST-MODE-VERSION     where wazero has put the module with the digest
+//	receipts-v2/DIGEST-MODE-VERSION     where wazero has put the module with the digest, and the sum of that file
 //	code-v1/DIGEST-MODE                 its code as it is executed: see spare
 //
-// A receipt is there because wazero's key cannot be known beforehand. It is a hint: another processor, say, has another key.
-type Cache struct{ Dir string }
+// A receipt is there because wazero's key cannot be known beforehand, and because wazero has a sum of the code alone: one wrong bit in
+// what tells where functions begin would have the host execute anything. Where the file is, is a hint: another processor, say, has
+// another key.
+type Cache struct {
+	// Dir is the folder; it is created when something is put in.
+	Dir string `json:"dir"`
+	// Within names a folder that Dir is in, or is itself, which others could have made, as in one for temporary files. The cache
+	// is used only while that folder belongs to this user and nobody else can get in. [no such folder]
+	Within string `json:"within,omitempty"`
+}
 
-const receiptsDir = "receipts-v1"
+// FolderError says that nothing could be put into a cache: it is full, say, or may only be read. The module is not to blame.
+type FolderError struct {
+	Dir string
+	Err error
+}
+
+// Error implements error.
+func (e *FolderError) Error() string {
+	return "keep a compiled plugin in " + e.Dir + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *FolderError) Unwrap() error { return e.Err }
+
+const receiptsDir = "receipts-v2"
 
 // mode names the two ways to compile a module.
 func mode(fullSpeed bool) string {
@@ -49,26 +76,49 @@ func version() string {
 	return v + "-" + runtime.GOARCH + "-" + runtime.GOOS
 }
 
-// entry returns the file, below the cache's folder, that a receipt names.
+// entry returns the file that the receipt of a module names, if it is as it was when it was put in.
 func (c Cache) entry(receipt string) (string, error) {
-	name, err := os.ReadFile(receipt)
+	text, err := os.ReadFile(receipt)
 	if err != nil {
 		return "", err
 	}
-	if !filepath.IsLocal(string(name)) {
+	var name, want string
+	if _, err := fmt.Sscanf(string(text), "%s %s\n", &name, &want); err != nil || !filepath.IsLocal(name) {
 		return "", fmt.Errorf("%s names no file of the cache", receipt)
 	}
-	return filepath.Join(c.Dir, string(name)), nil
+	path := filepath.Join(c.Dir, name)
+	if sum, err := sumOf(path); err != nil || sum != want {
+		return "", errors.Join(err, fmt.Errorf("%s is damaged", path))
+	}
+	return path, nil
 }
 
-// Has reports whether the module with a digest, its SHA-256 in hexadecimal, is compiled for a speed, and counts that as a use.
+// sumOf returns a checksum of a regular file.
+func sumOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }() // only read
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", errors.Join(err, fmt.Errorf("%s is no regular file", path))
+	}
+	h := xxhash.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return strconv.FormatUint(h.Sum64(), 16), nil
+}
+
+// Has reports whether the module with a digest, its SHA-256 in hexadecimal, is compiled for a speed and undamaged, and counts that as
+// a use. It reads what is compiled, which takes some milliseconds.
 func (c Cache) Has(digest string, fullSpeed bool) bool {
 	receipt := c.receipt(digest, fullSpeed)
-	entry, err := c.entry(receipt)
-	if err != nil {
+	if c.Dir == "" || c.checkOwner() != nil {
 		return false
 	}
-	if info, err := os.Stat(entry); err != nil || !info.Mode().IsRegular() {
+	entry, err := c.entry(receipt)
+	if err != nil {
 		return false
 	}
 	kept.Touch(entry)
@@ -77,36 +127,83 @@ func (c Cache) Has(digest string, fullSpeed bool) bool {
 }
 
 // Fill puts in a module that compile compiles into an empty folder with [CompileInto], here or in another process. It takes the place
-// of one that is there.
+// of one that is there. A [FolderError] says that the cache takes nothing now; other errors are compile's.
 func (c Cache) Fill(digest string, fullSpeed bool, compile func(dir string) error) error {
-	dir, err := os.MkdirTemp(c.Dir, ".tmp-*")
+	dir, err := c.temporary()
 	if err != nil {
-		return err
+		return &FolderError{c.Dir, err}
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // pruned otherwise
-	if err := compile(dir); err != nil {
+	err = compile(dir)
+	if folder, ok := errors.AsType[*FolderError](err); ok {
+		return &FolderError{c.Dir, folder.Err}
+	} else if err != nil {
 		return err
 	}
 	made, err := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
 	if err != nil || len(made) != 1 {
 		return errors.Join(err, fmt.Errorf("compiling made %d files instead of one", len(made)))
 	}
-	name, err := filepath.Rel(dir, made[0])
+	if err := c.put(dir, made[0], c.receipt(digest, fullSpeed)); err != nil {
+		return &FolderError{c.Dir, err}
+	}
+	return nil
+}
+
+// temporary makes a folder in the cache's, which is made too.
+func (c Cache) temporary() (string, error) {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := c.checkOwner(); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(c.Dir, ".tmp-*")
+}
+
+// checkOwner returns why the cache must not be used.
+func (c Cache) checkOwner() error {
+	if c.Within == "" {
+		return nil
+	}
+	info, err := os.Lstat(c.Within)
 	if err != nil {
 		return err
 	}
-	entry, receipt := filepath.Join(c.Dir, name), c.receipt(digest, fullSpeed)
+	if !info.IsDir() || !isOurs(info) {
+		return fmt.Errorf("%s is not a folder of this user alone", c.Within)
+	}
+	return nil
+}
+
+// put moves a file from a temporary folder to where it belongs, and its receipt after it.
+func (c Cache) put(dir, made, receipt string) error {
+	name, err := filepath.Rel(dir, made)
+	if err != nil {
+		return err
+	}
+	sum, err := sumOf(made)
+	if err != nil {
+		return err
+	}
+	entry := filepath.Join(c.Dir, name)
 	if err := errors.Join(os.MkdirAll(filepath.Dir(entry), 0o700), os.MkdirAll(filepath.Dir(receipt), 0o700)); err != nil {
 		return err
 	}
-	if err := os.Rename(made[0], entry); err != nil {
+	if err := os.Rename(made, entry); err != nil {
 		return err
 	}
 	written := filepath.Join(dir, "receipt")
-	if err := os.WriteFile(written, []byte(name), 0o600); err != nil {
+	if err := os.WriteFile(written, fmt.Appendf(nil, "%s %s\n", name, sum), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(written, receipt)
+}
+
+// isFolders reports whether an error is about files, of which those in the cache's folder are the only ones that compiling touches.
+func isFolders(err error) bool {
+	path, link := (*fs.PathError)(nil), (*os.LinkError)(nil)
+	return errors.As(err, &path) || errors.As(err, &link)
 }
 
 // Used says that modules are in use.
@@ -121,9 +218,18 @@ func (c Cache) Used(digests []string) {
 
 // Prune removes what was last used before a time. What is executed of it goes on.
 func (c Cache) Prune(before time.Time) error {
-	folders, err := filepath.Glob(filepath.Join(c.Dir, "wazero-*"))
-	errs := []error{err, kept.Prune(c.Dir, ".tmp-*", before)}
-	for _, folder := range append(folders, filepath.Join(c.Dir, receiptsDir), filepath.Join(c.Dir, codeDir)) {
+	if err := c.checkOwner(); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	errs := []error{kept.Prune(c.Dir, ".tmp-*", before)}
+	var folders []string
+	for _, pattern := range []string{"wazero-*", "receipts-*", codeDir} {
+		found, err := filepath.Glob(filepath.Join(c.Dir, pattern))
+		folders, errs = append(folders, found...), append(errs, err)
+	}
+	for _, folder := range folders {
 		errs = append(errs, kept.Prune(folder, "*", before))
 	}
 	return errors.Join(errs...)

@@ -3,7 +3,6 @@ package wasm
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -68,7 +67,7 @@ func (r *Runtime) start(ctx context.Context, code []byte, o StartOptions) (*Inst
 	if err := inspect(code, o.MemoryBytes); err != nil {
 		return nil, err
 	}
-	key, compiled, err := r.acquire(ctx, code)
+	loaded, err := r.acquire(ctx, code)
 	if err != nil {
 		return nil, err
 	}
@@ -85,24 +84,24 @@ func (r *Runtime) start(ctx context.Context, code []byte, o StartOptions) (*Inst
 	i.cancel = cancel
 	guestCtx = context.WithValue(guestCtx, instanceKey{}, i)
 	guestCtx = experimental.WithMemoryAllocator(guestCtx, i.memory)
-	m, err := i.instantiate(guestCtx, compiled)
+	m, err := i.instantiate(guestCtx, loaded)
 	if err != nil {
 		cancel()
-		return nil, errors.Join(i.endError(err), r.release(ctx, key))
+		return nil, errors.Join(i.endError(err), r.release(ctx, loaded))
 	}
-	r.spare(m, key)
-	go i.run(guestCtx, m, key)
+	r.spare(m, loaded)
+	go i.run(guestCtx, m, loaded)
 	return i, nil
 }
 
 // instantiate turns a panic, which is what the runtime makes of memory that it did not get, into an error.
-func (i *Instance) instantiate(ctx context.Context, compiled wazero.CompiledModule) (m api.Module, err error) {
+func (i *Instance) instantiate(ctx context.Context, loaded *module) (m api.Module, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("instantiate module: %v", p)
 		}
 	}()
-	return i.runtime.runtime.InstantiateModule(ctx, compiled, i.moduleConfig())
+	return loaded.engine.runtime.InstantiateModule(ctx, loaded.compiled, i.moduleConfig())
 }
 
 func (i *Instance) moduleConfig() wazero.ModuleConfig {
@@ -125,7 +124,7 @@ func (i *Instance) moduleConfig() wazero.ModuleConfig {
 }
 
 // run runs the guest's main function to its end.
-func (i *Instance) run(ctx context.Context, m api.Module, key [sha256.Size]byte) {
+func (i *Instance) run(ctx context.Context, m api.Module, loaded *module) {
 	defer i.runtime.running.Done()
 	defer close(i.done)
 	defer i.cancel()
@@ -143,7 +142,7 @@ func (i *Instance) run(ctx context.Context, m api.Module, key [sha256.Size]byte)
 		i.err = i.endError(err)
 	}
 	background := context.WithoutCancel(ctx)
-	if err := errors.Join(m.Close(background), i.runtime.release(background, key)); err != nil {
+	if err := errors.Join(m.Close(background), i.runtime.release(background, loaded)); err != nil {
 		i.err = errors.Join(i.err, fmt.Errorf("close module: %w", err))
 	}
 }

@@ -18,13 +18,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"runtime"
-	"strings"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/narthex-io/narthex/sdk/wire"
@@ -32,12 +28,13 @@ import (
 
 // Options configure a [Runtime].
 type Options struct {
-	// CacheDir keeps compiled code between starts of the host; it is created when missing. Empty means in memory only.
-	CacheDir string
+	// Caches keep compiled code between starts of the host. It is looked for in all of them, and put into the first that takes it:
+	// where none does, it is compiled into memory. [none]
+	Caches []Cache
 	// FullSpeed leaves the checks out that make a guest interruptible. Then Close does not end a guest that computes, which
 	// moreover stalls the garbage collector of the process that it runs in: that is for a process of its own alone.
 	FullSpeed bool
-	// Logger learns what was compiled although there is a CacheDir, in which somebody else may have been meant to put it. [none]
+	// Logger learns what was compiled although there are Caches, in which somebody else may have been meant to put it. [none]
 	Logger *slog.Logger
 }
 
@@ -46,13 +43,12 @@ const DefaultMemoryBytes = 64 << 20
 
 // Runtime compiles and starts guests. It is safe for concurrent use.
 type Runtime struct {
-	runtime   wazero.Runtime
-	cache     wazero.CompilationCache
-	cacheDir  string
+	caches    []Cache
 	fullSpeed bool
 	log       *slog.Logger
 
 	mu      sync.Mutex
+	engines map[string]*engine // by folder; made when they are needed
 	modules map[[sha256.Size]byte]*module
 	loading map[[sha256.Size]byte]chan struct{} // closed when that is over
 	idle    *module                             // the last one that lost its last user: looking at a manifest and then starting loads once
@@ -63,90 +59,71 @@ type Runtime struct {
 // module is compiled code, shared by the instances that run it.
 type module struct {
 	key      [sha256.Size]byte
+	engine   *engine // that compiled belongs to
 	compiled wazero.CompiledModule
 	users    int
 	spared   sync.Once
 }
 
-// New returns a Runtime. ctx bounds the set-up only.
-func New(ctx context.Context, o Options) (*Runtime, error) {
-	cache := wazero.NewCompilationCache()
-	if o.CacheDir != "" {
-		var err error
-		if cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
-			return nil, fmt.Errorf("open compilation cache %s: %w", o.CacheDir, err)
-		}
-	}
-	config := wazero.NewRuntimeConfig().
-		WithCloseOnContextDone(!o.FullSpeed).
-		WithCompilationCache(cache).
-		// Without reference types a guest has no table.grow, whose memory is the host's and has no limit.
-		WithCoreFeatures(api.CoreFeaturesV2.SetEnabled(api.CoreFeatureReferenceTypes, false))
-	r := &Runtime{
-		runtime:   wazero.NewRuntimeWithConfig(ctx, config),
-		cache:     cache,
-		cacheDir:  o.CacheDir,
+// New returns a Runtime.
+func New(o Options) *Runtime {
+	return &Runtime{
+		caches:    o.Caches,
 		fullSpeed: o.FullSpeed,
 		log:       cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		engines:   map[string]*engine{},
 		modules:   map[[sha256.Size]byte]*module{},
 		loading:   map[[sha256.Size]byte]chan struct{}{},
 	}
-	if err := r.exportHost(ctx); err != nil {
-		return nil, errors.Join(err, r.Close(ctx))
-	}
-	return r, nil
 }
 
-// exportHost builds the two modules that a guest can import.
-func (r *Runtime) exportHost(ctx context.Context) error {
-	wasi := r.runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
-	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
-	wasi.NewFunctionBuilder().WithFunc(pollOneoff).Export("poll_oneoff")
-	if _, err := wasi.Instantiate(ctx); err != nil {
-		return fmt.Errorf("build module %s: %w", wasi_snapshot_preview1.ModuleName, err)
+// engine returns the one for a folder, or the one for none.
+func (r *Runtime) engine(ctx context.Context, dir string) (*engine, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.engines[dir]; e != nil {
+		return e, nil
 	}
-	nx := r.runtime.NewHostModuleBuilder(wire.Module)
-	nx.NewFunctionBuilder().WithFunc(nxSend).Export("send")
-	nx.NewFunctionBuilder().WithFunc(nxRecv).Export("recv")
-	if _, err := nx.Instantiate(ctx); err != nil {
-		return fmt.Errorf("build module %s: %w", wire.Module, err)
+	e, err := newEngine(context.WithoutCancel(ctx), dir, r.fullSpeed)
+	if err == nil {
+		r.engines[dir] = e
 	}
-	return nil
+	return e, err
 }
 
 // Compile compiles code into the cache, so that a later Start is fast.
 func (r *Runtime) Compile(ctx context.Context, code []byte) error {
-	key, _, err := r.acquire(ctx, code)
+	m, err := r.acquire(ctx, code)
 	if err != nil {
 		return err
 	}
-	return r.release(ctx, key)
+	return r.release(ctx, m)
 }
 
 // acquire compiles code, or finds it compiled, and counts a user.
-func (r *Runtime) acquire(ctx context.Context, code []byte) ([sha256.Size]byte, wazero.CompiledModule, error) {
+func (r *Runtime) acquire(ctx context.Context, code []byte) (*module, error) {
 	key := sha256.Sum256(code)
 	if m := r.use(key, nil); m != nil {
-		return key, m, nil
+		return m, nil
 	}
 	slimmed := slim(code)
 	leave, err := r.enter(ctx, sha256.Sum256(slimmed))
 	if err != nil {
-		return key, nil, err
+		return nil, err
 	}
 	defer leave()
 	if m := r.use(key, nil); m != nil { // Somebody else was faster.
-		return key, m, nil
+		return m, nil
 	}
 	// Not under the lock: loading takes a tenth of a second, and compiling seconds.
-	compiled, err := r.load(ctx, key, slimmed)
-	if err != nil {
-		return key, nil, fmt.Errorf("compile module: %w", err)
+	loaded := &module{key: key}
+	if loaded.compiled, loaded.engine, err = r.load(ctx, key, slimmed); err != nil {
+		return nil, fmt.Errorf("compile module: %w", err)
 	}
-	if err := checkImports(compiled); err != nil {
-		return key, nil, errors.Join(err, compiled.Close(ctx))
+	if err := checkImports(loaded.compiled); err != nil {
+		return nil, errors.Join(err, loaded.compiled.Close(ctx))
 	}
-	return key, r.use(key, compiled), nil
+	return r.use(key, loaded), nil
 }
 
 // enter waits until nobody else loads the module with that sum: wazero hands out a module that it is still loading. The caller calls
@@ -175,50 +152,71 @@ func (r *Runtime) enter(ctx context.Context, sum [sha256.Size]byte) (leave func(
 	}
 }
 
-// errNotCached is the cause with which a context ends that lets wazero load and not compile.
-var errNotCached = errors.New("the module is not in the cache")
-
-// load loads a module from the cache, where it is put if it is not there, or is damaged.
-func (r *Runtime) load(ctx context.Context, key [sha256.Size]byte, code []byte) (wazero.CompiledModule, error) {
+// load loads a module from a cache or, if none has it, compiles it: into the first that takes it, or else into memory.
+func (r *Runtime) load(ctx context.Context, key [sha256.Size]byte, code []byte) (wazero.CompiledModule, *engine, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if r.cacheDir == "" {
-		return r.compileModule(ctx, code)
-	}
-	loading, cancel := context.WithCancelCause(ctx)
-	cancel(errNotCached)
-	compiled, err := r.compileModule(loading, code)
-	// wazero's error for a damaged file has no type of its own.
-	if !errors.Is(err, errNotCached) && (err == nil || !strings.HasPrefix(err.Error(), "compilationcache: ")) {
-		return compiled, err
+		return nil, nil, err
 	}
 	digest := hex.EncodeToString(key[:])
-	r.log.DebugContext(ctx, "compiling a module here, and not ahead", "sha256", digest, "mode", mode(r.fullSpeed), "err", err)
-	err = Cache{r.cacheDir}.Fill(digest, r.fullSpeed, func(dir string) error { return compileInto(ctx, dir, code, r.fullSpeed) })
-	if err != nil {
-		return nil, err
+	for _, c := range r.caches {
+		if !c.Has(digest, r.fullSpeed) {
+			continue
+		}
+		if compiled, e, err := r.loadFrom(ctx, c, code); !isNotHere(err) {
+			return compiled, e, err
+		}
 	}
-	return r.compileModule(ctx, code)
+	for _, c := range r.caches {
+		r.log.DebugContext(ctx, "compiling a module here, and not ahead", "sha256", digest, "mode", mode(r.fullSpeed), "path", c.Dir)
+		err := c.Fill(digest, r.fullSpeed, func(dir string) error { return compileInto(ctx, dir, code, r.fullSpeed) })
+		var compiled wazero.CompiledModule
+		var e *engine
+		if err == nil {
+			compiled, e, err = r.loadFrom(ctx, c, code)
+		}
+		if !isNotHere(err) {
+			return compiled, e, err
+		}
+		r.log.DebugContext(ctx, "a compiled module cannot be kept", "sha256", digest, "err", err)
+	}
+	e, err := r.engine(ctx, "")
+	if err != nil {
+		return nil, nil, err
+	}
+	compiled, err := e.compile(ctx, code)
+	return compiled, e, err
 }
 
-// compileModule has several workers, which look at the context before each function; a single one would not.
-func (r *Runtime) compileModule(ctx context.Context, code []byte) (wazero.CompiledModule, error) {
-	return r.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, max(runtime.GOMAXPROCS(0), 2)), code)
+// loadFrom loads a module that is in a cache.
+func (r *Runtime) loadFrom(ctx context.Context, c Cache, code []byte) (wazero.CompiledModule, *engine, error) {
+	e, err := r.engine(ctx, c.Dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	compiled, err := e.load(ctx, code)
+	return compiled, e, err
+}
+
+// isNotHere reports whether an error is about one cache, so that there is a point in trying another way.
+func isNotHere(err error) bool {
+	folder := (*FolderError)(nil)
+	return errors.Is(err, errNotCached) || errors.As(err, &folder)
 }
 
 // compileInto compiles a module into an empty folder.
 func compileInto(ctx context.Context, dir string, code []byte, fullSpeed bool) (err error) {
-	r, err := New(ctx, Options{CacheDir: dir, FullSpeed: fullSpeed})
+	e, err := newEngine(ctx, dir, fullSpeed)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.Close(context.WithoutCancel(ctx))) }()
-	_, err = r.compileModule(ctx, code) // closed by r
+	defer func() { err = errors.Join(err, e.close(context.WithoutCancel(ctx))) }()
+	if _, err = e.compile(ctx, code); err != nil && isFolders(err) { // what is compiled is closed with e
+		return &FolderError{dir, err}
+	}
 	return err
 }
 
-// CompileInto compiles code into an empty folder, for [Cache.Fill].
+// CompileInto compiles code into an empty folder, for [Cache.Fill]. A [FolderError] says that it cannot be written there.
 func CompileInto(ctx context.Context, dir string, code []byte, fullSpeed bool) error {
 	if err := inspect(code, math.MaxUint64); err != nil {
 		return err
@@ -240,30 +238,29 @@ func checkImports(m wazero.CompiledModule) error {
 	return nil
 }
 
-// use counts a user of the module with key, which compiled becomes when there is none.
-func (r *Runtime) use(key [sha256.Size]byte, compiled wazero.CompiledModule) wazero.CompiledModule {
+// use counts a user of the module with key, which loaded becomes when there is none.
+func (r *Runtime) use(key [sha256.Size]byte, loaded *module) *module {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.modules[key]
 	if m == nil {
-		if compiled == nil {
+		if loaded == nil {
 			return nil
 		}
-		m = &module{key: key, compiled: compiled}
+		m = loaded
 		r.modules[key] = m
 	}
 	if r.idle == m {
 		r.idle = nil
 	}
 	m.users++
-	return m.compiled
+	return m
 }
 
 // release drops a user. Code that lost its last one stays until the next code does.
-func (r *Runtime) release(ctx context.Context, key [sha256.Size]byte) error {
+func (r *Runtime) release(ctx context.Context, m *module) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.modules[key]
 	m.users--
 	if m.users > 0 {
 		return nil
@@ -283,7 +280,14 @@ func (r *Runtime) Close(ctx context.Context) error {
 	r.closed = true
 	r.mu.Unlock()
 	r.running.Wait()
-	return errors.Join(r.runtime.Close(ctx), r.cache.Close(ctx))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for _, e := range r.engines {
+		errs = append(errs, e.close(ctx))
+	}
+	clear(r.engines)
+	return errors.Join(errs...)
 }
 
 // StartOptions configure one guest. Zero fields mean the default in brackets.

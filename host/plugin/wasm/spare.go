@@ -1,7 +1,6 @@
 package wasm
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"path/filepath"
 	"reflect"
@@ -20,21 +19,18 @@ const codeDir = "code-v1"
 //
 // wazero has no interface for either, so the places are looked for by reflection, and where they are not, or the system does not
 // want to, nothing is saved and nothing is lost. It is done once for a module, before its first instance, m, runs.
-func (r *Runtime) spare(m api.Module, key [sha256.Size]byte) {
-	r.mu.Lock()
-	mod := r.modules[key]
-	r.mu.Unlock()
-	mod.spared.Do(func() { r.spareOnce(m, key) })
+func (r *Runtime) spare(m api.Module, of *module) {
+	of.spared.Do(func() { r.spareOnce(m, of) })
 }
 
-func (r *Runtime) spareOnce(m api.Module, key [sha256.Size]byte) {
+func (r *Runtime) spareOnce(m api.Module, of *module) {
 	v := reflect.ValueOf(m)
 	dropBodies(field(v, "Source", "CodeSection"))
 	code := field(v, "Engine", "parent", "executables", "executable")
-	if r.cacheDir == "" || code.Kind() != reflect.Slice || code.Len() == 0 || code.Type().Elem().Kind() != reflect.Uint8 {
+	if of.engine.dir == "" || code.Kind() != reflect.Slice || code.Len() == 0 || code.Type().Elem().Kind() != reflect.Uint8 {
 		return
 	}
-	path := filepath.Join(r.cacheDir, codeDir, hex.EncodeToString(key[:])+"-"+mode(r.fullSpeed))
+	path := filepath.Join(of.engine.dir, codeDir, hex.EncodeToString(of.key[:])+"-"+mode(r.fullSpeed))
 	kept.Touch(path)
 	_ = backWithFile(code.UnsafePointer(), code.Len(), path) // memory keeps what it has
 }

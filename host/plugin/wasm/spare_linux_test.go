@@ -20,10 +20,7 @@ func TestCodeIsInAFile(t *testing.T) {
 	code := read(t, guests.Wasm(t, runtimetest.Kitchen))
 	run := func() {
 		t.Helper()
-		r, err := wasm.New(t.Context(), wasm.Options{CacheDir: cache})
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := wasm.New(wasm.Options{Caches: []wasm.Cache{{Dir: cache}}})
 		s := runtimetest.Suite{Start: func(tb testing.TB, _ io.Writer) session.Transport {
 			tb.Helper()
 			i, err := r.Start(tb.Context(), code, wasm.StartOptions{Name: "kitchen"})
@@ -78,10 +75,7 @@ func TestCodeIsInAFile(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(cache, "code-v1"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := wasm.New(t.Context(), wasm.Options{CacheDir: cache})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := wasm.New(wasm.Options{Caches: []wasm.Cache{{Dir: cache}}})
 	i, err := r.Start(t.Context(), code, wasm.StartOptions{Name: "kitchen"})
 	if err != nil {
 		t.Fatal(err)

@@ -54,10 +54,7 @@ func BenchmarkCompile(b *testing.B) {
 		run := func(b *testing.B, dir func() string) {
 			b.Helper()
 			once := func() {
-				r, err := wasm.New(b.Context(), wasm.Options{CacheDir: dir()})
-				if err != nil {
-					b.Fatal(err)
-				}
+				r := wasm.New(wasm.Options{Caches: []wasm.Cache{{Dir: dir()}}})
 				if err := r.Compile(b.Context(), code); err != nil {
 					b.Fatal(err)
 				}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -53,10 +52,7 @@ func read(tb testing.TB, path string) []byte {
 // newRuntime returns a runtime with the test binary's compilation cache.
 func newRuntime(tb testing.TB) *wasm.Runtime {
 	tb.Helper()
-	r, err := wasm.New(tb.Context(), wasm.Options{CacheDir: filepath.Join(guests.Dir(), "cache")})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	r := wasm.New(wasm.Options{Caches: []wasm.Cache{guests.Cache()}})
 	tb.Cleanup(func() {
 		if err := r.Close(context.Background()); err != nil {
 			tb.Error(err)
@@ -67,7 +63,7 @@ func newRuntime(tb testing.TB) *wasm.Runtime {
 
 func suite(tb testing.TB, change ...func(*wasm.StartOptions)) runtimetest.Suite {
 	tb.Helper()
-	r, code := newRuntime(tb), read(tb, guests.Wasm(tb, runtimetest.Kitchen))
+	r, code := newRuntime(tb), read(tb, guests.Compiled(tb, runtimetest.Kitchen))
 	if err := r.Compile(tb.Context(), code); err != nil {
 		tb.Fatal(err)
 	}
@@ -202,7 +198,7 @@ func TestTraps(t *testing.T) {
 
 // TestStartsAtOnce has one module loaded for several guests at the same time, and for files that differ in what is not executed.
 func TestStartsAtOnce(t *testing.T) {
-	r, code := newRuntime(t), read(t, guests.Wasm(t, runtimetest.Kitchen))
+	r, code := newRuntime(t), read(t, guests.Compiled(t, runtimetest.Kitchen))
 	other := append(bytes.Clone(code), 0, 2, 1, 'x') // a custom section
 	var wait sync.WaitGroup
 	for i := range 8 {

@@ -43,7 +43,8 @@ const (
 var ErrCompileTimeout = fmt.Errorf("compiling took more than %v", compileTimeout)
 
 // Compile compiles a module in a process of its own, at low priority, on half of the cores that this process uses. The binary is
-// a host's own. That the module could not be compiled is a [process.TaskError]; it ends with ctx.
+// a host's own. That the module could not be compiled is a [process.TaskError], and that the folder takes nothing a
+// [wasm.FolderError]; it ends with ctx.
 func Compile(ctx context.Context, binary string, o CompileOptions) error {
 	info, err := os.Stat(o.Path)
 	if err != nil {
@@ -61,24 +62,35 @@ func Compile(ctx context.Context, binary string, o CompileOptions) error {
 		"GOMEMLIMIT=" + strconv.FormatUint(o.MemoryBytes/4*3, 10),
 	})
 	if failed, ok := errors.AsType[*process.TaskError](err); ok {
-		return explain(failed, o.MemoryBytes)
+		return explain(failed, o)
 	}
 	return err
 }
 
+// folderStatus is the exit status of a compilation that could not write to its folder.
+const folderStatus = 3
+
 // explain makes one line of how a compilation failed.
-func explain(e *process.TaskError, limit uint64) error {
+func explain(e *process.TaskError, o CompileOptions) error {
 	first, _, _ := strings.Cut(strings.TrimSpace(e.Stderr), "\n")
-	if strings.Contains(e.Stderr, "out of memory") || strings.Contains(e.Stderr, "cannot allocate memory") {
-		first = fmt.Sprintf("compiling takes more than the %d bytes of memory that a module of its size may use", limit)
+	if e.Code == folderStatus {
+		return &wasm.FolderError{Dir: o.Dir, Err: errors.New(first)}
 	}
-	return &process.TaskError{Status: e.Status, Stderr: first}
+	if strings.Contains(e.Stderr, "out of memory") || strings.Contains(e.Stderr, "cannot allocate memory") {
+		first = fmt.Sprintf("compiling takes more than the %d bytes of memory that a module of its size may use", o.MemoryBytes)
+	}
+	return &process.TaskError{Status: e.Status, Code: e.Code, Stderr: first}
 }
 
 // compileMain compiles what the options say. It does not return.
 func compileMain(text string) {
 	process.Hold()
-	if err := compile(context.Background(), text); err != nil {
+	err := compile(context.Background(), text)
+	if folder, ok := errors.AsType[*wasm.FolderError](err); ok {
+		fmt.Fprintln(os.Stderr, folder.Err)
+		os.Exit(folderStatus)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -20,12 +20,8 @@ import (
 
 func compile(t *testing.T, cache wasm.Cache, o worker.Options, fullSpeed bool) error {
 	t.Helper()
-	binary, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	return cache.Fill(o.SHA256, fullSpeed, func(dir string) error {
-		return worker.Compile(t.Context(), binary, worker.CompileOptions{Path: o.Path, SHA256: o.SHA256, Dir: dir, FullSpeed: fullSpeed})
+		return worker.Compile(t.Context(), guests.Host(t), worker.CompileOptions{Path: o.Path, SHA256: o.SHA256, Dir: dir, FullSpeed: fullSpeed})
 	})
 }
 
@@ -39,12 +35,9 @@ func TestCompile(t *testing.T) {
 	load := func(fullSpeed bool) (log string) {
 		t.Helper()
 		var text bytes.Buffer
-		r, err := wasm.New(t.Context(), wasm.Options{
-			CacheDir: cache.Dir, FullSpeed: fullSpeed, Logger: slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		r := wasm.New(wasm.Options{
+			Caches: []wasm.Cache{cache}, FullSpeed: fullSpeed, Logger: slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 		if err := errors.Join(r.Compile(t.Context(), code), r.Close(t.Context())); err != nil {
 			t.Fatal(err)
 		}
@@ -59,24 +52,6 @@ func TestCompile(t *testing.T) {
 		}
 		if log := load(fullSpeed); log != "" || !cache.Has(o.SHA256, fullSpeed) {
 			t.Errorf("after compiling for full speed %v, loading says %s", fullSpeed, log)
-		}
-	}
-	// What is damaged is made anew.
-	found, err := filepath.Glob(filepath.Join(cache.Dir, "wazero-*", "*"))
-	if err != nil || len(found) != 2 {
-		t.Fatal(found, err)
-	}
-	for i, path := range found {
-		if err := os.Truncate(path, int64(i*100_000)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, fullSpeed := range []bool{false, true} {
-		if log := load(fullSpeed); !strings.Contains(log, "compilationcache: ") {
-			t.Errorf("loading a damaged file says %s", log)
-		}
-		if log := load(fullSpeed); log != "" {
-			t.Errorf("loading again says %s", log)
 		}
 	}
 }
@@ -153,6 +128,13 @@ func TestCompileFails(t *testing.T) {
 		if left, err := os.ReadDir(cache.Dir); err != nil || len(left) > 0 {
 			t.Errorf("left behind: %v, %v", left, err)
 		}
+	}
+	// What is wrong with the folder is told apart.
+	o := options(t)
+	o2 := worker.CompileOptions{Path: o.Path, SHA256: o.SHA256, Dir: filepath.Join(o.Path, "below a file")}
+	if folder := (*wasm.FolderError)(nil); !errors.As(worker.Compile(t.Context(), own(t), o2), &folder) || !strings.Contains(folder.Error(), "is not dir") &&
+		!strings.Contains(folder.Error(), "not a directory") {
+		t.Errorf("with a file for a folder: %v", folder)
 	}
 	err := worker.Compile(t.Context(), filepath.Join(t.TempDir(), "gone"), worker.CompileOptions{Path: changed.Path})
 	if !errors.Is(err, process.ErrNotStarted) {

@@ -41,8 +41,8 @@ type Options struct {
 	// MessageBytes and QueueBytes are as in package wasm.
 	MessageBytes uint32 `json:"message_bytes,omitempty"`
 	QueueBytes   int    `json:"queue_bytes,omitempty"`
-	// CacheDir keeps compiled code; empty means none.
-	CacheDir string `json:"cache_dir,omitempty"`
+	// Caches are as in package wasm.
+	Caches []wasm.Cache `json:"caches,omitempty"`
 }
 
 // hostBytes is what a worker may hold besides the guest's memory and messages: the host's binary, compiled code, and
@@ -103,10 +103,7 @@ func load(ctx context.Context, o Options) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := wasm.New(ctx, wasm.Options{CacheDir: o.CacheDir, FullSpeed: true})
-	if err != nil {
-		return nil, err
-	}
+	r := wasm.New(wasm.Options{Caches: o.Caches, FullSpeed: true})
 	messages := 2*uint64(o.MessageBytes) + uint64(o.QueueBytes) //nolint:gosec // the host's, not negative
 	if err := limitMemory(cmp.Or(o.MemoryBytes, wasm.DefaultMemoryBytes) + hostBytes + messages); err != nil {
 		return nil, err

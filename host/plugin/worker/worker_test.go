@@ -1,13 +1,14 @@
 package worker_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,6 +16,7 @@ import (
 	"github.com/narthex-io/narthex/host/plugin/internal/kitchen"
 	"github.com/narthex-io/narthex/host/plugin/internal/runtimetest"
 	"github.com/narthex-io/narthex/host/plugin/session"
+	"github.com/narthex-io/narthex/host/plugin/wasm"
 	"github.com/narthex-io/narthex/host/plugin/worker"
 	"github.com/narthex-io/narthex/sdk"
 )
@@ -46,21 +48,28 @@ func TestMain(m *testing.M) {
 // options are those of the kitchen guest, whose compiled code is kept for the test binary.
 func options(tb testing.TB) worker.Options {
 	tb.Helper()
-	path := guests.Wasm(tb, runtimetest.Kitchen)
+	path := guests.Compiled(tb, runtimetest.Kitchen)
 	code, err := os.ReadFile(path)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	sum := sha256.Sum256(code)
-	return worker.Options{Path: path, SHA256: hex.EncodeToString(sum[:]), Name: "kitchen", CacheDir: filepath.Join(guests.Dir(), "cache")}
+	return worker.Options{Path: path, SHA256: hex.EncodeToString(sum[:]), Name: "kitchen", Caches: []wasm.Cache{guests.Cache()}}
 }
 
-func suite(tb testing.TB, o worker.Options) runtimetest.Suite {
+// own returns the test's binary.
+func own(tb testing.TB) string {
 	tb.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return binary
+}
+
+// suite has workers of a binary.
+func suite(tb testing.TB, binary string, o worker.Options) runtimetest.Suite {
+	tb.Helper()
 	return runtimetest.Suite{
 		Killable: true,
 		Start: func(tb testing.TB, stderr io.Writer) session.Transport {
@@ -77,11 +86,40 @@ func suite(tb testing.TB, o worker.Options) runtimetest.Suite {
 
 // TestSuite: a guest in a worker can do what one inside the host can, and no more; an endless loop, which nothing in the worker
 // interrupts, ends with the worker.
-func TestSuite(t *testing.T) { runtimetest.Run(t, suite(t, options(t))) }
+func TestSuite(t *testing.T) { runtimetest.Run(t, suite(t, guests.Host(t), options(t))) }
+
+// TestRaces has a worker of the test's binary, and so with the race detector, answer calls side by side and stop.
+func TestRaces(t *testing.T) {
+	var stderr bytes.Buffer
+	s := suite(t, own(t), options(t))
+	start := s.Start
+	s.Start = func(tb testing.TB, log io.Writer) session.Transport {
+		tb.Helper()
+		return start(tb, io.MultiWriter(log, &stderr))
+	}
+	sess := s.Open(t, sdk.KindExporter, kitchen.Config{Do: "echo", Text: strings.Repeat("a 1\n", 1000)})
+	var calls sync.WaitGroup
+	for range 4 {
+		calls.Go(func() {
+			for range 10 {
+				if out, err := runtimetest.Collect(t, sess); err != nil || len(out) != 4000 {
+					t.Errorf("%d bytes, %v", len(out), err)
+				}
+			}
+		})
+	}
+	calls.Wait()
+	if err := sess.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(stderr.String(), "DATA RACE") {
+		t.Error(&stderr)
+	}
+}
 
 // TestMemory: a guest that wants more than its limit ends by that name, though it ended in another process.
 func TestMemory(t *testing.T) {
-	s := suite(t, options(t))
+	s := suite(t, guests.Host(t), options(t))
 	sess := s.Open(t, sdk.KindExporter, kitchen.Config{Do: "oom"})
 	if _, err := runtimetest.Collect(t, sess); session.ReasonOf(err) != session.ReasonMemory {
 		t.Errorf("ended with %v", err)
@@ -95,7 +133,7 @@ func TestRefused(t *testing.T) {
 	} {
 		o := options(t)
 		change(&o)
-		s := suite(t, o)
+		s := suite(t, own(t), o)
 		if _, err := s.TryOpen(t, sdk.KindExporter, kitchen.Config{Do: "echo"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
@@ -104,7 +142,7 @@ func TestRefused(t *testing.T) {
 
 // BenchmarkCall is the cost of a call with an empty answer.
 func BenchmarkCall(b *testing.B) {
-	s := suite(b, options(b))
+	s := suite(b, own(b), options(b))
 	sess := s.Open(b, sdk.KindExporter, kitchen.Config{Do: "echo"})
 	b.ReportAllocs()
 	for b.Loop() {

@@ -6,12 +6,20 @@
 package runtimetest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/narthex-io/narthex/host/plugin/kept"
+	"github.com/narthex-io/narthex/host/plugin/wasm"
+	"github.com/narthex-io/narthex/host/plugin/worker"
 )
 
 // Packages of guests, relative to the module.
@@ -22,9 +30,24 @@ const (
 	Minimal = "./host/plugin/internal/minimal"
 )
 
+// plainHost is a package whose test binary runs workers. Unlike a command it says of itself, as other test binaries do, that it has no
+// version of wazero, and so finds what they have compiled.
+const plainHost = "./host/plugin/worker"
+
+// cacheDir returns the folder for compiled modules, by their content, that tests share over all their runs; those of compiling have
+// one of their own. What nobody has used for long leaves it.
+func cacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "narthex-test"), nil
+}
+
 // Guests builds guests into a folder, each at most once.
 type Guests struct {
-	dir string
+	dir   string
+	cache string
 
 	mu    sync.Mutex
 	built map[string]error
@@ -32,15 +55,59 @@ type Guests struct {
 
 // NewGuests returns a Guests with a folder of its own, to be removed by Close in TestMain.
 func NewGuests() (*Guests, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "narthex-guests")
-	return &Guests{dir: dir, built: map[string]error{}}, err
+	return &Guests{dir: dir, cache: cache, built: map[string]error{}}, err
+}
+
+// CacheDir returns the folder for compiled modules of all runs, for a catalogue.
+func (g *Guests) CacheDir() string { return g.cache }
+
+// Cache returns what a catalogue has in that folder for compiled modules.
+func (g *Guests) Cache() wasm.Cache { return wasm.Cache{Dir: filepath.Join(g.cache, "compiled")} }
+
+// Compiled returns the path of pkg's module, and sees to it that it is in the cache, compiled by [Guests.Host] for both speeds.
+func (g *Guests) Compiled(tb testing.TB, pkg string) string {
+	tb.Helper()
+	path, host := g.Wasm(tb, pkg), g.Host(tb)
+	code, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	sum := sha256.Sum256(code)
+	digest := hex.EncodeToString(sum[:])
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, full := range []bool{false, true} {
+		if g.Cache().Has(digest, full) {
+			continue
+		}
+		if err := g.Cache().Fill(digest, full, func(dir string) error {
+			return worker.Compile(tb.Context(), host, worker.CompileOptions{Path: path, SHA256: digest, Dir: dir, FullSpeed: full})
+		}); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return path
 }
 
 // Dir returns the folder.
 func (g *Guests) Dir() string { return g.dir }
 
-// Close removes the folder.
-func (g *Guests) Close() error { return os.RemoveAll(g.dir) }
+// Host returns the path of a host's binary, built without the race detector: a module is compiled and run by it in a tenth of the
+// time that the test binary takes.
+func (g *Guests) Host(tb testing.TB) string {
+	tb.Helper()
+	return g.once(tb, filepath.Join(g.dir, "host"), func(out string) error { return command(nil, "test", "-c", "-o", out, plainHost) })
+}
+
+// Close removes the folder, and from the cache what is old.
+func (g *Guests) Close() error {
+	return errors.Join(os.RemoveAll(g.dir), g.Cache().Prune(time.Now().Add(-kept.Life)))
+}
 
 // Wasm returns the path of pkg's module.
 func (g *Guests) Wasm(tb testing.TB, pkg string) string {
@@ -57,11 +124,17 @@ func (g *Guests) Native(tb testing.TB, pkg string) string {
 func (g *Guests) build(tb testing.TB, pkg, extension string, env ...string) string {
 	tb.Helper()
 	out := filepath.Join(g.dir, filepath.Base(filepath.Dir(pkg))+"-"+filepath.Base(pkg)+extension)
+	return g.once(tb, out, func(out string) error { return command(env, "build", "-o", out, pkg) })
+}
+
+// once makes a file unless that was done before.
+func (g *Guests) once(tb testing.TB, out string, make func(out string) error) string {
+	tb.Helper()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	err, done := g.built[out]
 	if !done {
-		err = compile(out, pkg, env)
+		err = make(out)
 		g.built[out] = err
 	}
 	if err != nil {
@@ -70,16 +143,17 @@ func (g *Guests) build(tb testing.TB, pkg, extension string, env ...string) stri
 	return out
 }
 
-func compile(out, pkg string, env []string) error {
+// command runs the go command for what is the same in each run: no commit gets into it.
+func command(env []string, verb string, args ...string) error {
 	root, err := moduleRoot()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
+	cmd := exec.Command("go", append([]string{verb, "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, args...)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), env...)
 	if b, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w\n%s", pkg, err, b)
+		return fmt.Errorf("go %s %s: %w\n%s", verb, args[len(args)-1], err, b)
 	}
 	return nil
 }
