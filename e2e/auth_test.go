@@ -26,6 +26,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -115,6 +116,11 @@ func (i *issuer) web() string {
 		"          - {claim: groups, contains: admins}\n" +
 		"          - {paths: ['/-/*', '/api/v1/admin/*', '/debug/*'], allow: false}\n" +
 		"          - {methods: [GET, POST]}\n"
+}
+
+// section is the plugin's part of that.
+func (i *issuer) section() string {
+	return "{jwks_url: '" + i.url + "/keys', issuer: https://issuer.example, audience: narthex, rules: [{methods: [GET]}]}"
 }
 
 // as returns a client that sends a token.
@@ -350,6 +356,74 @@ func TestKeysRotateAndVanish(t *testing.T) {
 		return nil
 	})
 	s.as(i.token("third", "bob", nil)).wantStatus(200, "GET", "/metrics")
+}
+
+// TestIssuerIsDownDuringReloads: whoever could get in still can when the plugin is started anew while the issuer is down: by a reload that
+// changes its section, by one that changes its file, and after its process has died. Unknown keys stay unknown.
+func TestIssuerIsDownDuringReloads(t *testing.T) {
+	i := newIssuer(t)
+	plugins := t.TempDir()
+	module := read(t, filepath.Join(root, "bin", "plugins", "auth-jwt.wasm"))
+	file := filepath.Join(plugins, "auth-jwt.wasm")
+	write(t, file, module)
+	config := i.web() + "plugins: {settings: {auth-jwt: {isolation: worker}}}\n"
+	s := start(t, options{config: config, plugins: plugins})
+	admin := s.as(i.token("first", "root", jwt.MapClaims{"groups": "admins"}))
+	admin.wantStatus(200, "GET", "/metrics")
+
+	i.down.Store(true)
+	lives := func(what string) {
+		t.Helper()
+		before := i.turned.Load()
+		admin.wantStatus(200, "GET", "/metrics")
+		s.as(i.token("first", what, nil)).wantStatus(200, "GET", "/metrics")
+		if i.turned.Load() == before {
+			t.Errorf("%s: nobody asked the issuer first", what)
+		}
+	}
+	reload := func(what string) {
+		t.Helper()
+		if status, body := admin.do("POST", "/-/reload", nil); status != 200 {
+			t.Fatalf("%s: reload answers %d %s", what, status, body)
+		}
+		lives(what)
+	}
+	write(t, s.config, strings.Replace(config, "refresh_interval: 1s", "refresh_interval: 2s", 1))
+	reload("another section")
+	replace(t, file, module+"\x00\x06\x04swap!")
+	reload("another file")
+	for _, c := range children(t, s.cmd.Process.Pid) {
+		if err := syscall.Kill(c.pid, syscall.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	}
+	eventually(t, 20*time.Second, "the plugin is started again", func() error {
+		if status, body := admin.do("GET", "/metrics", nil); status != 200 {
+			return fmt.Errorf("status %d %s", status, body)
+		}
+		return nil
+	})
+	s.as(i.token("first", "after a crash", nil)).wantStatus(200, "GET", "/metrics")
+	if log := s.output(); !strings.Contains(log, "the issuer does not answer; its keys of") {
+		t.Error("the log does not say that the keys are old")
+	}
+
+	i.publish("second")
+	second := i.token("second", "alice", nil)
+	s.as(second).wantStatus(503, "GET", "/metrics") // It may be good.
+	i.down.Store(false)
+	eventually(t, 20*time.Second, "the new key counts", func() error {
+		if status, body := s.as(second).do("GET", "/metrics", nil); status != 200 {
+			return fmt.Errorf("status %d %s", status, body)
+		}
+		return nil
+	})
+	eventually(t, 20*time.Second, "the old key does not", func() error {
+		if status, body := admin.do("GET", "/metrics", nil); status != 401 {
+			return fmt.Errorf("status %d %s", status, body)
+		}
+		return nil
+	})
 }
 
 // TestAuthenticatorsAreSwapped exchanges the plugin's file under a stream of requests, none of which fails.

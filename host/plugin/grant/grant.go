@@ -72,6 +72,8 @@ type Options struct {
 	Plain http.RoundTripper
 	// Resolver looks names up. Nil means the operating system's.
 	Resolver *net.Resolver
+	// Answers keeps answers to requests for the guests that follow. Nil means that none are kept.
+	Answers *Answers
 	// FileBytes is the largest file that can be read. 0 means 16 MiB.
 	FileBytes int64
 }

@@ -27,6 +27,7 @@ type HTTP struct {
 	client  *http.Client
 	origins map[string]origin
 	usage   *Usage
+	answers *Answers
 }
 
 // origin is a granted one.
@@ -62,7 +63,7 @@ func newHTTP(urls fields, o Options, secrets credentials, implied Implied) (*HTT
 		}
 	}
 	inner = secrets.through(inner)
-	h := &HTTP{client: &copied, origins: map[string]origin{}}
+	h := &HTTP{client: &copied, origins: map[string]origin{}, answers: o.Answers}
 	rules := newAddresses(o.Addresses)
 	for _, list := range []struct {
 		urls []string
@@ -179,7 +180,7 @@ func (h *HTTP) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r.Host = "" // the guest does not choose a virtual host behind a granted address
-	return h.client.Do(r)
+	return h.answers.do(r, h.client.Do)
 }
 
 // gate picks the transport by origin and refuses all others.

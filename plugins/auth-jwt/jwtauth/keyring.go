@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ var errUnknownKey = errors.New("the issuer has no such key")
 // keyring holds the issuer's keys. It reads them when they are needed for the first time, when they are old, and when a
 // token names one that is not there, and keeps the last good ones whatever happens.
 type keyring struct {
-	read  func(context.Context) ([]byte, error)
+	read  func(context.Context) (keySet, error)
 	every time.Duration
 	now   func() time.Time
 	log   *slog.Logger
@@ -51,6 +52,13 @@ type keyring struct {
 type found struct {
 	keys    []publicKey
 	version int
+}
+
+// keySet is a set of keys as it was read.
+type keySet struct {
+	text []byte
+	// age is how long ago the host got it, for a guest before this one. Not zero means that the issuer does not answer now.
+	age time.Duration
 }
 
 // find returns the keys that may have signed a token. An error that is not errUnknownKey means that the keys are not known.
@@ -124,26 +132,30 @@ func (k *keyring) refresh(ctx context.Context) <-chan struct{} {
 	go func() {
 		defer cancel()
 		defer close(done)
-		text, err := k.read(ctx)
-		k.take(now, text, err)
+		set, err := k.read(ctx)
+		k.take(now, set, err)
 	}()
 	return done
 }
 
 // take notes how reading ended.
-func (k *keyring) take(at time.Time, text []byte, err error) {
+func (k *keyring) take(at time.Time, set keySet, err error) {
 	var keys []publicKey
 	var skipped []error
 	if err == nil {
-		keys, skipped, err = parseKeys(text)
+		keys, skipped, err = parseKeys(set.text)
+	}
+	good := err == nil
+	if good && set.age > 0 {
+		at, err = at.Add(-set.age), fmt.Errorf("the issuer does not answer; its keys of %v ago are in use", set.age)
 	}
 	k.mu.Lock()
 	k.reading = nil
 	before := k.err
 	k.err = err
-	other := err == nil && string(text) != k.text
-	if err == nil {
-		k.keys, k.fetched, k.text = keys, at, string(text)
+	other := good && string(set.text) != k.text
+	if good && !at.Before(k.fetched) {
+		k.keys, k.fetched, k.text = keys, at, string(set.text)
 	}
 	if other {
 		k.version++
@@ -166,26 +178,49 @@ func (k *keyring) take(at time.Time, text []byte, err error) {
 	}
 }
 
+// A guest that starts while the issuer is down may begin with keys that the host has from before, if they are not older than staleAge:
+// a key that was withdrawn since then would still be good. The host says their age in the field staleHeader.
+const (
+	staleAge    = 24 * time.Hour
+	staleHeader = "Narthex-Stale"
+)
+
 // readURL returns a function that gets the keys over HTTP.
-func readURL(client sdk.HTTPClient, url string) func(context.Context) ([]byte, error) {
-	return func(ctx context.Context) ([]byte, error) {
-		resp, err := client.Do(ctx, sdk.Request{Method: "GET", URL: url, Header: map[string][]string{"Accept": {"application/json"}}})
+func readURL(client sdk.HTTPClient, url string) func(context.Context) (keySet, error) {
+	header := map[string][]string{
+		"Accept": {"application/json"}, "Cache-Control": {"stale-if-error=" + strconv.Itoa(int(staleAge/time.Second))},
+	}
+	return func(ctx context.Context) (set keySet, err error) {
+		resp, err := client.Do(ctx, sdk.Request{Method: "GET", URL: url, Header: header})
 		if err != nil {
-			return nil, err
+			return set, err
 		}
 		defer func() { _ = resp.Body.Close() }()
 		if resp.Status != 200 {
-			return nil, fmt.Errorf("%s answers with status %d", url, resp.Status)
+			return set, fmt.Errorf("%s answers with status %d", url, resp.Status)
 		}
-		text, err := io.ReadAll(io.LimitReader(resp.Body, maxKeysBytes+1))
-		if err == nil && len(text) > maxKeysBytes {
+		if seconds, err := strconv.Atoi(first(resp.Header[staleHeader])); err == nil {
+			set.age = max(time.Duration(seconds), 1) * time.Second
+		}
+		set.text, err = io.ReadAll(io.LimitReader(resp.Body, maxKeysBytes+1))
+		if err == nil && len(set.text) > maxKeysBytes {
 			err = fmt.Errorf("%s answers with more than %d bytes", url, maxKeysBytes)
 		}
-		return text, err
+		return set, err
 	}
 }
 
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
 // readFile returns a function that reads the keys from a file.
-func readFile(files sdk.Files, name string) func(context.Context) ([]byte, error) {
-	return func(context.Context) ([]byte, error) { return files.ReadFile(name) }
+func readFile(files sdk.Files, name string) func(context.Context) (keySet, error) {
+	return func(context.Context) (keySet, error) {
+		text, err := files.ReadFile(name)
+		return keySet{text: text}, err
+	}
 }

@@ -1,0 +1,158 @@
+package grant
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What is kept for a plugin, in memory, and for how long it may be of use.
+const (
+	maxAnswers     = 16
+	maxAnswerBytes = 1 << 20
+	maxAnswerAge   = 7 * 24 * time.Hour
+	// answerPatience is how long an answer may take for which there is one that is kept.
+	answerPatience = 3 * time.Second
+)
+
+// StaleHeader is the field of an answer that is kept from before: its age, in seconds. Whoever is asked does not get to set it.
+const StaleHeader = "Narthex-Stale"
+
+// Answers keeps the last good answers to requests of a plugin that say Cache-Control: stale-if-error=SECONDS, as RFC 5861 has it, for
+// as long as that. A guest that takes the place of another gets them while whoever is asked is down, and so can begin with what its
+// predecessor knew. It is safe for concurrent use.
+type Answers struct {
+	mu   sync.Mutex
+	kept map[string]answer // by URL
+}
+
+type answer struct {
+	header http.Header
+	body   []byte
+	at     time.Time
+}
+
+// do sends a request with send, and answers in its place when that fails.
+func (a *Answers) do(r *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
+	most, ok := staleIfError(r)
+	if a == nil || !ok {
+		return send(r)
+	}
+	url := r.URL.String()
+	old, found := a.get(url, most)
+	ctx, cancel := r.Context(), context.CancelFunc(func() {})
+	if found {
+		ctx, cancel = context.WithTimeout(ctx, answerPatience)
+	}
+	resp, err := a.receive(url, r.WithContext(ctx), send)
+	if failed := err != nil || resp.StatusCode >= http.StatusInternalServerError; failed && found && r.Context().Err() == nil {
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		cancel()
+		return old.response(r), nil
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	resp.Body = cancelling{resp.Body, cancel}
+	return resp, nil
+}
+
+// receive sends a request, and keeps the answer if it is good.
+func (a *Answers) receive(url string, r *http.Request, send func(*http.Request) (*http.Response, error)) (*http.Response, error) {
+	resp, err := send(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Header.Del(StaleHeader)
+	if resp.StatusCode != http.StatusOK {
+		return resp, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	if err != nil {
+		_ = resp.Body.Close()
+		return nil, err
+	}
+	if len(body) <= maxAnswerBytes {
+		a.put(url, answer{header: resp.Header.Clone(), body: body, at: time.Now()})
+	}
+	resp.Body = rest{io.MultiReader(bytes.NewReader(body), resp.Body), resp.Body}
+	return resp, nil
+}
+
+// staleIfError returns how old an answer may be in the place of an error.
+func staleIfError(r *http.Request) (time.Duration, bool) {
+	if r.Method != http.MethodGet {
+		return 0, false
+	}
+	for _, directive := range strings.Split(r.Header.Get("Cache-Control"), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		if seconds, err := strconv.ParseUint(value, 10, 31); err == nil && strings.EqualFold(name, "stale-if-error") {
+			return min(time.Duration(seconds)*time.Second, maxAnswerAge), true
+		}
+	}
+	return 0, false
+}
+
+func (a *Answers) get(url string, most time.Duration) (answer, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found, ok := a.kept[url]
+	return found, ok && time.Since(found.at) <= most
+}
+
+// put keeps an answer; the oldest one goes when there are many.
+func (a *Answers) put(url string, new answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.kept == nil {
+		a.kept = map[string]answer{}
+	}
+	a.kept[url] = new
+	if len(a.kept) <= maxAnswers {
+		return
+	}
+	oldest := url
+	for u := range maps.Keys(a.kept) {
+		if a.kept[u].at.Before(a.kept[oldest].at) {
+			oldest = u
+		}
+	}
+	delete(a.kept, oldest)
+}
+
+// response is what a guest gets of a kept answer.
+func (a answer) response(r *http.Request) *http.Response {
+	header := a.header.Clone()
+	header.Set(StaleHeader, strconv.FormatInt(int64(time.Since(a.at)/time.Second), 10))
+	return &http.Response{
+		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: header,
+		Body: io.NopCloser(bytes.NewReader(a.body)), ContentLength: int64(len(a.body)), Request: r,
+	}
+}
+
+// rest reads what was read already, and then what was not.
+type rest struct {
+	io.Reader
+	io.Closer
+}
+
+// cancelling ends a request when its answer is closed.
+type cancelling struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Close implements io.Closer.
+func (c cancelling) Close() error {
+	defer c.cancel()
+	return c.ReadCloser.Close()
+}
