@@ -60,8 +60,8 @@ e2e *args: build components
     go -C e2e test -count=1 -timeout 30m -tags e2e -skip '^TestAttacks$' {{args}}
     node=$(./tools/component -n node_exporter) || [ "${CI:-}" != true ]; NODE_EXPORTER="$node" go test -count=1 -run 'NodeExporter|DetailedNetwork' ./plugins/exporter-node/node
 
-# what plugins cost from reload to live, in memory and for a scrape, as the tables in docs/plugins.md, some minutes in one run
-plugin-costs *names="sd-file sd-http sd-dns sd-consul sd-kubernetes exporter-node": build components
+# what plugins cost from reload to live, in memory, for a call and for a scrape, as the tables in docs/plugins.md, some minutes in one run
+plugin-costs *names="sd-file sd-http sd-dns sd-consul sd-kubernetes exporter-node parser-json parser-influx auth-sigv4 auth-jwt notify-webhook": build components
     COST='{{names}}' go -C e2e test -count=1 -timeout 30m -tags e2e -run '^TestPluginCosts$'
 
 # build the real components for e2e into the user's cache folder; what cannot be built is skipped there by name

@@ -3,10 +3,13 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -43,13 +46,13 @@ func cpu(t *testing.T, pid int) time.Duration {
 	return time.Duration(ticks) * time.Second / userTicks
 }
 
-// live is what it takes to have a plugin's targets after a reload.
+// live is what it takes to have a plugin after a reload: to have its targets, if it is a discovery.
 type live struct {
 	wall, cpu         time.Duration
 	guestKiB, hostKiB int // what the server says of the guest; by how much it and its children grew
 }
 
-// measureLive starts a server without plugins and reloads it with a job.
+// measureLive starts a server without plugins and reloads it with a configuration that uses one.
 func measureLive(t *testing.T, plugin, settings, job, cache string) live {
 	t.Helper()
 	s := start(t, options{config: "", in: place{env: []string{"NARTHEX_PLUGINS_CACHE_DIRECTORY=" + cache}}})
@@ -65,10 +68,13 @@ func measureLive(t *testing.T, plugin, settings, job, cache string) live {
 		return sum
 	}
 	began, computed, small := time.Now(), cpu(t, pid), memory()
-	s.wantReload("plugins: {settings: {" + plugin + ": {" + settings + "}}}\nscrape_configs:\n" + job)
-	eventually(t, time.Minute, plugin+" has targets", func() error {
-		if len(s.targets("cost")) == 0 {
-			return fmt.Errorf("none")
+	s.wantReload("plugins: {settings: {" + plugin + ": {" + settings + "}}}\n" + job)
+	eventually(t, time.Minute, plugin+" is live", func() error {
+		if strings.HasPrefix(plugin, "sd-") && len(s.targets("cost")) == 0 {
+			return errors.New("it has no targets")
+		}
+		if state := s.plugin(plugin).State; state != "ready" {
+			return fmt.Errorf("it is %s", state)
 		}
 		return nil
 	})
@@ -95,15 +101,47 @@ func TestPluginCosts(t *testing.T) {
 	agent := newConsulAgent(t)
 	agent.run()
 	cluster := startCluster(t)
-	sections := map[string]string{
-		"sd-file":   sdJob("cost", "file", "files: ["+file+"]"),
-		"sd-http":   sdJob("cost", "http", "url: "+srv.URL),
-		"sd-dns":    sdJob("cost", "dns", "{names: [localhost], type: A, port: 1}"),
-		"sd-consul": sdJob("cost", "consul", "server: "+agent.address+"\ntoken: "+rootToken),
-		"sd-kubernetes": sdJob("cost", "kubernetes", fmt.Sprintf("role: service\napi_server: %s\ntls_config: {ca_file: %s}\nauthorization: {credentials: %s}",
-			cluster.base, filepath.Join(cluster.dir, "ca.pem"), adminToken)),
-		"exporter-node": "  - job_name: cost\n    scrape_interval: 1h\n    scrape_timeout: 1s\n    exporters: [{plugin: exporter-node}]\n",
+	issuer := newIssuer(t)
+	write(t, filepath.Join(dir, "body.json"), `{"n": 1}`)
+	write(t, filepath.Join(dir, "body.influx"), "cpu,host=a usage=1\n")
+	sd := func(plugin, section string) costly {
+		return costly{config: "scrape_configs:\n" + sdJob("cost", strings.TrimPrefix(plugin, "sd-"), section), section: section}
 	}
+	job := func(more, section string, args ...string) costly {
+		return costly{
+			config:  "scrape_configs:\n  - job_name: cost\n    scrape_interval: 1h\n    scrape_timeout: 1s\n    " + more + "\n",
+			section: section, args: args,
+		}
+	}
+	const (
+		target    = "static_configs: [{targets: ['127.0.0.1:1']}]\n    "
+		jsonRules = "{metrics: [{name: n, path: $, value: '@.n'}]}"
+		keys      = "{region: eu-west-1, access_key: a, secret_key: b}"
+	)
+	all := map[string]costly{
+		"sd-file":   sd("sd-file", "files: ["+file+"]"),
+		"sd-http":   sd("sd-http", "url: "+srv.URL),
+		"sd-dns":    sd("sd-dns", "{names: [localhost], type: A, port: 1}"),
+		"sd-consul": sd("sd-consul", "server: "+agent.address+"\ntoken: "+rootToken),
+		"sd-kubernetes": sd("sd-kubernetes", fmt.Sprintf("role: service\napi_server: %s\ntls_config: {ca_file: %s}\nauthorization: {credentials: %s}",
+			cluster.base, filepath.Join(cluster.dir, "ca.pem"), adminToken)),
+		"exporter-node": job("exporters: [{plugin: exporter-node}]", "{}"),
+		"parser-json":   job(target+"parser: {plugin: parser-json, config: "+jsonRules+"}", jsonRules, "--body="+filepath.Join(dir, "body.json")),
+		"parser-influx": job(target+"parser: {plugin: parser-influx}", "{}", "--body="+filepath.Join(dir, "body.influx")),
+		"auth-sigv4":    job(target+"sigv4: "+keys, keys),
+		"auth-jwt": {
+			config:  issuer.web() + "  public_paths: ['/api/*', '/metrics', '/debug/*', '/-/*']\n",
+			section: issuer.section(), args: []string{"--request=GET /metrics", "--header=Authorization: Bearer " + issuer.token("first", "alice", nil)},
+		},
+		"notify-webhook": {
+			config: "alerting: {webhook_notify_configs: [{url: '" + srv.URL + "'}]}\n", section: "url: " + srv.URL, args: []string{"--deliver"},
+		},
+	}
+	calls := "\n| plugin | place | call, or first update of a discovery: median | 99 % | memory of a guest |\n|---|---|---|---|---|\n"
+	for _, plugin := range wanted {
+		calls += measureCalls(t, plugin, all[plugin])
+	}
+	fmt.Print(calls)
 	fmt.Println("\n| plugin | place | cache | reload to live | CPU | guest | server and children grow by |\n|---|---|---|---|---|---|---|")
 	for _, plugin := range wanted {
 		places := []string{"inline", "worker"}
@@ -117,24 +155,69 @@ func TestPluginCosts(t *testing.T) {
 			}
 			kept := t.TempDir()
 			for _, kind := range []string{"cold", "cached"} {
-				var all []live
+				var runs []live
 				for range liveRuns {
 					cache := kept
 					if kind == "cold" {
 						cache = t.TempDir()
 					}
-					all = append(all, measureLive(t, plugin, settings, sections[plugin], cache))
+					runs = append(runs, measureLive(t, plugin, settings, all[plugin].config, cache))
 				}
 				if kind == "cached" {
-					all = all[1:] // The first one filled the cache.
+					runs = runs[1:] // The first one filled the cache.
 				}
-				slices.SortFunc(all, func(a, b live) int { return int(a.wall - b.wall) })
-				m := all[len(all)/2]
+				slices.SortFunc(runs, func(a, b live) int { return int(a.wall - b.wall) })
+				m := runs[len(runs)/2]
 				fmt.Printf("| %s | %s | %s | %d ms | %d ms | %.1f MiB | %.1f MiB |\n", plugin, where, kind,
 					m.wall.Milliseconds(), m.cpu.Milliseconds(), float64(m.guestKiB)/1024, float64(m.hostKiB)/1024)
 			}
 		}
 	}
+}
+
+// costly is how a plugin is used to see what it costs: in a configuration, and by plugin bench, with its section and more flags.
+type costly struct {
+	config, section string
+	args            []string
+}
+
+// measureCalls returns rows about what a call costs in each place.
+func measureCalls(t *testing.T, plugin string, c costly) (rows string) {
+	t.Helper()
+	section := filepath.Join(t.TempDir(), "section.yml")
+	write(t, section, c.section)
+	path, err := filepath.Glob(filepath.Join(root, "bin", "plugins", plugin+"*"))
+	if err != nil || len(path) != 1 {
+		t.Fatal(path, err)
+	}
+	cmd := exec.CommandContext(t.Context(), narthex, append([]string{"plugin", "bench", path[0], "--json", "--config=" + section}, c.args...)...)
+	cmd.Env = environment()
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	text, err := cmd.Output()
+	if err != nil {
+		t.Errorf("bench %s: %v: %s", plugin, err, &stderr)
+		return ""
+	}
+	var places []struct {
+		Place                                                     string
+		MedianNanoseconds, P99Nanoseconds, FirstUpdateNanoseconds time.Duration
+		MemoryBytes                                               uint64
+	}
+	if err := json.Unmarshal(text, &places); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	ms := func(d time.Duration) string {
+		if d == 0 {
+			return "–"
+		}
+		return fmt.Sprintf("%.2f ms", d.Seconds()*1e3)
+	}
+	for _, p := range places {
+		rows += fmt.Sprintf("| %s | %s | %s | %s | %.1f MiB |\n", plugin, p.Place, ms(p.MedianNanoseconds+p.FirstUpdateNanoseconds), ms(p.P99Nanoseconds),
+			float64(p.MemoryBytes)/(1<<20))
+	}
+	return rows
 }
 
 // measureScrapes compares scrapes of exporter-node through the server with those of node_exporter.

@@ -43,6 +43,28 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// TestOverview: docs/ARCHITECTURE.md names each package of the table; for plugins and for what is listed as a whole, the folder will do.
+func TestOverview(t *testing.T) {
+	root := filepath.Join("..", "..")
+	text, err := os.ReadFile(filepath.Join(root, "docs", "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := map[string]bool{}
+	for _, word := range strings.FieldsFunc(string(text), func(r rune) bool { return strings.ContainsRune(" \n`*,;:()|", r) }) {
+		words[strings.TrimSuffix(word, ".")] = true
+	}
+	for pkg := range readTable(t, filepath.Join(root, "docs", "imports.txt")) {
+		name := strings.TrimSuffix(pkg, "/*")
+		if parts := strings.Split(name, "/"); parts[0] == "plugins" {
+			name = path.Join(parts[:2]...)
+		}
+		if !words[name] {
+			t.Errorf("docs/ARCHITECTURE.md does not name %s", name)
+		}
+	}
+}
+
 // readTable reads lines of the form "package: allowed, allowed". An entry that ends in /* stands for everything below,
 // and a single * for everything.
 func readTable(t *testing.T, file string) map[string][]string {
