@@ -124,7 +124,8 @@ func aggregation(r *rand.Rand, depth int) string {
 	switch r.IntN(8) {
 	case 0:
 		// Which of several equals is taken is up to the engine, so there must not be any.
-		unique := pick(r, "requests_total", "rate(requests_total[5m])", "avg by (instance, job) (requests_total)")
+		unique := pick(r, "requests_total", "rate(requests_total[5m])", "avg by (instance, job) (requests_total)",
+			`(requests_total or temperature{instance="host1"})`) // The last has NaN and infinity at times.
 		return fmt.Sprintf("%s%s (%d, %s)", pick(r, "topk", "bottomk"), group, r.IntN(4), unique)
 	case 1:
 		return fmt.Sprintf("quantile%s (%s, %s)", group, scalar(r), child)
