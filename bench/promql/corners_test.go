@@ -11,7 +11,10 @@ import (
 // corners returns queries at the edges of what functions and operators take, where random queries seldom come.
 func corners() []string {
 	vectors := []string{`requests_total`, `temperature`, `native`, `{__name__=~"native|temperature"}`, `latency_seconds_bucket`, `nothing`}
-	var all []string
+	all := []string{
+		`absent({job="a", job="b"})`, `absent({job="a", job=~"b"})`, `absent(x{job="a", instance!="b", zone=~"c"})`,
+		`absent_over_time({__name__="x", job="a", job="a"}[1m])`, `absent(sum(nothing{job="a"}))`,
+	}
 	each := func(templates ...string) {
 		for _, template := range templates {
 			for _, v := range vectors {

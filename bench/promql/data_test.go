@@ -175,7 +175,7 @@ func mixture(r *rand.Rand, samples int) []series {
 }
 
 // infos returns info series of what mixture returns: some change a label, with a stale marker or without, and some are
-// of another name.
+// of other names.
 func infos(r *rand.Rand, samples int) []series {
 	var data []series
 	for i := range 12 {
@@ -203,6 +203,15 @@ func infos(r *rand.Rand, samples int) []series {
 		}
 		for k := range samples {
 			s.t, s.f = append(s.t, int64(k)*interval), append(s.f, 1)
+		}
+		data = append(data, s)
+	}
+	for part := range 2 { // At some times there are two that contradict each other.
+		s := series{labels: []string{"__name__", "twin_info", "job", "job0", "instance", "host0", "part", fmt.Sprint(part)}}
+		for k := range samples {
+			if part == 0 || k%40 < 10 {
+				s.t, s.f = append(s.t, int64(k)*interval), append(s.f, 1)
+			}
 		}
 		data = append(data, s)
 	}
