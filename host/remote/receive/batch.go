@@ -210,6 +210,9 @@ func (r *request) emitExemplar(ctx context.Context, i int, ls labels.Labels, mes
 	return r.push(ctx, storage.Entry{Labels: ls, NoSample: true, Exemplars: r.batch.exemplar[at : at+1 : at+1]}, origin{i, exemplarEntry})
 }
 
+// maxExemplarLabels is more than the storage takes, which counts their characters.
+const maxExemplarLabels = 256
+
 // readExemplar reads an exemplar. Labels that make no set are left out: upstream takes them as they are.
 func (r *request) readExemplar(message []byte) (e sample.Exemplar, err error) {
 	w := walker{rest: message}
@@ -226,9 +229,9 @@ func (r *request) readExemplar(message []byte) (e sample.Exemplar, err error) {
 		return e, w.err
 	}
 	e.HasT = e.T != 0
-	b := labels.NewBuilder(labels.Labels{})
+	b, left := labels.NewBuilder(labels.Labels{}), maxExemplarLabels
 	err = r.eachLabel(message, func(name, value string) {
-		if len(name) <= maxLabelBytes && len(value) <= maxLabelBytes {
+		if left--; left >= 0 && len(name) <= maxLabelBytes && len(value) <= maxLabelBytes {
 			b.Set(name, value)
 		}
 	})

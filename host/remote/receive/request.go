@@ -248,7 +248,11 @@ const maxLabels, maxLabelBytes = math.MaxUint16, 1<<24 - 1
 // labelsOf makes the labels of a series.
 func (r *request) labelsOf(s *pendingSeries) (labels.Labels, error) {
 	r.pairs = r.pairs[:0]
-	err := r.eachLabel(s.message, func(name, value string) { r.pairs = append(r.pairs, labels.Label{Name: name, Value: value}) })
+	err := r.eachLabel(s.message, func(name, value string) {
+		if len(r.pairs) <= maxLabels { // One more says that they are too many.
+			r.pairs = append(r.pairs, labels.Label{Name: name, Value: value})
+		}
+	})
 	if err != nil {
 		return labels.Labels{}, err
 	}
