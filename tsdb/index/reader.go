@@ -322,8 +322,7 @@ func (r *Reader) labelsOf(id uint32, body []byte, p *Projection, s *Scratch) (la
 		case pos == past || !ok || valueRef >= uint64(r.symbols.count):
 			return damaged()
 		case p == nil:
-			value, _ := s.symbols.at(valueRef)
-			s.builder.Add(r.nameRefs[i].name, value)
+			s.builder.Add(r.nameRefs[i].name, s.symbols.at(valueRef))
 		case p.wanted[i]:
 			refs = append(refs, pairRef{uint32(i), uint32(valueRef)})
 		}
@@ -346,8 +345,7 @@ func (r *Reader) setOf(s *Scratch) labels.Labels {
 		return known.set
 	}
 	for _, pair := range s.sets.refs {
-		value, _ := s.symbols.at(uint64(pair.value))
-		s.builder.Add(r.nameRefs[pair.name].name, value)
+		s.builder.Add(r.nameRefs[pair.name].name, s.symbols.at(uint64(pair.value)))
 	}
 	known.refs, known.set = append(known.refs[:0], s.sets.refs...), s.builder.Labels()
 	return known.set

@@ -98,16 +98,13 @@ func (s *symbols) use(t *symbolTable) {
 	}
 }
 
-// at is [symbolTable.at].
-func (s *symbols) at(i uint64) (string, bool) {
+// at returns symbol number i, of which there must be more.
+func (s *symbols) at(i uint64) string {
 	k := &s.known[i%knownSymbols]
 	if k.ref == i+1 {
-		return k.text, true
+		return k.text
 	}
 	t := s.table
-	if i >= uint64(t.count) {
-		return "", false
-	}
 	pos, steps := int(t.samples[i/sampleEvery]), int(i%sampleEvery)
 	if s.next != 0 && i >= s.next && i-s.next < uint64(steps) {
 		pos, steps = s.nextPos, int(i-s.next)
@@ -115,7 +112,7 @@ func (s *symbols) at(i uint64) (string, bool) {
 	text, next := t.walk(pos, steps)
 	s.next, s.nextPos = i+1, next
 	k.ref, k.text = i+1, text
-	return text, true
+	return text
 }
 
 // pairRef is a label: the place of its name among those of the index, and the number of its value's symbol.
