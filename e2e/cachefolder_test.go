@@ -70,7 +70,7 @@ func testCacheFolder(t *testing.T, f folder) {
 		env:  []string{"NARTHEX_PLUGINS_CACHE_DIRECTORY=" + kept, "TMPDIR=" + temporary},
 		wrap: []string{"unshare", "--mount", "sh", "-c", "mount -t tmpfs none /dev/shm && " + f.script + ` && shift && exec "$@"`, kept, dir},
 	}}
-	for range 2 {
+	for n := range 2 {
 		s := start(t, o)
 		eventually(t, startTimeout, "both discoveries have found a target", func() error {
 			if files, http := len(s.targets("files")), len(s.targets("http")); files != 1 || http != 1 {
@@ -82,8 +82,11 @@ func testCacheFolder(t *testing.T, f folder) {
 			s.await(startTimeout, `up{job="node"} == 1`)
 		}
 		s.wantReload(config)
-		if log := s.output(); strings.Count(log, cacheWarning) != 1 || strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, f.said) ||
-			!strings.Contains(log, "path="+kept) {
+		// Later there may be nothing to say: what is compiled is elsewhere, and all else is small.
+		log := s.output()
+		warned := strings.Count(log, cacheWarning)
+		silent := n > 0 && f.temporary && warned == 0
+		if strings.Count(log, "level=WARN") != warned || !silent && (warned != 1 || !strings.Contains(log, f.said) || !strings.Contains(log, "path="+kept)) {
 			t.Errorf("the log does not say once what is wrong: %s", lastLines(log, 20))
 		}
 		s.stop()
