@@ -12,6 +12,7 @@ import (
 func corners() []string {
 	vectors := []string{`requests_total`, `temperature`, `native`, `{__name__=~"native|temperature"}`, `latency_seconds_bucket`, `nothing`}
 	all := []string{
+		`info(requests_total{instance="host0"}, {__name__="twin_info"})`, `info(requests_total{instance="host0"} offset -1h, {__name__=~"twin_.+"})`,
 		`absent({job="a", job="b"})`, `absent({job="a", job=~"b"})`, `absent(x{job="a", instance!="b", zone=~"c"})`,
 		`absent_over_time({__name__="x", job="a", job="a"}[1m])`, `absent(sum(nothing{job="a"}))`,
 	}
@@ -59,7 +60,7 @@ func TestCorners(t *testing.T) {
 		if on.starts {
 			data = withStarts(r, data)
 		}
-		e := newEngines(t, data, on)
+		e := newEngines(t, append(data, twins(240)...), on)
 		end := time.UnixMilli(220 * interval)
 		start, step := end.Add(-17*time.Minute), 97*time.Second
 		for _, query := range corners() {

@@ -206,7 +206,12 @@ func infos(r *rand.Rand, samples int) []series {
 		}
 		data = append(data, s)
 	}
-	for part := range 2 { // At some times there are two that contradict each other.
+	return data
+}
+
+// twins returns info series of which two contradict each other at some times.
+func twins(samples int) (data []series) {
+	for part := range 2 {
 		s := series{labels: []string{"__name__", "twin_info", "job", "job0", "instance", "host0", "part", fmt.Sprint(part)}}
 		for k := range samples {
 			if part == 0 || k%40 < 10 {

@@ -52,7 +52,7 @@ func vector(r *rand.Rand, depth int) string {
 		return extended(r, selector(r))
 	case 14:
 		return fmt.Sprintf("info(%s%s)", vector(r, depth-1), pick(r, "", "", `, {version=~".+"}`, `, {version="v1", zone=~".*"}`,
-			`, {__name__="build_info"}`, `, {__name__=~"(build|target)_info"}`, `, {__name__!="target_info"}`, `, {__name__=~".+_info", branch="b1"}`, `, {__name__="twin_info"}`))
+			`, {__name__="build_info"}`, `, {__name__=~"(build|target)_info"}`, `, {__name__!="target_info"}`, `, {__name__=~".+_info", branch="b1"}`))
 	default:
 		return join(r, depth)
 	}
