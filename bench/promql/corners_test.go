@@ -13,6 +13,12 @@ func corners() []string {
 	vectors := []string{`requests_total`, `temperature`, `native`, `{__name__=~"native|temperature"}`, `latency_seconds_bucket`, `nothing`}
 	all := []string{
 		`info(requests_total{instance="host0"}, {__name__="twin_info"})`, `info(requests_total{instance="host0"} offset -1h, {__name__=~"twin_.+"})`,
+		`info(requests_total{instance="host0"} > 1e18 or requests_total{instance="host1"}, {__name__="twin_info"})`,
+		`info(requests_total{instance="host0"} > 1e18 or requests_total{job="job0"}, {__name__="twin_info"})`,
+		`sum by (job) (native) > bool fill_left (1) sum by (job) (temperature)`, `native + on (job) group_left () fill_left (1) sum by (job) (temperature)`,
+		`sum by (job) (temperature) + on (job) group_right () fill_left (1) native`, `sum by (job) (temperature) + on (job) group_right () fill_right (1) native`,
+		`native / on (job) group_left () fill (2) sum by (job) (native)`, `sum by (job) (native) != fill (2) sum by (job) (temperature)`,
+		`sum by (job) (temperature) / fill (3) sum by (job) (native)`, `{__name__=~"native|temperature"} - on (job) group_left () fill_left (1) sum by (job) (native)`,
 		`absent({job="a", job="b"})`, `absent({job="a", job=~"b"})`, `absent(x{job="a", instance!="b", zone=~"c"})`,
 		`absent_over_time({__name__="x", job="a", job="a"}[1m])`, `absent(sum(nothing{job="a"}))`,
 	}

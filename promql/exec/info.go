@@ -52,6 +52,11 @@ func (q *query) buildInfo(ctx context.Context, n *plan.Info, g plan.Grid) (opera
 	if err := b.choose(ctx, infos); err != nil {
 		return nil, err
 	}
+	if b.clashes != nil {
+		if err := b.chooseAgain(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return b.enrich(ctx)
 }
 
@@ -221,6 +226,24 @@ func (b *enricher) choose(ctx context.Context, infos operator) error {
 		group.settle(b.g)
 	}
 	return nil
+}
+
+// chooseAgain chooses without the base series that have no value at all. They may have selected info series that
+// contradict each other, and nobody is to know.
+func (b *enricher) chooseAgain(ctx context.Context) error {
+	base, err := b.q.materialize(ctx, b.base, b.g)
+	if err != nil {
+		return err
+	}
+	b.base, b.groups, b.clashes = base, map[string]*infoGroup{}, nil
+	if err := b.number(ctx); err != nil {
+		return err
+	}
+	infos, err := b.selectInfos(ctx)
+	if err != nil {
+		return err
+	}
+	return b.choose(ctx, infos)
 }
 
 func (b *enricher) clash(step int, first, second int32, seconds float64) {

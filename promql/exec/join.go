@@ -415,13 +415,13 @@ func (o *join) load(ctx context.Context, w *worker, p pair, many, one *Row) (int
 		if err := o.many.row(ctx, w, int(p.many), many); err != nil {
 			return 0, err
 		}
-		return group, o.fill(ctx, o.one, o.oneOf[group], *o.fillOne, one)
+		return group, o.fillOnes(ctx, o.oneOf[group], one)
 	case p.many < 0:
 		group := o.mt.right[p.one]
 		if err := o.one.row(ctx, w, int(p.one), one); err != nil {
 			return 0, err
 		}
-		return group, o.fill(ctx, o.many, o.manyOf[group], *o.fillAll, many)
+		return group, o.fillMany(ctx, w, o.manyOf[group], one, many)
 	}
 	if err := o.many.row(ctx, w, int(p.many), many); err != nil {
 		return 0, err
@@ -429,16 +429,47 @@ func (o *join) load(ctx context.Context, w *worker, p pair, many, one *Row) (int
 	return o.mt.left[p.many], o.one.row(ctx, w, int(p.one), one)
 }
 
-// fill makes a row of the fill value where none of the members has a value.
-func (o *join) fill(ctx context.Context, op operator, members []int32, v float64, dst *Row) error {
-	at, err := o.presence(ctx, op, members, func(int, int32, int32) {})
+// fillMany makes a row of the fill value at the steps at which the one has met no value on the side of many: there is
+// none, or the operator does not take the two.
+func (o *join) fillMany(ctx context.Context, w *worker, members []int32, one, dst *Row) error {
+	if err := w.reset(dst, o.g.N); err != nil {
+		return err
+	}
+	for step := range dst.F {
+		dst.F[step] = *o.fillAll
+	}
+	r := w.borrow(o.g.N)
+	defer w.giveBack(r)
+	for _, m := range members {
+		if err := o.many.row(ctx, w, int(m), r); err != nil {
+			return err
+		}
+		for step, f := range r.F {
+			if isAbsent(f) || isAbsent(one.F[step]) {
+				continue
+			}
+			_, res, err := o.calculate(step, r, one)
+			if err != nil {
+				return err
+			}
+			if res != impossible {
+				dst.F[step] = absent
+			}
+		}
+	}
+	return nil
+}
+
+// fillOnes makes a row of the fill value at the steps at which the side of one has none.
+func (o *join) fillOnes(ctx context.Context, members []int32, dst *Row) error {
+	at, err := o.presence(ctx, o.one, members, func(int, int32, int32) {})
 	if err != nil {
 		return err
 	}
 	dst.reset(o.g.N)
 	for step, m := range at {
 		if m < 0 {
-			dst.F[step] = v
+			dst.F[step] = *o.fillOne
 		}
 	}
 	return nil
