@@ -47,6 +47,8 @@ type Checked struct {
 	RuleFiles []*rules.File
 	// Intervals are the scrape intervals of the jobs by their names.
 	Intervals map[string]time.Duration
+	// Inert are warnings of sections that change nothing, each with its place.
+	Inert []string
 }
 
 // CheckConfig loads a configuration and its rule files as a server would, starts the plugins that it uses to have them
@@ -75,10 +77,10 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 		return checked, err
 	}
 	files, err := checkRules(cfg, opts)
-	if err := errors.Join(checkJobs(cfg, parsing), checkAlerting(cfg), checkCredentials(cfg), err); err != nil {
+	if err := errors.Join(checkJobs(cfg, parsing), checkStatic(cfg), checkAlerting(cfg), checkCredentials(cfg), err); err != nil {
 		return checked, err
 	}
-	checked = Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files, Intervals: map[string]time.Duration{}}
+	checked = Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files, Intervals: map[string]time.Duration{}, Inert: cfg.Inert()}
 	for _, job := range cfg.ScrapeConfigs {
 		checked.Intervals[job.JobName] = time.Duration(job.ScrapeInterval)
 	}
@@ -151,6 +153,21 @@ func checkJobs(cfg *config.Config, parsing parsed) error {
 		return positioned(cfg, err)
 	}
 	change.Discard()
+	return nil
+}
+
+// checkStatic makes the targets that the file lists. A server starts without those that cannot be made, as without those that
+// other discoveries bring.
+func checkStatic(cfg *config.Config) error {
+	var bad config.Errors
+	for i, job := range cfg.ScrapeConfigs {
+		for _, problem := range job.CheckStaticTargets() {
+			bad = append(bad, fmt.Errorf("%s: %w", cfg.Origins[i].Position(problem.Path), problem.Err))
+		}
+	}
+	if len(bad) > 0 {
+		return bad
+	}
 	return nil
 }
 

@@ -38,6 +38,11 @@ func TestCheckConfig(t *testing.T) {
 		"3: alerting.alertmanagers[0].authorization: file with credentials: stat ")
 	check("alerting:\n  webhook_notify_config: []\n",
 		"2: alerting.webhook_notify_config: unknown field; did you mean webhook_notify_configs?")
+	check("scrape_configs:\n- job_name: a\n  static_configs:\n  - targets: [h:1]\n    labels: {__scrape_interval__: 0s}\n",
+		"4: scrape_configs[0].static_configs[0].targets[0]: target h:1: scrape interval cannot be 0")
+	check("scrape_configs:\n- job_name: a\n  static_configs:\n  - targets:\n    - h:1\n    - h:2\n    labels: {__scrape_timeout__: 2h}\n"+
+		"  relabel_configs: [{source_labels: [__address__], regex: h:1, action: drop}]\n",
+		"6: scrape_configs[0].static_configs[0].targets[1]: target h:2: scrape timeout 2h0m0s is greater than scrape interval 1m0s")
 	check("scrape_configs:\n- job_name: a\n  bearer_token_file: none\n",
 		"2: scrape_configs[0].authorization: file with credentials: stat ")
 }

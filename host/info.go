@@ -66,6 +66,7 @@ func (h *Host) shownConfig() string {
 	return cfg.Shown(config.InForce{
 		GoGC:               percent,
 		ExtraScrapeMetrics: h.opts.Scrape.ExtraMetrics,
+		Exemplars:          h.opts.Exemplars,
 		Retention: config.Retention{
 			Time: model.Duration(kept.Time), Size: scrape.ByteSize(kept.SizeBytes), Percentage: kept.Percentage,
 		},

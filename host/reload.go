@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,7 +107,15 @@ func (h *Host) reload(ctx context.Context) (err error) {
 		h.log.Warn("old query log not closed", "err", err)
 	}
 	h.applyRuntime(cfg)
+	warnOfInert(h.log, cfg)
 	return nil
+}
+
+// warnOfInert says which parts of a configuration change nothing.
+func warnOfInert(log *slog.Logger, cfg *config.Config) {
+	for _, text := range cfg.Inert() {
+		log.Warn("a part of the configuration is without effect", "field", text)
+	}
 }
 
 // change is a configuration that the plugins, and those who work with them, are prepared for.

@@ -69,6 +69,9 @@ func checkConfigCommand(io streams) *cobra.Command {
 					fmt.Fprintf(io.out, ", %s", counted(n, "rule file"))
 				}
 				fmt.Fprintln(io.out)
+				for _, text := range checked.Inert {
+					fmt.Fprintf(io.out, "%s (warning)\n", text)
+				}
 				checks.intervals(io.out, file, checked.Intervals)
 				for _, f := range checked.RuleFiles {
 					checks.valid(io.out, f)

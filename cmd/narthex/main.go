@@ -106,12 +106,12 @@ func rootCommand(io streams) *cobra.Command {
 // group is a command that only holds others.
 func group(use, short string) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return cmd.Help()
-		}
 		var names []string
 		for _, c := range cmd.Commands() {
 			names = append(names, c.Name())
+		}
+		if len(args) == 0 {
+			return &usageError{fmt.Errorf("name a command: %s has %s; see %[1]s --help", cmd.CommandPath(), strings.Join(names, ", "))}
 		}
 		return &usageError{fmt.Errorf("unknown command %q; %s has %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))}
 	}}

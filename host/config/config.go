@@ -34,6 +34,7 @@ type Config struct {
 	ScrapeConfigs     []*scrape.Config `yaml:"scrape_configs,omitempty"`
 	Storage           Storage          `yaml:"storage,omitempty"`
 	Plugins           plugin.Config    `yaml:"plugins,omitempty"`
+	OTLP              OTLP             `yaml:"otlp"`
 	Web               access.Config    `yaml:"web,omitempty"`
 
 	// Dir is the folder of the file, against which relative paths in it are resolved.
@@ -145,7 +146,6 @@ type Retention struct {
 type missing struct {
 	RemoteWrite yaml.Node `yaml:"remote_write"`
 	RemoteRead  yaml.Node `yaml:"remote_read"`
-	OTLP        yaml.Node `yaml:"otlp"`
 	Tracing     yaml.Node `yaml:"tracing"`
 }
 
@@ -158,7 +158,6 @@ func (m *missing) check() error {
 	}{
 		{"remote_write", "remote write", m.RemoteWrite},
 		{"remote_read", "remote read", m.RemoteRead},
-		{"otlp", "OTLP ingestion", m.OTLP},
 		{"tracing", "tracing", m.Tracing},
 	} {
 		if len(s.node.Content) > 0 || s.node.Kind == yaml.ScalarNode {
@@ -196,6 +195,7 @@ func (c *Config) complete(expand func(string) string) error {
 	return errors.Join(append(errs,
 		strictyaml.At("alerting", c.Alerting.Complete(c.Dir, legacy)),
 		strictyaml.At("storage", c.Storage.check()),
+		strictyaml.At("otlp", c.OTLP.check(c.Global.MetricNameValidationScheme)),
 		strictyaml.At("plugins", c.Plugins.Validate()))...)
 }
 

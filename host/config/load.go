@@ -41,7 +41,7 @@ func parse(path string, text []byte, getenv func(string) string) (*Config, error
 	if err != nil {
 		return nil, located(path, nil, err)
 	}
-	c := &Config{Dir: filepath.Dir(path)}
+	c := &Config{Dir: filepath.Dir(path), OTLP: defaultOTLP()}
 	c.root = Origin{File: path, Dir: c.Dir, document: doc}
 	if err := decodeWhole(doc, c); err != nil {
 		return nil, located(path, doc, err)

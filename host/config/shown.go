@@ -9,6 +9,8 @@ type InForce struct {
 	Retention Retention
 	// ExtraScrapeMetrics is as in a job.
 	ExtraScrapeMetrics bool
+	// Exemplars says that exemplars are stored.
+	Exemplars bool
 }
 
 // Shown is [Config.String] with what is in force where the configuration says nothing, as upstream shows it.
@@ -24,6 +26,9 @@ func (c *Config) Shown(f InForce) string {
 	}
 	if c.Storage.TSDB.Retention == nil {
 		shown.Storage.TSDB.Retention = &f.Retention
+	}
+	if limit := c.Storage.Exemplars.Limit(); f.Exemplars && (c.Storage.Exemplars == nil || c.Storage.Exemplars.MaxExemplars == nil) {
+		shown.Storage.Exemplars = &Exemplars{MaxExemplars: &limit}
 	}
 	return shown.String()
 }

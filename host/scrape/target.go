@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"github.com/narthex-io/narthex/internal/strictyaml"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/relabel"
 	"github.com/narthex-io/narthex/sdk"
@@ -117,6 +118,24 @@ func makeTargets(cfg *Config, groups []sdk.Group) targetSet {
 		add(pluginScheme+"://"+e.Plugin, e)
 	}
 	return set
+}
+
+// CheckStaticTargets makes the targets of static_configs of a complete job, and returns what is wrong with those that cannot
+// be made.
+func (c *Config) CheckStaticTargets() []*strictyaml.Error {
+	var bad []*strictyaml.Error
+	b := labels.NewBuilder(labels.EmptyLabels())
+	for i, group := range c.Discovery.Static {
+		for j, address := range group.Targets {
+			resetTo(b, group.Labels)
+			b.Set(addressLabel, address)
+			if _, _, err := makeTarget(c, b, nil); err != nil {
+				path := strictyaml.Index("static_configs", i) + strictyaml.Index(".targets", j)
+				bad = append(bad, &strictyaml.Error{Path: path, Err: fmt.Errorf("target %s: %w", address, err)})
+			}
+		}
+	}
+	return bad
 }
 
 func resetTo(b *labels.Builder, ls map[string]string) {

@@ -254,10 +254,8 @@ func decode(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error
 		}
 		return nil
 	case obsoleteUnmarshaler:
-		if v.Kind() == reflect.Struct && node.Kind == yaml.MappingNode {
-			if err := decode2(node, reflect.New(v.Type()).Elem(), path, true); err != nil {
-				return err
-			}
+		if err := checkObsolete(node, v, path); err != nil {
+			return err
 		}
 		if !checkOnly {
 			return decodeItself(node, v, path)
@@ -268,6 +266,27 @@ func decode(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error
 		return nil
 	}
 	return decode2(node, v, path, checkOnly)
+}
+
+// checkObsolete looks into what a type written for yaml/v2 is about to decode, since its own errors name types of Go.
+func checkObsolete(node *yaml.Node, v reflect.Value, path string) error {
+	switch {
+	case v.Kind() == reflect.Struct && hasFields(v.Type()):
+		return decode2(node, reflect.New(v.Type()).Elem(), path, true)
+	case v.Kind() != reflect.Map && v.Kind() != reflect.Slice && v.Type().Name() != "Duration" && node.Kind != yaml.ScalarNode:
+		return &Error{Line: node.Line, Path: path, Err: fmt.Errorf("a string is needed here, not a %s", kindName(node))}
+	}
+	return nil
+}
+
+// hasFields tells the structs that stand for a mapping from those that stand for a single value, such as a URL.
+func hasFields(t reflect.Type) bool {
+	for field := range t.Fields() {
+		if field.Tag.Get("yaml") != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func decode2(node *yaml.Node, v reflect.Value, path string, checkOnly bool) error {
