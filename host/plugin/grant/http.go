@@ -24,10 +24,11 @@ const (
 
 // HTTP sends requests to granted origins. It is safe for concurrent use.
 type HTTP struct {
-	client  *http.Client
-	origins map[string]origin
-	usage   *Usage
-	answers *Answers
+	client   *http.Client
+	origins  map[string]origin
+	usage    *Usage
+	answers  *Answers
+	identity identity
 }
 
 // origin is a granted one.
@@ -63,7 +64,7 @@ func newHTTP(urls fields, o Options, secrets credentials, implied Implied) (*HTT
 		}
 	}
 	inner = secrets.through(inner)
-	h := &HTTP{client: &copied, origins: map[string]origin{}, answers: o.Answers}
+	h := &HTTP{client: &copied, origins: map[string]origin{}, answers: o.Answers, identity: identify(o.ClientKey, secrets)}
 	rules := newAddresses(o.Addresses)
 	for _, list := range []struct {
 		urls []string
@@ -180,7 +181,7 @@ func (h *HTTP) Do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	r.Host = "" // the guest does not choose a virtual host behind a granted address
-	return h.answers.do(r, h.client.Do)
+	return h.answers.do(r, h, h.client.Do)
 }
 
 // gate picks the transport by origin and refuses all others.
