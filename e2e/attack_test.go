@@ -60,6 +60,8 @@ type attack struct {
 	reason, refused, down, alive string
 	// on is done to the server before the end of the attack is looked for.
 	on func(t *testing.T, s *server)
+	// in makes what the server finds around it; nil is what the test itself has.
+	in func(t *testing.T) place
 }
 
 // row is what is reported about a case.
@@ -88,7 +90,7 @@ func TestAttacks(t *testing.T) {
 	var rows []row
 	t.Cleanup(func() { report(t, rows) })
 	t.Run("case", func(t *testing.T) {
-		for _, a := range attacks(t, target) {
+		for _, a := range append(attacks(t, target), rebinding(t)...) {
 			places := a.places
 			if len(places) == 0 {
 				places = []string{"inline", "worker", "process"}
@@ -207,7 +209,11 @@ func (a attack) run(t *testing.T, place string, built attackers) row {
 	r := row{name: a.name, place: place}
 	control := newRecorder(t)
 	peace := "scrape_configs:\n" + staticJob("control", controlInterval.String(), control.address)
-	s := start(t, options{config: peace, plugins: built.folder(place, a.guest()), args: a.args})
+	o := options{config: peace, plugins: built.folder(place, a.guest()), args: a.args}
+	if a.in != nil {
+		o.in = a.in(t)
+	}
+	s := start(t, o)
 	control.awaitMore(t, 2)
 	waited := s.runDelays(t)
 	before := watchCollector(t, s)

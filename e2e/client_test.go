@@ -251,6 +251,9 @@ type plugin struct {
 	Uses                                    []useOfPlugin
 	Signature                               struct{ State, KeyID, Comment string }
 	Asks, Given                             struct{ Env []string }
+	Used                                    struct {
+		Refused struct{ Last string }
+	}
 }
 
 // useOfPlugin is one use of a plugin, and the process that serves it.

@@ -258,5 +258,5 @@ func printable(b []byte) string {
 			return ' '
 		}
 		return r
-	}, string(b[:min(len(b), 80)]))
+	}, string(b[:min(len(b), 250)]))
 }
