@@ -308,7 +308,7 @@ func askPassword(io streams, prompt string) (string, error) {
 		line, err = readLine(io.in)
 	}
 	if err != nil {
-		return "", fmt.Errorf("read the password: %w", err)
+		return "", fmt.Errorf("read the password: %w; with --no-password there is none", err)
 	}
 	if len(line) == 0 {
 		return "", errors.New("no password was given; a key without one is made with --no-password")

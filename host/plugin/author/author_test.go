@@ -2,6 +2,7 @@ package author
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -154,9 +155,10 @@ func TestNewExporter(t *testing.T) {
 	if s.Plugin != "exporter-two-words" || s.Key != "" {
 		t.Fatalf("%+v", s)
 	}
+	host := options(t, cache) // before the folder changes: it is built in this one
 	t.Chdir(plugins)
 	for _, target := range []Target{TargetNative, TargetWasm} {
-		built, err := Build(ctx, dir, target, plugins, options(t, cache))
+		built, err := Build(ctx, dir, target, plugins, host)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,11 +178,11 @@ func TestNewExporter(t *testing.T) {
 			t.Errorf("%v\n%s", err, &out)
 		}
 		all, err := Bench(ctx, built.Path, o)
-		if err != nil || len(all) != 1 || all[0].Calls < 10 || all[0].Median == 0 || all[0].OutBytes == 0 {
+		if err != nil || len(all) != 1 || all[0].Calls < 10 || all[0].Least == 0 || all[0].Least > all[0].Median || all[0].OutBytes == 0 {
 			t.Errorf("%+v, %v", all, err)
 		}
 		out.Reset()
-		if err := WriteBench(&out, all); err != nil || !strings.Contains(out.String(), all[0].Place) || !strings.Contains(out.String(), "call, median") {
+		if err := WriteBench(&out, all); err != nil || !strings.Contains(out.String(), all[0].Place) || !strings.Contains(out.String(), "call, shortest") {
 			t.Errorf("%s, %v", &out, err)
 		}
 	}
@@ -263,6 +265,22 @@ func TestNewRefuses(t *testing.T) {
 	refuses("../acme", sdk.KindDiscovery, t.TempDir(), "name")
 	refuses("", sdk.KindDiscovery, t.TempDir(), "name")
 	refuses("acme", sdk.KindDiscovery, full, "not empty")
+}
+
+// TestExplainedOnlyWhereAConfigHelps: who interrupts a start is not told to give a config.
+func TestExplainedOnlyWhereAConfigHelps(t *testing.T) {
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	refused, config := errors.New("url: missing"), json.RawMessage("{}")
+	for _, c := range []struct {
+		ctx    context.Context
+		config json.RawMessage
+		want   bool
+	}{{t.Context(), nil, true}, {t.Context(), config, false}, {interrupted, nil, false}} {
+		if err := explained(c.ctx, refused, c.config); !errors.Is(err, refused) || strings.Contains(err.Error(), "--config") != c.want {
+			t.Errorf("%v with config %q: %v", c.ctx.Err(), c.config, err)
+		}
+	}
 }
 
 func TestBuildReportsTheCompiler(t *testing.T) {

@@ -75,7 +75,7 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 	defer func() { err = errors.Join(err, c.Close()) }()
 	ch, err := c.Prepare(ctx, plugin.Config{Settings: map[string]plugin.Settings{in.Name: o.Settings}}, []plugin.Use{use})
 	if err != nil {
-		return explained(err, o.Config)
+		return explained(ctx, err, o.Config)
 	}
 	ch.Apply()
 	switch {

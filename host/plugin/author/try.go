@@ -119,9 +119,9 @@ func (o TryOptions) bad() []sdk.Config {
 	return []sdk.Config{text}
 }
 
-// explained adds to the error of a start that no config was given, if that is so.
-func explained(err error, config json.RawMessage) error {
-	if err == nil || len(config) > 0 {
+// explained adds to the error of a start that no config was given, if that is so and ctx did not end the start.
+func explained(ctx context.Context, err error, config json.RawMessage) error {
+	if err == nil || len(config) > 0 || ctx.Err() != nil {
 		return err
 	}
 	return fmt.Errorf("%w; no config was given: name a file with one that the plugin takes, with --config", err)
@@ -180,7 +180,7 @@ func Test(ctx context.Context, path string, o TryOptions, out io.Writer) (err er
 	places := o.places(in)
 	if len(o.Config) == 0 {
 		if err := o.starts(ctx, c, path, places[0], kind); err != nil {
-			return fmt.Errorf("%s: %w", path, explained(err, o.Config))
+			return fmt.Errorf("%s: %w", path, explained(ctx, err, o.Config))
 		}
 	}
 	fmt.Fprintln(out, title(in, kind))
