@@ -20,8 +20,9 @@ import (
 // defaultMaintenanceInterval is how often the background looks whether something is to be done.
 const defaultMaintenanceInterval = time.Minute
 
-// Run cuts blocks from the head, reloads blocks, applies the retention and merges blocks, at once and then once in each
-// maintenance interval, until ctx ends; beside that it moves complete chunks of the head to files. It returns nil then.
+// Run cuts blocks from the head, reloads blocks, applies the retention and merges blocks, at once, then once in each
+// maintenance interval and as soon as samples arrive that let a block be cut, until ctx ends; beside that it moves complete
+// chunks of the head to files. It returns nil then.
 // What fails is logged and tried again.
 func (db *DB) Run(ctx context.Context) error {
 	var mapping sync.WaitGroup
@@ -37,6 +38,7 @@ func (db *DB) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-db.head.CutDue():
 		}
 	}
 }
@@ -83,8 +85,7 @@ func (db *DB) SetCompaction(enabled bool) { db.paused.Store(!enabled) }
 // cutIsDue reports whether the head spans more than one and a half times the range of a block, and has done so for as
 // long as the cut may wait. The caller has the turn.
 func (db *DB) cutIsDue() bool {
-	s := db.head.Stats()
-	if !s.Samples || s.MaxTime-s.MinTime <= db.opts.MinBlockDuration.Milliseconds()/2*3 {
+	if !db.head.Wide() {
 		db.dueSince = time.Time{}
 		return false
 	}

@@ -267,6 +267,7 @@ func (a *appender) show() {
 			first, last = min(first, a.samples[k].t), max(last, a.samples[k].t)
 		}
 		h.extend(first, last)
+		h.noteWidth()
 	}
 }
 

@@ -79,6 +79,9 @@ type Head struct {
 	begun    atomic.Int64
 	mapQueue int64
 	mapDue   chan struct{}
+	// cutDue says that the head became wide; toldWide is true from then on to the next truncation.
+	cutDue   chan struct{}
+	toldWide atomic.Bool
 
 	xor2                atomic.Bool
 	histogramST, keepST bool
@@ -161,6 +164,7 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	o.LateWAL.OutOfOrder, o.LateWAL.Registerer = true, o.Registerer
 	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger, lateOptions: o.LateWAL, reported: map[string]bool{}}
 	h.mapQueue, h.mapDue = int64(cmp.Or(o.MapQueue, DefaultMapQueue)), make(chan struct{}, 1)
+	h.cutDue = make(chan struct{}, 1)
 	h.appendSamples = wal.AppendSamples
 	if o.SamplesV2 {
 		h.appendSamples = wal.AppendSamplesV2
@@ -306,6 +310,26 @@ func (h *Head) lowestValid() int64 {
 		low = max(low, newest-h.chunkRange/2)
 	}
 	return low
+}
+
+// Wide reports whether the samples span more than one and a half times the range of a block, so that one can be cut.
+func (h *Head) Wide() bool {
+	minTime, maxTime := h.minTime.Load(), h.maxTime.Load()
+	return minTime <= maxTime && maxTime-minTime > h.chunkRange/2*3
+}
+
+// CutDue receives something when the head became [Head.Wide], and then again when it is after a truncation.
+func (h *Head) CutDue() <-chan struct{} { return h.cutDue }
+
+// noteWidth says so if the head became wide.
+func (h *Head) noteWidth() {
+	if h.toldWide.Load() || !h.Wide() || h.toldWide.Swap(true) {
+		return
+	}
+	select {
+	case h.cutDue <- struct{}{}:
+	default: // It was said before.
+	}
 }
 
 // extend makes the bounds cover [minT, maxT].

@@ -87,6 +87,8 @@ func (h *Head) collect(mint int64) {
 	if first > last {
 		h.minTime.Store(math.MaxInt64)
 	}
+	h.toldWide.Store(false)
+	h.noteWidth()
 }
 
 // remove forgets series, given ascending, and deletions before mint.
