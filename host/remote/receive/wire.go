@@ -3,6 +3,7 @@ package receive
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -20,6 +21,10 @@ type walker struct {
 	err   error
 }
 
+// maxVarint is the number of bytes that a number has at most. What the last of them has beyond 64 bits is dropped, as other
+// decoders do.
+const maxVarint = 10
+
 // errMalformed says that bytes are no message.
 var errMalformed = errors.New("malformed protobuf message")
 
@@ -32,11 +37,10 @@ func (w *walker) next() bool {
 	if !ok {
 		return false
 	}
-	num := tag >> 3
-	if w.typ = protowire.Type(tag & 7); num == 0 || num > math.MaxInt32 {
-		return w.fail("field number %d", num)
+	// Upper bits that no field number has are dropped, as other decoders do.
+	if w.num, w.typ = int32(tag>>3), protowire.Type(tag&7); w.num <= 0 {
+		return w.fail("field number %d", w.num)
 	}
-	w.num = int32(num)
 	switch w.typ {
 	case protowire.VarintType:
 		w.value, ok = w.varint()
@@ -52,9 +56,46 @@ func (w *walker) next() bool {
 		w.rest = w.rest[8:]
 		return true
 	}
-	n := protowire.ConsumeFieldValue(protowire.Number(num), w.typ, w.rest)
-	if n < 0 {
-		return w.fail("field %d: %w", w.num, protowire.ParseError(n))
+	return w.skip()
+}
+
+// skip goes past a value that nobody asks for: a group with all that is in it, whatever numbers it has, or four bytes.
+func (w *walker) skip() bool {
+	for typ, depth := w.typ, 0; ; {
+		ok := true
+		switch typ {
+		case protowire.VarintType:
+			_, ok = w.varint()
+		case protowire.BytesType:
+			_, ok = w.block()
+		case protowire.Fixed64Type:
+			ok = w.drop(8)
+		case protowire.Fixed32Type:
+			ok = w.drop(4)
+		case protowire.StartGroupType:
+			depth++
+		case protowire.EndGroupType:
+			if depth--; depth < 0 {
+				return w.fail("field %d is the end of a group that did not begin", w.num)
+			}
+		default:
+			return w.fail("field %d has wire type %d", w.num, typ)
+		}
+		if !ok || depth == 0 {
+			return ok
+		}
+		tag, ok := w.varint()
+		if !ok {
+			return false
+		}
+		typ = protowire.Type(tag & 7)
+	}
+}
+
+// drop goes past n bytes.
+func (w *walker) drop(n int) bool {
+	if len(w.rest) < n {
+		return w.fail("field %d is cut off", w.num)
 	}
 	w.rest = w.rest[n:]
 	return true
@@ -67,12 +108,18 @@ func (w *walker) varint() (uint64, bool) {
 		w.rest = w.rest[1:]
 		return v, true
 	}
-	v, n := protowire.ConsumeVarint(w.rest)
-	if n < 0 {
-		return 0, w.fail("%w", protowire.ParseError(n))
+	var v uint64
+	for i, b := range w.rest[:min(len(w.rest), maxVarint)] {
+		v |= uint64(b&0x7f) << (7 * i)
+		if b < 0x80 {
+			w.rest = w.rest[i+1:]
+			return v, true
+		}
 	}
-	w.rest = w.rest[n:]
-	return v, true
+	if len(w.rest) < maxVarint {
+		return 0, w.fail("%w", io.ErrUnexpectedEOF)
+	}
+	return 0, w.fail("a number of more than %d bytes", maxVarint)
 }
 
 // block reads bytes behind their number.
