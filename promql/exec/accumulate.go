@@ -197,6 +197,8 @@ func (a *varianceAcc) result(base int, dst *Row) error {
 // quantileAcc keeps all values, for there is no exact quantile without them.
 type quantileAcc struct {
 	cells [][]float64
+	// free is cut into the first value of each cell: where there are many steps, most have no other.
+	free  []float64
 	q     *query
 	phi   []float64
 	ended func() error
@@ -206,10 +208,18 @@ type quantileAcc struct {
 func (a *quantileAcc) fold(base int, r *Row, _ *Series) {
 	n := 0
 	for step, f := range r.F {
-		if !isAbsent(f) {
-			a.cells[base+step] = append(a.cells[base+step], f)
-			n++
+		if isAbsent(f) {
+			continue
 		}
+		cell := &a.cells[base+step]
+		if *cell == nil {
+			if len(a.free) == 0 {
+				a.free = make([]float64, min(len(a.cells), blockValues))
+			}
+			*cell, a.free = a.free[:0:1], a.free[1:]
+		}
+		*cell = append(*cell, f)
+		n++
 	}
 	if err := a.q.hold(n); err != nil {
 		a.err = err

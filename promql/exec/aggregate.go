@@ -158,7 +158,9 @@ func (q *query) results(ctx context.Context, gr *groups, acc accumulator, g plan
 		}
 		r := Row{F: free[:0:g.N]}
 		free = free[g.N:]
-		r.reset(g.N)
+		if err := r.resetUnless(ctx.Err, g.N); err != nil {
+			return nil, err
+		}
 		if err := acc.result(k*g.N, &r); err != nil {
 			return nil, err
 		}

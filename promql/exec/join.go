@@ -147,10 +147,20 @@ func (o *join) checkAll(ctx context.Context) error {
 			}
 		}
 	}
-	if first != nil {
-		return first.err
+	if first == nil {
+		return nil
 	}
-	return nil
+	// What fails on one of the sides does so before they meet.
+	lhs, rhs := o.many, o.one
+	if o.swapped {
+		lhs, rhs = rhs, lhs
+	}
+	for _, op := range []operator{lhs, rhs} {
+		if err := o.q.each(ctx, op, o.g, func(int, *Row) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return first.err
 }
 
 // presence tells which of the members of a group has a value at each step: -1 for none. It calls twice for each

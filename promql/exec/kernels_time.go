@@ -15,7 +15,7 @@ const maxExact = 1 << 53
 // prefixSums returns the sums of the first i values, for each i, if all of them are exact.
 func (in *windowed) prefixSums() (sums []float64, exact bool, err error) {
 	var sum, size float64
-	sums = append(slices.Grow(in.w.floats[:0], len(in.F)+1), 0)
+	sums = append(roomFor(in.w.floats, len(in.F)+1), 0)
 	for i, f := range in.F {
 		if i%pieceSteps == pieceSteps-1 {
 			if err := in.w.ended(); err != nil {
@@ -274,7 +274,7 @@ func beats(later, earlier float64, orEqual bool) bool {
 // countSteps is the kernel of functions that count the samples that are related in some way to the one before them.
 func countSteps(hit func(in *windowed, i int) bool) kernel {
 	return func(in *windowed, dst *Row) error {
-		counts, n := append(slices.Grow(in.w.order[:0], len(in.F)), 0), int32(0)
+		counts, n := append(roomFor(in.w.order, len(in.F)+1), 0), int32(0)
 		for i := 1; i < len(in.F); i++ {
 			if i%pieceSteps == pieceSteps-1 {
 				if err := in.w.ended(); err != nil {

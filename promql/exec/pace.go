@@ -52,6 +52,15 @@ func inPieces(ended func() error, steps int, f func(from, to int)) error {
 	return nil
 }
 
+// roomFor returns room for n values, that of old ones if it is enough. Unlike [slices.Grow] it writes nothing: where the
+// room is a hundred megabytes, its pages come one by one, in loops that ask whether the query has ended.
+func roomFor[T any](old []T, n int) []T {
+	if cap(old) >= n {
+		return old[:0]
+	}
+	return make([]T, 0, n)
+}
+
 // ending is pace for loops that keep nothing.
 func ending(ctx context.Context) func() error {
 	turns := 0

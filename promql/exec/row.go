@@ -2,7 +2,6 @@ package exec
 
 import (
 	"math"
-	"slices"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
@@ -54,9 +53,12 @@ func (r *Row) resize(n int) {
 }
 
 // reset makes a row of n absent values, unless there are many and the query ends meanwhile.
-func (w *worker) reset(r *Row, n int) error {
+func (w *worker) reset(r *Row, n int) error { return r.resetUnless(w.ended, n) }
+
+// resetUnless makes a row of n absent values, unless there are many and the query ends meanwhile.
+func (r *Row) resetUnless(ended func() error, n int) error {
 	r.resize(n)
-	return inPieces(w.ended, n, func(from, to int) {
+	return inPieces(ended, n, func(from, to int) {
 		piece := r.F[from:to]
 		for i := range piece {
 			piece[i] = absent
@@ -119,7 +121,7 @@ func (r *Row) put(i int, from *Row, j int) {
 
 // copyFrom makes r equal to another row, unless that is a long one and the query ends meanwhile.
 func (r *Row) copyFrom(ended func() error, from *Row) error {
-	r.F = slices.Grow(r.F[:0], len(from.F))
+	r.F = roomFor(r.F, len(from.F))
 	err := inPieces(ended, len(from.F), func(first, last int) { r.F = append(r.F, from.F[first:last]...) })
 	clear(r.H)
 	r.H = append(r.H[:0], from.H...)

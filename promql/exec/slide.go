@@ -48,8 +48,9 @@ type runningSums struct {
 	largest float64
 }
 
-func (r *runningSums) reset() {
-	r.sums, r.largest = append(r.sums[:0], double{}), 0
+// reset makes room for the sums of n numbers.
+func (r *runningSums) reset(n int) {
+	r.sums, r.largest = append(roomFor(r.sums, n+1), double{}), 0
 }
 
 func (r *runningSums) add(d double) {
@@ -71,7 +72,7 @@ func (in *windowed) slideSums(dst *Row, average bool, f func(values []float64) f
 		return false, nil
 	}
 	r := &in.w.sums
-	r.reset()
+	r.reset(len(in.F))
 	for i, v := range in.F {
 		if i%pieceSteps == pieceSteps-1 {
 			if err := in.w.ended(); err != nil {
@@ -114,8 +115,8 @@ func (in *windowed) slideVariances(dst *Row, finish func(float64) float64) (done
 		return false, nil
 	}
 	sums, squares := &in.w.sums, &in.w.squares
-	sums.reset()
-	squares.reset()
+	sums.reset(len(in.F))
+	squares.reset(len(in.F))
 	origin := in.F[0]
 	for i, v := range in.F {
 		if i%pieceSteps == pieceSteps-1 {

@@ -2,7 +2,6 @@ package exec
 
 import (
 	"context"
-	"slices"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
@@ -228,7 +227,11 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 	w.loaded = loaded{}
 	if len(r.F) > pieceSteps {
 		// Growing step by step would copy all of it over and over.
-		w.cols.T, w.cols.F = slices.Grow(w.cols.T, len(r.F)), slices.Grow(w.cols.F, len(r.F))
+		w.cols.T = roomFor(w.cols.T, len(r.F))
+		if err := w.ended(); err != nil {
+			return err
+		}
+		w.cols.F = roomFor(w.cols.F, len(r.F))
 	}
 	for step, f := range r.F {
 		if step%pieceSteps == pieceSteps-1 {
