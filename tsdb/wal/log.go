@@ -290,15 +290,14 @@ func (l *Log) truncate(index int) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, s := range segs {
 		if s.Index >= index {
 			break
 		}
-		if err := l.fs.Remove(s.Path()); err != nil {
-			return err
-		}
+		errs = append(errs, l.fs.Remove(s.Path())) // One that stays, such as a folder with files, must not keep the others.
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Size returns the bytes that the log takes on disk, checkpoints included.

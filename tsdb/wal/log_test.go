@@ -2,10 +2,12 @@ package wal
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -396,6 +398,34 @@ func TestMissingSegmentIsReported(t *testing.T) {
 	want := []Gap{{dir, 0, 0}, {dir, 2, 2}, {dir, 6, 20261121092999}}
 	if chain, err = FindChain(OS{}, dir); err != nil || !slices.Equal(chain.Missing, want) {
 		t.Fatalf("missing %v, %v", chain.Missing, err)
+	}
+}
+
+// TestFolderInPlaceOfASegment: what a folder stands for is damage, the rest is read, and the log is shortened around it.
+func TestFolderInPlaceOfASegment(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, OS{}, None)
+	for i := range 4 {
+		if err := l.Append(fmt.Appendf(nil, "%d", i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.NextSegment(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder := Segment{dir, 1}.Path()
+	if err := errors.Join(os.Remove(folder), os.MkdirAll(filepath.Join(folder, "full"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	recs, damage, _ := contents(t, OS{}, dir)
+	if !slices.Equal(recs, []string{"0", "2", "3"}) || len(damage) != 1 || !strings.Contains(damage[0], "is a directory") {
+		t.Fatalf("got %v, damage %v", recs, damage)
+	}
+	if err := l.Truncate(3); err == nil {
+		t.Error("a folder with files goes without a word")
+	}
+	if segs, err := ListSegments(OS{}, dir); err != nil || len(segs) != 3 {
+		t.Errorf("after shortening there are %v, %v", segs, err)
 	}
 }
 

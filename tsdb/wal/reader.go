@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"syscall"
 )
 
 // Damage is a part of the log that could not be read.
@@ -193,6 +194,10 @@ func (r *Reader) nextPage() bool {
 			r.page, r.at = r.buf[:got], 0
 			return got > 0
 		}
+	}
+	if errors.Is(err, syscall.EISDIR) { // A folder in its place never had records.
+		r.damage(0, 0, err)
+		return false
 	}
 	r.fail(r.pageOff, err)
 	return true
