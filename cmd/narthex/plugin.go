@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/narthex-io/narthex/host"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/plugin/author"
 	"github.com/narthex-io/narthex/sdk"
@@ -187,7 +188,7 @@ func pluginRunCommand(io streams, cache *string) *cobra.Command {
 				if o.Config, err = sectionFrom(configFile); err != nil {
 					return err
 				}
-				o.BaseDir, o.Position = filepath.Dir(configFile), configFile
+				o.BaseDir, o.Position, o.Split = filepath.Dir(configFile), configFile, splitter(configFile)
 			}
 			var err error
 			if o.Request, err = requestFrom(request, fields); err != nil {
@@ -231,6 +232,13 @@ func requestFrom(line string, fields []string) (sdk.AuthRequest, error) {
 		r.Header[name] = append(r.Header[name], strings.TrimSpace(value))
 	}
 	return r, nil
+}
+
+// splitter takes what is for the HTTP client out of the section in a file, whose files start beside it.
+func splitter(file string) func(json.RawMessage) (json.RawMessage, *http.Client, error) {
+	return func(section json.RawMessage) (json.RawMessage, *http.Client, error) {
+		return host.SplitSection(section, filepath.Dir(file))
+	}
 }
 
 // sectionFrom reads a plugin's section, in YAML or JSON.

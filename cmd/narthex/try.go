@@ -50,7 +50,7 @@ func (f *tryFlags) read(io streams, cache string) (author.TryOptions, error) {
 		if o.Config, err = sectionFrom(f.config); err != nil {
 			return o, err
 		}
-		o.BaseDir = filepath.Dir(f.config)
+		o.BaseDir, o.Split = filepath.Dir(f.config), splitter(f.config)
 	}
 	for _, file := range f.bad {
 		section, err := sectionFrom(file)

@@ -104,6 +104,12 @@ func TestNewDiscovery(t *testing.T) {
 		t.Errorf("tried without a config: %v", err)
 	}
 	tryDiscovery(t, built.Path, cache)
+	splits := func(json.RawMessage) (json.RawMessage, *http.Client, error) { return json.RawMessage(`{"targets": ["z:3"]}`), nil, nil }
+	out.Reset()
+	whole := RunOptions{Config: json.RawMessage(`{"targets": ["z:3"], "proxy_url": ""}`), Split: splits, Once: true, CacheDir: cache}
+	if err := Run(ctx, built.Path, whole, &out); err != nil || !strings.Contains(out.String(), `"z:3"`) {
+		t.Errorf("with fields of the HTTP client: %s, %v", &out, err)
+	}
 	err = Run(ctx, built.Path, RunOptions{Config: json.RawMessage(`{"target": []}`), CacheDir: cache}, &out)
 	if err == nil || !strings.Contains(err.Error(), `unknown field "target"`) {
 		t.Errorf("a bad config: %v", err)

@@ -50,6 +50,9 @@ func Bench(ctx context.Context, path string, o TryOptions) (all []Measured, err 
 	if err != nil {
 		return nil, err
 	}
+	if o.Config, o.client, err = split(o.Split, kind, o.Config); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	for _, p := range o.places(in) {
 		m, err := o.measure(ctx, path, p, kind)
 		if err != nil {

@@ -28,8 +28,9 @@ type RunOptions struct {
 	BaseDir string
 	// Settings are limits and grants, as in the config file.
 	Settings plugin.Settings
-	// HTTPClient sends the plugin's requests. [a plain client]
-	HTTPClient *http.Client
+	// Split takes what is for the HTTP client out of the section of a plugin with keys of its own, and makes that client: nil means
+	// a plain one. [the plugin gets all of the section]
+	Split func(section json.RawMessage) (rest json.RawMessage, client *http.Client, err error)
 	// Interval is how often an exporter collects. [15 s]
 	Interval time.Duration
 	// Request is what a plugin that judges requests is asked about, and one that signs them signs. [one of an unknown sender
@@ -56,7 +57,10 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 		return err
 	}
 	use := plugin.Use{
-		Kind: in.Kinds[0], Config: o.Config, BaseDir: o.BaseDir, HTTPClient: o.HTTPClient, Position: cmp.Or(o.Position, path),
+		Kind: in.Kinds[0], Config: o.Config, BaseDir: o.BaseDir, Position: cmp.Or(o.Position, path),
+	}
+	if use.Config, use.HTTPClient, err = split(o.Split, use.Kind, o.Config); err != nil {
+		return fmt.Errorf("%s: %w", use.Position, err)
 	}
 	switch {
 	case use.Kind == sdk.KindExporter || use.Kind == sdk.KindParser:
@@ -98,6 +102,14 @@ func Run(ctx context.Context, path string, o RunOptions, out io.Writer) (err err
 		return nil
 	}
 	return err
+}
+
+// split takes what is for the HTTP client out of a section. Those of exporters and parsers have nothing for it.
+func split(by func(json.RawMessage) (json.RawMessage, *http.Client, error), kind sdk.Kind, section json.RawMessage) (json.RawMessage, *http.Client, error) {
+	if by == nil || len(section) == 0 || kind == sdk.KindExporter || kind == sdk.KindParser {
+		return section, nil, nil
+	}
+	return by(section)
 }
 
 // watch prints updates.

@@ -43,12 +43,15 @@ type TryOptions struct {
 	BaseDir string
 	// Settings are limits and grants, as in the config file.
 	Settings plugin.Settings
-	// HTTPClient sends the plugin's requests. [a plain client]
-	HTTPClient *http.Client
+	// Split takes what is for the HTTP client out of the section of a plugin with keys of its own, and makes that client: nil means
+	// a plain one. [the plugin gets all of the section]
+	Split func(section json.RawMessage) (rest json.RawMessage, client *http.Client, err error)
 	// Logger gets the plugin's log lines. [they are discarded]
 	Logger *slog.Logger
 	// CacheDir and Worker are as in plugin.Options.
 	CacheDir, Worker string
+
+	client *http.Client // what Split made
 }
 
 // place is where guests of a file run: an isolation, or empty for an executable.
@@ -96,7 +99,7 @@ func (o TryOptions) catalogue(cacheDir string) (*plugin.Catalogue, error) {
 func (o TryOptions) open(ctx context.Context, c *plugin.Catalogue, path string, p place, kind sdk.Kind, config json.RawMessage) (*plugin.Guest, error) {
 	s := o.Settings
 	s.Isolation = p.isolation
-	return c.Open(ctx, path, s, plugin.Use{Kind: kind, Config: config, BaseDir: o.BaseDir, HTTPClient: o.HTTPClient})
+	return c.Open(ctx, path, s, plugin.Use{Kind: kind, Config: config, BaseDir: o.BaseDir, HTTPClient: o.client})
 }
 
 // unknownField is what no plugin's config has.
@@ -171,6 +174,9 @@ func Test(ctx context.Context, path string, o TryOptions, out io.Writer) (err er
 	kind, err := o.kind(in)
 	if err != nil {
 		return err
+	}
+	if o.Config, o.client, err = split(o.Split, kind, o.Config); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	c, err := o.catalogue(o.CacheDir)
 	if err != nil {
