@@ -176,7 +176,8 @@ func pluginRunCommand(io streams, cache *string) *cobra.Command {
 		Use:   "run FILE",
 		Short: "Run a plugin alone and watch what it finds",
 		Long: "Runs the plugin in a file alone and prints what it finds. --config has one entry of what stands below the\n" +
-			"plugin's key in a job, in alerting or in web.auth, or below config of an exporter or a parser, such as: targets: [\"localhost:9100\"]\n\n" +
+			"plugin's key in a job, in alerting or in web.auth, or below config of an exporter or a parser, such as: targets: [\"localhost:9100\"]\n" +
+			"Fields such as authorization and tls_config may stand there: they are the server's, and the plugin does not see them.\n\n" +
 			"A parser reads one body, that of --body or standard input, and what it makes of it is printed.\n" +
 			"A plugin that signs requests of the server, or judges those to it, is given one, that of --request and --header:\n" +
 			"  plugin run auth-sigv4.wasm --config sigv4.yml --request 'GET http://10.0.0.1:9100/metrics'\n" +
