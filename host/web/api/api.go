@@ -101,11 +101,12 @@ type Alertmanagers interface {
 
 type api struct {
 	Options
+	encoders encoders
 }
 
 // New returns the handler of everything below /api/v1, with that prefix stripped.
 func New(opts Options) http.Handler {
-	a := &api{opts}
+	a := &api{Options: opts}
 	mux := http.NewServeMux()
 	get := func(path string, h handler) {
 		mux.Handle(path, only(a.endpoint(h), http.MethodGet))
@@ -312,7 +313,8 @@ func (a *api) succeed(w http.ResponseWriter, ans *answer) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	e := newEncoder(w)
+	e := a.encoders.to(w)
+	defer a.encoders.giveBack(e)
 	e.raw(`{"status":"success"`)
 	switch {
 	case ans.write != nil:

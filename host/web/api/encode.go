@@ -1,11 +1,11 @@
 package api
 
 import (
-	"bufio"
 	"encoding/json"
 	"io"
 	"math"
 	"strconv"
+	"sync"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
@@ -15,29 +15,53 @@ import (
 
 // encoder writes query results as JSON without building them in memory: a result can hold millions of samples.
 type encoder struct {
-	w   *bufio.Writer
+	w   io.Writer
 	buf []byte
 	err error
 }
 
-func newEncoder(w io.Writer) *encoder {
-	return &encoder{w: bufio.NewWriterSize(w, 64<<10)}
-}
+// encoders lends encoders with buffers that were used before: for most answers, a new one would be most of the memory that
+// the request takes. The zero value is ready.
+type encoders struct{ pool sync.Pool }
 
-func (e *encoder) flush() error {
-	e.write()
-	if e.err == nil {
-		e.err = e.w.Flush()
+const (
+	// fullBuffer is the number of bytes from which on a buffer is handed to the writer.
+	fullBuffer = 32 << 10
+	// maxIdleBuffer is the size of the largest buffer that is kept.
+	maxIdleBuffer = 4 * fullBuffer
+)
+
+// to returns an encoder that writes to w, to be given back.
+func (p *encoders) to(w io.Writer) *encoder {
+	e, ok := p.pool.Get().(*encoder)
+	if !ok {
+		e = &encoder{}
 	}
-	return e.err
+	e.w = w
+	return e
 }
 
-// write hands what was appended to the writer.
-func (e *encoder) write() {
-	if e.err == nil {
+func (p *encoders) giveBack(e *encoder) {
+	if cap(e.buf) <= maxIdleBuffer {
+		*e = encoder{buf: e.buf[:0]}
+		p.pool.Put(e)
+	}
+}
+
+// flush writes what is left.
+func (e *encoder) flush() error {
+	if e.err == nil && len(e.buf) > 0 {
 		_, e.err = e.w.Write(e.buf)
 	}
 	e.buf = e.buf[:0]
+	return e.err
+}
+
+// write hands what was appended to the writer, once it is much.
+func (e *encoder) write() {
+	if len(e.buf) >= fullBuffer {
+		_ = e.flush() // The last flush returns the error.
+	}
 }
 
 func (e *encoder) raw(s string) { e.buf = append(e.buf, s...) }
@@ -126,9 +150,7 @@ func (e *encoder) points(head string, points []sample.Sample, histograms bool) {
 		} else {
 			e.point(p.T, p.F)
 		}
-		if len(e.buf) > 32<<10 {
-			e.write()
-		}
+		e.write()
 	}
 	e.buf = append(e.buf, ']')
 }
@@ -155,6 +177,11 @@ func (e *encoder) timestamp(t int64) {
 
 // float appends a value as text: plain digits between 1e-6 and 1e21, else with an exponent.
 func (e *encoder) float(v float64) {
+	// Fast path: most values are whole numbers, of which each below 2^53 has one text only.
+	if n := int64(v); float64(n) == v && n > -1<<53 && n < 1<<53 && (n != 0 || !math.Signbit(v)) {
+		e.buf = strconv.AppendInt(e.buf, n, 10)
+		return
+	}
 	format := byte('f')
 	if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
 		format = 'e'

@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"math"
+	"strconv"
 	"testing"
 
 	"github.com/narthex-io/narthex/model/histogram"
@@ -14,7 +16,7 @@ import (
 func encoded(t *testing.T, v promql.Value) string {
 	t.Helper()
 	var b bytes.Buffer
-	e := newEncoder(&b)
+	e := new(encoders).to(&b)
 	e.value(v)
 	e.raw("}")
 	if err := e.flush(); err != nil {
@@ -45,6 +47,51 @@ func TestResultsInUpstreamsShapes(t *testing.T) {
 			`"histograms":[[3,{"count":"3","sum":"4.5","buckets":[[3,"-0.001","0.001","1"],[0,"0.5","1","2"]]}]]}]}`)
 }
 
+// TestWholeNumbersAreWrittenLikeOthers compares the fast path with the library's text, which Prometheus uses.
+func TestWholeNumbersAreWrittenLikeOthers(t *testing.T) {
+	for _, v := range []float64{
+		0, math.Copysign(0, -1), 1, -1, 10, 1e15, -1e15, 1<<53 - 1, 1 << 53, 1<<53 + 2, -(1<<53 - 1), -(1 << 53), 1 << 62, 1 << 63, -(1 << 63), 1 << 64, 1e20,
+		1e21, -1e21, 0.5, 123456.75, math.Inf(1), math.Inf(-1), math.NaN(), math.MaxFloat64, math.SmallestNonzeroFloat64,
+	} {
+		format := byte('f')
+		if abs := math.Abs(v); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+			format = 'e'
+		}
+		want := strconv.FormatFloat(v, format, -1, 64)
+		var e encoder
+		e.float(v)
+		if got := string(e.buf); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// TestAnswersOfManySizes go out whole, whatever buffer an answer before has left.
+func TestAnswersOfManySizes(t *testing.T) {
+	var lent encoders
+	for _, n := range []int{1, 5000, 2, 40_000, 1} {
+		v := make(promql.Vector, n)
+		for i := range v {
+			v[i].F = float64(i)
+		}
+		var out bytes.Buffer
+		e := lent.to(&out)
+		e.value(v)
+		e.raw("}")
+		if err := e.flush(); err != nil {
+			t.Fatal(err)
+		}
+		lent.giveBack(e)
+		var got struct{ Result []struct{ Value [2]any } }
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Result) != n || got.Result[n-1].Value[1] != strconv.Itoa(n-1) {
+			t.Errorf("%d of %d results, ending with %v", len(got.Result), n, got.Result[len(got.Result)-1])
+		}
+	}
+}
+
 func BenchmarkMatrix(b *testing.B) {
 	series := promql.Series{Labels: labels.FromStrings("__name__", "node_cpu_seconds_total", "cpu", "3", "mode", "idle")}
 	for i := range 1000 {
@@ -56,13 +103,15 @@ func BenchmarkMatrix(b *testing.B) {
 	}
 	b.ReportAllocs()
 	var out bytes.Buffer
+	var lent encoders
 	for b.Loop() {
 		out.Reset()
-		e := newEncoder(&out)
+		e := lent.to(&out)
 		e.value(m)
 		if err := e.flush(); err != nil {
 			b.Fatal(err)
 		}
+		lent.giveBack(e)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/point")
 }
