@@ -143,7 +143,7 @@ func everything() []string {
 	return []string{
 		"/", "/graph", "/query", "/metrics", "/version", "/federate", "/api/v1/query?query=1", "/api/v1/targets", "/api/v1/status/config",
 		"/api/v1/plugins", "/api/v1/nothing", "/-/reload", "/-/quit", "/debug/pprof/", "/debug/pprof/heap", "/plugins/exporter-node/", "/consoles/x",
-		"/nothing", "/api/v1/admin/tsdb/snapshot", "/api", "/api/",
+		"/nothing", "/api/v1/admin/tsdb/snapshot", "/api/v1/write", "/api", "/api/",
 	}
 }
 

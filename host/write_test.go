@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -11,11 +13,14 @@ import (
 // oneSample is a remote write request with one sample of the series x, at the time 1,760,000,000,000.
 const oneSample = "\x23\x88\x0a\x21\x0a\x0d\x0a\x08__name__\x12\x01x\x12\x10\x09\x00\x00\x00\x00\x00\x00\x45\x40\x10\x80\x80\xb3\xc1\x9c\x33"
 
-func (s *server) postSample() (int, string) {
+func (s *server) postSample(change ...func(*http.Request)) (int, string) {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url.String()+"/api/v1/write", strings.NewReader(oneSample))
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	for _, f := range change {
+		f(r)
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -42,6 +47,28 @@ func TestReceivesRemoteWrite(t *testing.T) {
 	}
 	if _, body := s.do(http.MethodGet, "/metrics"); !strings.Contains(body, `prometheus_http_requests_total{code="204",handler="/api/v1/write"} 1`) {
 		t.Error("the request is not counted")
+	}
+}
+
+// TestReceivesWithPasswordOnly when the web configuration asks for one.
+func TestReceivesWithPasswordOnly(t *testing.T) {
+	web := filepath.Join(t.TempDir(), "web.yml")
+	const hash = "$2a$04$Vf67qS/BosTYHpOVY7iV8.UOYmaetztwE9/IsbGRyEDJumTqISuX2" // Of "secret".
+	if err := os.WriteFile(web, []byte("basic_auth_users: {alice: '"+hash+"'}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "global: {}", func(o *Options) { o.RemoteWrite.Receive, o.WebConfigFile = true, web })
+	as := func(password string) func(*http.Request) {
+		return func(r *http.Request) { r.SetBasicAuth("alice", password) }
+	}
+	if status, _ := s.postSample(); status != http.StatusUnauthorized {
+		t.Errorf("status %d without a password", status)
+	}
+	if status, _ := s.postSample(as("wrong")); status != http.StatusUnauthorized {
+		t.Errorf("status %d with a wrong password", status)
+	}
+	if status, body := s.postSample(as("secret")); status != http.StatusNoContent {
+		t.Errorf("answer %d %s with the password", status, body)
 	}
 }
 

@@ -30,7 +30,8 @@ type setting struct {
 // Parts of the server that this version does not have yet.
 const (
 	partAgent  = "agent mode"
-	partRemote = "remote read and write"
+	partSend   = "sending by remote write"
+	partRead   = "remote read"
 	partOTLP   = "OTLP ingestion"
 	partUI     = "the web interface"
 	partSearch = "the search API"
@@ -85,10 +86,10 @@ func settings() []setting {
 		{name: "storage.agent.checkpoint-from-in-memory-series", value: "false", kind: kindBool, part: partAgent, help: "Build checkpoints from memory."},
 		{name: "storage.agent.checkpoint-batch-size", value: "1000", kind: kindInt, part: partAgent, help: "Size of one flushed chunk of log entries."},
 		{name: "storage.agent.no-lockfile", value: "false", kind: kindBool, part: partAgent, help: "Do not lock the agent's directory."},
-		{name: "storage.remote.flush-deadline", value: "1m", kind: kindDuration, part: partRemote, help: "How long to wait for a flush on shutdown or reload."},
-		{name: "storage.remote.read-sample-limit", value: "50000000", kind: kindFloat, part: partRemote, help: "How many samples one remote read may return."},
-		{name: "storage.remote.read-concurrent-limit", value: "10", kind: kindInt, part: partRemote, help: "How many remote reads may run at once."},
-		{name: "storage.remote.read-max-bytes-in-frame", value: "1048576", kind: kindInt, part: partRemote, help: "Size of a frame of a streamed remote read."},
+		{name: "storage.remote.flush-deadline", value: "1m", kind: kindDuration, part: partSend, help: "How long to wait for a flush on shutdown or reload."},
+		{name: "storage.remote.read-sample-limit", value: "50000000", kind: kindFloat, part: partRead, help: "How many samples one remote read may return."},
+		{name: "storage.remote.read-concurrent-limit", value: "10", kind: kindInt, part: partRead, help: "How many remote reads may run at once."},
+		{name: "storage.remote.read-max-bytes-in-frame", value: "1048576", kind: kindInt, part: partRead, help: "Size of a frame of a streamed remote read."},
 		{name: "web.search.max-limit", value: "10000", kind: kindInt, part: partSearch, help: "Upper bound of the search API's limit parameter."},
 		{name: "rules.alert.for-outage-tolerance", value: "1h", kind: kindDuration, help: "Longest outage over which the state of alerts is restored."},
 		{name: "rules.alert.for-grace-period", value: "10m", kind: kindDuration, help: "Shortest time between a restored alert and its firing."},

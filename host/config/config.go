@@ -156,7 +156,7 @@ func (m *missing) check() error {
 		field, part string
 		node        yaml.Node
 	}{
-		{"remote_write", "remote write", m.RemoteWrite},
+		{"remote_write", "sending by remote write, unlike receiving,", m.RemoteWrite},
 		{"remote_read", "remote read", m.RemoteRead},
 		{"tracing", "tracing", m.Tracing},
 	} {

@@ -181,7 +181,7 @@ func TestPublicPaths(t *testing.T) {
 			}
 		}
 		for _, p := range []string{
-			"/", "/graph", "/metrics", "/api/v1/query", "/-/reload", "/-/quit", "/-/healthyx", "/-/healthy/", "/-/Healthy", "/-/", "/version",
+			"/", "/graph", "/metrics", "/api/v1/query", "/api/v1/write", "/-/reload", "/-/quit", "/-/healthyx", "/-/healthy/", "/-/Healthy", "/-/", "/version",
 			"/debug/pprof/heap", "/plugins/exporter-node", "/consoles/publicx", "/consoles/public", "/consoles/prom.html", "/federate", "//api/v1/query",
 			"/-/healthy//../reload", "/-/healthy%00", "/-/healthy;x", "/%2d/reload", "/-%2freload", "/api//v1/query", "/api/v1/query/", "/-/ready%20",
 		} {
