@@ -110,5 +110,5 @@ plugin name: build-host
     bin/narthex plugin new {{name}}
 
 # everything that CI runs, ending with a clean tree
-check: test lint compliance compliance-scrape roundtrip attack e2e
+check: test lint compliance compliance-scrape compliance-remote roundtrip attack e2e
     test -z "$(git status --porcelain)" || (git status --short; echo 'the tree is not clean'; exit 1)
