@@ -108,6 +108,10 @@ func (w *walker) varint() (uint64, bool) {
 		w.rest = w.rest[1:]
 		return v, true
 	}
+	if v, n := protowire.ConsumeVarint(w.rest); n > 0 { // Fast path: all but numbers that are cut off or have too many bits.
+		w.rest = w.rest[n:]
+		return v, true
+	}
 	var v uint64
 	for i, b := range w.rest[:min(len(w.rest), maxVarint)] {
 		v |= uint64(b&0x7f) << (7 * i)
