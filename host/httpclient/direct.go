@@ -14,8 +14,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
+	"github.com/mwitkow/go-conntrack"
 	httpconfig "github.com/prometheus/common/config"
 	"golang.org/x/net/http/httpguts"
 )
@@ -24,31 +26,31 @@ import (
 // It writes and reads in the caller's goroutine, where the standard transport hands each request to two others, each
 // of which has to be woken (docs/RATIONALE.md). All other requests are for next.
 type direct struct {
-	next  http.RoundTripper
-	dial  httpconfig.DialContextFunc
-	agent string
+	next http.RoundTripper
+	dial httpconfig.DialContextFunc
+	// name is the one under which connections are counted.
+	name, agent string
 	// readers are *bufio.Reader of connections that are not in use.
 	readers sync.Pool
 
 	mu sync.Mutex
 	// idle are the connections that wait for a request, by address; the one that was used last is the last.
 	idle map[string][]*directConn
+	// closing says that no connection is kept, until there is another request.
+	closing bool
 	// sweep closes those that have waited for long. It is nil while there are none.
 	sweep *time.Timer
 }
 
 const (
-	// maxHead bounds the head of an answer in bytes.
+	// maxHead bounds the head of an answer in bytes, with those before it that only say that the answer will come.
 	maxHead = 1 << 20
-	// maxInterim is how many answers may come that only say that the answer will come.
-	maxInterim = 5
 	// maxIdle is how many connections to an address are kept.
 	maxIdle = 1000
 )
 
 var (
 	errLargeHead  = fmt.Errorf("the head of the answer has more than %d bytes", maxHead)
-	errInterim    = fmt.Errorf("more than %d answers say that the answer will come", maxInterim)
 	errBodyClosed = errors.New("read of a body that is closed")
 )
 
@@ -58,11 +60,11 @@ func isDirect(cfg *Config) bool {
 		cfg.HTTPHeaders == nil && cfg.ProxyURL.URL == nil && !cfg.ProxyFromEnvironment
 }
 
-// CloseIdleConnections closes connections that nobody uses.
+// CloseIdleConnections closes connections that nobody uses, and those in use when they would be kept.
 func (d *direct) CloseIdleConnections() {
 	d.mu.Lock()
 	idle := d.idle
-	d.idle = nil
+	d.idle, d.closing = nil, true
 	if d.sweep != nil {
 		d.sweep.Stop()
 		d.sweep = nil
@@ -148,21 +150,45 @@ func (d *direct) conn(ctx context.Context, host string) (c *directConn, kept boo
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
 	}
+	for c = d.takeIdle(host); c != nil; c = d.takeIdle(host) {
+		if c.raw == nil || isQuiet(c.raw) {
+			return c, true, nil
+		}
+		_ = c.conn.Close() // It was closed at the other end, or more came than was asked for.
+	}
+	c, err = d.connect(ctx, host)
+	return c, false, err
+}
+
+// takeIdle returns a connection that waits for a request, nil if there is none.
+func (d *direct) takeIdle(host string) *directConn {
 	d.mu.Lock()
-	if conns := d.idle[host]; len(conns) > 0 {
-		c = conns[len(conns)-1]
-		conns[len(conns)-1] = nil
-		d.idle[host] = conns[:len(conns)-1]
+	defer d.mu.Unlock()
+	d.closing = false
+	conns := d.idle[host]
+	if len(conns) == 0 {
+		return nil
 	}
-	d.mu.Unlock()
-	if c != nil {
-		return c, true, nil
+	c := conns[len(conns)-1]
+	conns[len(conns)-1] = nil
+	d.idle[host] = conns[:len(conns)-1]
+	return c
+}
+
+// connect makes a connection, which is counted as those of the standard transport are.
+func (d *direct) connect(ctx context.Context, host string) (*directConn, error) {
+	c := &directConn{d: d, host: host}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := d.dial(ctx, network, address)
+		if s, ok := conn.(syscall.Conn); ok && err == nil {
+			c.raw, err = s.SyscallConn()
+		}
+		return conn, err
 	}
-	conn, err := d.dial(ctx, "tcp", withPort(host))
-	if err != nil {
-		return nil, false, err
-	}
-	return &directConn{d: d, conn: conn, host: host}, false, nil
+	counted := conntrack.NewDialContextFunc(conntrack.DialWithDialContextFunc(dial), conntrack.DialWithTracing(), conntrack.DialWithName(d.name))
+	conn, err := counted(ctx, "tcp", withPort(host))
+	c.conn = conn
+	return c, err
 }
 
 // withPort adds the port that HTTP has if none is given.
@@ -181,7 +207,7 @@ func (d *direct) keep(c *directConn) {
 	c.idleSince = time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.idle[c.host]) >= maxIdle {
+	if d.closing || len(d.idle[c.host]) >= maxIdle {
 		_ = c.conn.Close()
 		return
 	}
@@ -224,8 +250,10 @@ func (d *direct) closeOld() {
 
 // directConn is a connection, in use by one request or by none.
 type directConn struct {
-	d         *direct
-	conn      net.Conn
+	d    *direct
+	conn net.Conn
+	// raw is for a look at its state; nil means that there is no way.
+	raw       syscall.RawConn
 	host      string
 	idleSince time.Time
 	// request is memory for what is sent.
@@ -266,7 +294,7 @@ func (c *directConn) exchange(r *http.Request) (_ *http.Response, err error) {
 	} else {
 		c.reader.Reset(c)
 	}
-	for range maxInterim + 1 {
+	for {
 		resp, err := http.ReadResponse(c.reader, r)
 		if err != nil {
 			switch {
@@ -283,7 +311,6 @@ func (c *directConn) exchange(r *http.Request) (_ *http.Response, err error) {
 			return resp, nil
 		}
 	}
-	return nil, errInterim
 }
 
 // writeRequest makes the bytes of a request.

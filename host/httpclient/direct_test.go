@@ -211,7 +211,8 @@ func TestDirectOddAnswers(t *testing.T) {
 	check("no length", "HTTP/1.1 200 OK\r\n\r\nhi", "hi", "")
 	check("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nhi", "hi", "")
 	check("interim", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"+ok, "hi", "")
-	check("interim without end", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 10), "", "the answer will come")
+	check("much interim", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100)+ok, "hi", "")
+	check("interim without end", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxHead/20), "", "more than 1048576 bytes")
 	check("another protocol", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "", "")
 	check("two answers", ok+ok, "hi", "")
 }
@@ -227,6 +228,50 @@ func TestDirectDropsSurplus(t *testing.T) {
 	for n := range 3 {
 		if _, body, err := fetch(t.Context(), c, "http://"+address); err != nil || body != fmt.Sprint(n) {
 			t.Errorf("request %d: %q, %v", n, body, err)
+		}
+	}
+}
+
+// TestDirectDropsLateSurplus is the same for what comes when the answer has been read: a head that promises less than
+// there is, or an answer that nobody asked for.
+func TestDirectDropsLateSurplus(t *testing.T) {
+	read, late := make(chan struct{}), make(chan struct{})
+	address := answering(t, func(n int, conn net.Conn, next func() bool) {
+		for next() {
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", n)
+			<-read
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!")
+			late <- struct{}{}
+		}
+	})
+	c := directClient(t)
+	for n := range 3 {
+		if _, body, err := fetch(t.Context(), c, "http://"+address); err != nil || body != fmt.Sprint(n) {
+			t.Errorf("request %d: %q, %v", n, body, err)
+		}
+		read <- struct{}{}
+		<-late
+	}
+}
+
+// TestDirectKeepsNothingForNobody makes sure that a connection in use is closed, not kept, after all that are idle were.
+func TestDirectKeepsNothingForNobody(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hi") }))
+	defer server.Close()
+	c := directClient(t)
+	d := c.Transport.(*direct)
+	for _, closing := range []bool{true, false} {
+		resp, err := c.Get(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if closing {
+			c.CloseIdleConnections()
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if kept := len(d.idle) > 0; kept == closing {
+			t.Errorf("closing %v, kept %v", closing, kept)
 		}
 	}
 }

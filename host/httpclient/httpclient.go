@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/mwitkow/go-conntrack"
 	httpconfig "github.com/prometheus/common/config"
 )
 
@@ -65,8 +64,7 @@ func New(cfg Config, opts Options) (*http.Client, error) {
 		return nil, fmt.Errorf("make HTTP client for %s: %w", opts.Name, err)
 	}
 	if opts.Direct && isDirect(&cfg) {
-		client.Transport = &direct{next: client.Transport, agent: opts.UserAgent, dial: conntrack.NewDialContextFunc(
-			conntrack.DialWithDialContextFunc((func(context.Context, string, string) (net.Conn, error))(dial)), conntrack.DialWithTracing(), conntrack.DialWithName(opts.Name))}
+		client.Transport = &direct{next: client.Transport, dial: dial, name: opts.Name, agent: opts.UserAgent}
 	}
 	if cfg.Auth != nil {
 		client.Transport = &signing{auth: cfg.Auth, signers: opts.Signers, next: client.Transport}
