@@ -17,8 +17,8 @@ import (
 //
 // Invariants:
 //  1. An entry's index stays the same between two calls of compact, which only happens between scrapes.
-//  2. Scrapes are numbered from 1 (round), and numbered anew before the numbers end. An entry was in the last good scrape
-//     exactly if tracked reports so.
+//  2. Scrapes are numbered from 1 (round), and numbered anew before the numbers end. Whether an entry was in the last good
+//     scrape, and is to be ended, is what tracked reports.
 type cache struct {
 	rules *sampleRules
 	opts  exposition.Options
@@ -64,7 +64,7 @@ const (
 	flagUntracked
 	// flagAdded: the series is new and still has to be counted as such.
 	flagAdded
-	// flagAgain: when the latest round saw the series, the last good one had seen it too.
+	// flagAgain: when the latest round saw the series, it was tracked.
 	flagAgain
 )
 
@@ -202,11 +202,10 @@ func (c *cache) touch(i int) (again bool) {
 	if e.cur == c.round {
 		return true
 	}
-	inGood := e.cur == c.good && c.good != 0
-	if inGood {
+	if e.cur == c.good && c.good != 0 {
 		c.again++
 	}
-	e.set(flagAgain, inGood)
+	e.set(flagAgain, c.tracked(e)) // Before the sample of this round says whether it has a timestamp.
 	e.cur = c.round
 	c.seen++
 	return false
@@ -228,12 +227,15 @@ func (c *cache) completeStarts() {
 	}
 }
 
-// tracked reports whether the entry was in the last good scrape.
+// tracked reports whether the entry was in the last good scrape, in a way that makes its absence mean something.
 func (c *cache) tracked(e *cacheEntry) bool {
-	if c.good == 0 || e.is(flagDropped) || e.is(flagUntracked) && !c.rules.trackTimestamps {
+	if c.good == 0 {
 		return false
 	}
-	return e.cur == c.good || e.cur == c.round && e.is(flagAgain)
+	if e.cur == c.good {
+		return !e.is(flagDropped) && (!e.is(flagUntracked) || c.rules.trackTimestamps)
+	}
+	return e.cur == c.round && e.is(flagAgain)
 }
 
 // vanished appends to dst the series of the last good scrape that the current one has not seen; with all, those it has
