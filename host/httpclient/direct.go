@@ -305,7 +305,7 @@ func (c *directConn) exchange(r *http.Request) (_ *http.Response, err error) {
 			}
 			return nil, err
 		}
-		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+		if resp.StatusCode < 100 || resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
 			c.left = math.MaxInt64
 			resp.Body = c.body(resp, stop) //nolint:contextcheck // It is the context of the request, which the answer has.
 			return resp, nil

@@ -215,6 +215,7 @@ func TestDirectOddAnswers(t *testing.T) {
 	check("interim without end", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxHead/20), "", "more than 1048576 bytes")
 	check("another protocol", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "", "")
 	check("two answers", ok+ok, "hi", "")
+	check("a status that there is not", "HTTP/1.1 099 X\r\nContent-Length: 2\r\n\r\nhi", "hi", "")
 }
 
 // TestDirectDropsSurplus makes sure that what follows an answer is not taken for the next one.
