@@ -133,7 +133,7 @@ func (t *transports) launch(ctx context.Context, f *file, s Settings, u *Use, ap
 	out := session.NewLog(log, s.Limits.log())
 	tr, err := t.start(ctx, f, s, s.isolation(u.kind(), t.worker != ""), out)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, out.Close()) //nolint:contextcheck // the log has no context
 	}
 	opened, err := session.Open(ctx, tr, t.sessionOptions(f, s, u, log, out))
 	if err != nil {

@@ -44,46 +44,52 @@ func shareKey(f *file, s Settings) (string, error) {
 // enter returns the process for a key, which start starts if there is none that can be used. The caller leaves it.
 func (s *shares) enter(ctx context.Context, key string, log *session.Log, start func() (*process.Shared, error)) (*share, error) {
 	for {
-		sh, err := s.try(ctx, key, log, start)
-		if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-			return sh, err
+		sh, mine := s.join(key, log)
+		if mine {
+			sh.child, sh.err = start()
+			close(sh.ready)
+		}
+		err := s.await(ctx, sh)
+		if err == nil {
+			return sh, nil
+		}
+		wasOthers := !mine && ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+		if !wasOthers {
+			return nil, err
 		} // else it was the context of another one who had begun to start it
 	}
 }
 
-func (s *shares) try(ctx context.Context, key string, log *session.Log, start func() (*process.Shared, error)) (*share, error) {
+// join makes a user of a process; one that is mine is to be started.
+func (s *shares) join(key string, log *session.Log) (sh *share, mine bool) {
 	s.mu.Lock()
-	sh := s.running[key]
-	if sh != nil && sh.usable() {
+	defer s.mu.Unlock()
+	if sh = s.running[key]; sh != nil && sh.usable() {
 		sh.mu.Lock()
 		sh.users++
 		sh.mu.Unlock()
-		s.mu.Unlock()
-		return s.await(ctx, sh)
+		return sh, false
 	}
 	sh = &share{key: key, log: log, ready: make(chan struct{}), users: 1}
 	if s.running == nil {
 		s.running = map[string]*share{}
 	}
 	s.running[key] = sh
-	s.mu.Unlock()
-	sh.child, sh.err = start()
-	close(sh.ready)
-	return s.await(ctx, sh)
+	return sh, true
 }
 
-// await waits until the process runs.
-func (s *shares) await(ctx context.Context, sh *share) (*share, error) {
+// await waits until the process runs; on error, the user has left.
+func (s *shares) await(ctx context.Context, sh *share) error {
 	select {
 	case <-sh.ready:
 	case <-ctx.Done():
 		s.leaving.Go(func() { _ = s.leave(sh, nil) }) //nolint:contextcheck // the log has no context; whoever starts the process is bound by one
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	if err := sh.err; err != nil {
-		return nil, errors.Join(err, s.leave(sh, nil)) //nolint:contextcheck // the log has no context
+		return errors.Join(err, s.leave(sh, nil)) //nolint:contextcheck // the log has no context
 	}
-	return sh, nil
+	return nil
 }
 
 // usable reports whether one more guest can come. It is called while a process starts, too.
@@ -109,8 +115,11 @@ func (s *shares) leave(sh *share, g *sharedGuest) error {
 	}
 	sh.mu.Unlock()
 	s.mu.Unlock()
-	if !last || sh.child == nil {
+	switch {
+	case !last:
 		return nil
+	case sh.child == nil:
+		return sh.log.Close() // which may hold why it did not start
 	}
 	return errors.Join(sh.child.Close(), sh.log.Close())
 }

@@ -201,21 +201,22 @@ func sharedGrants(t *testing.T, k *kitchen) {
 func sharedCrashes(t *testing.T, k *kitchen) {
 	t.Helper()
 	ch := k.apply(cook(`{"do": "exit"}`), cook(`{"do": "echo", "text": "b 2\n"}`))
-	ready := func() bool {
-		uses := k.Plugins()[0].Uses
-		return uses[0].State == plugin.StateReady && uses[1].State == plugin.StateReady
+	ready := func(restarts uint64) func() bool {
+		return func() bool {
+			p := k.Plugins()[0]
+			return p.Restarts == restarts && p.Uses[0].State == plugin.StateReady && p.Uses[1].State == plugin.StateReady
+		}
 	}
-	for range 2 {
-		k.until(ready)
+	for crashes := range uint64(2) {
+		k.until(ready(2 * crashes))
 		if ids := k.processes(); ids[0] != ids[1] {
 			t.Errorf("the processes are %v", ids)
 		}
 		if _, err := collect(t.Context(), ch.Exporter(0)); session.ReasonOf(err) != session.ReasonExit {
 			t.Errorf("error %v", err)
 		}
-		k.until(func() bool { return !ready() })
 	}
-	k.until(ready)
+	k.until(ready(4))
 	ids := k.processes()
 	if ids[0] == ids[1] {
 		t.Errorf("after two crashes, the processes are %v", ids)

@@ -31,7 +31,8 @@ type Cache struct {
 	// Dir is the folder; it is created when something is put in.
 	Dir string `json:"dir"`
 	// Within names a folder that Dir is in, or is itself, which others could have made, as in one for temporary files. The cache
-	// is used only while that folder belongs to this user and nobody else can get in. [no such folder]
+	// is used only while that folder belongs to this user and nobody else can get in. It is made if what it is in is there, which keeps
+	// others from exchanging it, as the sticky bit of /tmp does. [no such folder]
 	Within string `json:"within,omitempty"`
 }
 
@@ -150,12 +151,17 @@ func (c Cache) Fill(digest string, fullSpeed bool, compile func(dir string) erro
 	return nil
 }
 
-// temporary makes a folder in the cache's, which is made too.
+// temporary makes a folder in the cache's, which is made too, but not before it is clear where that is: others may have put a link there.
 func (c Cache) temporary() (string, error) {
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return "", err
+	if c.Within != "" {
+		if err := os.Mkdir(c.Within, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
 	}
 	if err := c.checkOwner(); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return "", err
 	}
 	return os.MkdirTemp(c.Dir, ".tmp-*")

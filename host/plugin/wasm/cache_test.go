@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/narthex-io/narthex/host/plugin/session"
 	"github.com/narthex-io/narthex/host/plugin/wasm"
@@ -150,4 +151,72 @@ func TestUnusableCache(t *testing.T) {
 	if log := runs(t, wasm.Cache{Dir: theirs, Within: theirs}); !strings.Contains(log, compiledHere) {
 		t.Error("code that anybody may have put there is executed")
 	}
+}
+
+// TestForeignCache: where others were first in a folder for temporary files, nothing is read, written or removed.
+func TestForeignCache(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("users have folders for temporary files of their own there")
+	}
+	mkdir := func(path string, mode os.FileMode) {
+		t.Helper()
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, plant := range map[string]func(within, victim string) error{
+		"a link":               func(within, victim string) error { return os.Symlink(victim, within) },
+		"a link to nothing":    func(within, victim string) error { return os.Symlink(filepath.Join(victim, "gone"), within) },
+		"a file":               func(within, _ string) error { return os.WriteFile(within, nil, 0o600) },
+		"a folder to write to": func(within, _ string) error { mkdir(within, 0o733); return nil },
+		"a folder to read":     func(within, _ string) error { mkdir(within, 0o755); return nil },
+		"another user's folder": func(within, _ string) error {
+			if os.Geteuid() != 0 {
+				return os.Symlink("/", within) // only root can give something away
+			}
+			mkdir(within, 0o700)
+			return os.Chown(within, 65534, 65534)
+		},
+	} {
+		base, victim := t.TempDir(), t.TempDir()
+		within := filepath.Join(base, "narthex")
+		if err := plant(within, victim); err != nil {
+			t.Fatal(err)
+		}
+		c := wasm.Cache{Dir: filepath.Join(within, "compiled"), Within: within}
+		log := runs(t, c)
+		if !strings.Contains(log, compiledHere) || !strings.Contains(log, "a compiled module cannot be kept") {
+			t.Errorf("%s: %s", name, log)
+		}
+		if err := c.Prune(time.Now().Add(time.Hour)); err == nil && name != "a link to nothing" {
+			t.Errorf("%s: is pruned", name)
+		}
+		for _, dir := range []string{victim, within} {
+			for _, made := range []string{"compiled", "gone"} {
+				if exists(filepath.Join(dir, made)) {
+					t.Errorf("%s: %s was made in %s", name, made, dir)
+				}
+			}
+		}
+	}
+	base := t.TempDir()
+	own := wasm.Cache{Dir: filepath.Join(base, "narthex", "compiled"), Within: filepath.Join(base, "narthex")}
+	if log := runs(t, own); !strings.Contains(log, compiledHere) {
+		t.Error(log)
+	}
+	if log := runs(t, own); log != "" {
+		t.Errorf("the second time: %s", log)
+	}
+	nowhere := wasm.Cache{Dir: filepath.Join(base, "no", "narthex", "compiled"), Within: filepath.Join(base, "no", "narthex")}
+	if runs(t, nowhere); exists(filepath.Join(base, "no")) {
+		t.Error("a folder for temporary files was made")
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
