@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -23,6 +24,9 @@ const copiesDir = "files"
 // another digest than it had when it was found.
 func (c copies) of(f *file) (string, error) {
 	path := filepath.Join(c.dir, f.digest, filepath.Base(f.path))
+	if err := kept.CheckOwner(c.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
 	if digest, err := digestOf(path); err == nil && digest == f.digest {
 		kept.Touch(filepath.Dir(path))
 		return path, nil

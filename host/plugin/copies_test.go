@@ -4,11 +4,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/narthex-io/narthex/host/plugin/kept"
+	"github.com/narthex-io/narthex/sdk"
 )
 
 func TestCopies(t *testing.T) {
@@ -83,5 +85,44 @@ func TestCopies(t *testing.T) {
 	write("three")
 	if _, err := tr.startable(f); err == nil {
 		t.Error("a changed file is started")
+	}
+}
+
+// TestForeignFolders: what another user may have put into the cache is neither started nor believed.
+func TestForeignFolders(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there are no such modes there")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sd-x")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	digest, err := digestOf(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, f := copies{dir: filepath.Join(dir, "files")}, &file{path: path, digest: digest}
+	if _, err := c.of(f); err != nil {
+		t.Fatal(err)
+	}
+	manifest := keptManifest(dir, digest)
+	if err := writeManifest(manifest, sdk.Manifest{Name: "sd-x"}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := readManifest(manifest); m.Name != "sd-x" || err != nil {
+		t.Errorf("%v, %v", m, err)
+	}
+	for _, folder := range []string{c.dir, filepath.Dir(manifest)} {
+		if err := os.Chmod(folder, 0o777); err != nil { //nolint:gosec // on purpose
+			t.Fatal(err)
+		}
+	}
+	_, copyErr := c.of(f)
+	_, readErr := readManifest(manifest)
+	for _, err := range []error{copyErr, readErr, writeManifest(manifest, sdk.Manifest{})} {
+		if err == nil || !strings.Contains(err.Error(), "anybody may write") {
+			t.Errorf("error %v", err)
+		}
 	}
 }

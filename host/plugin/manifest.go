@@ -45,6 +45,9 @@ func keptManifest(cache, digest string) string {
 
 func readManifest(path string) (sdk.Manifest, error) {
 	var m sdk.Manifest
+	if err := kept.CheckOwner(filepath.Dir(path)); err != nil {
+		return m, err
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return m, err
@@ -62,6 +65,9 @@ func writeManifest(path string, m sdk.Manifest) error {
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := kept.CheckOwner(dir); err != nil {
 		return err
 	}
 	tmp, err := os.CreateTemp(dir, ".tmp-*")

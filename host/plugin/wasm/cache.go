@@ -115,7 +115,7 @@ func sumOf(path string) (string, error) {
 // a use. It reads what is compiled, which takes some milliseconds.
 func (c Cache) Has(digest string, fullSpeed bool) bool {
 	receipt := c.receipt(digest, fullSpeed)
-	if c.Dir == "" || c.checkOwner() != nil {
+	if c.Dir == "" || c.checkOwner() != nil || kept.CheckOwner(c.Dir) != nil {
 		return false
 	}
 	entry, err := c.entry(receipt)
@@ -162,6 +162,9 @@ func (c Cache) temporary() (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := kept.CheckOwner(c.Dir); err != nil {
 		return "", err
 	}
 	return os.MkdirTemp(c.Dir, ".tmp-*")

@@ -146,10 +146,30 @@ func TestUnusableCache(t *testing.T) {
 			t.Errorf("with %s and the one that was empty: %s", c.Dir, log)
 		}
 	}
+	if runtime.GOOS == "windows" {
+		return
+	}
 	// What is ready in a folder where others may write is not executed.
-	runs(t, wasm.Cache{Dir: theirs})
-	if log := runs(t, wasm.Cache{Dir: theirs, Within: theirs}); !strings.Contains(log, compiledHere) {
-		t.Error("code that anybody may have put there is executed")
+	open := wasm.Cache{Dir: t.TempDir()}
+	runs(t, open)
+	for mode, trusted := range map[os.FileMode]bool{0o700: true, 0o770: true, 0o702: false, 0o777: false} {
+		if err := os.Chmod(open.Dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if log := runs(t, open); strings.Contains(log, compiledHere) == trusted {
+			t.Errorf("with mode %v: %s", mode, log)
+		}
+	}
+	if err := os.Chmod(open.Dir, 0o700); err != nil { //nolint:gosec // a folder has to be entered
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 { // who alone can give something away
+		if err := os.Chown(open.Dir, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		if log := runs(t, open); !strings.Contains(log, compiledHere) {
+			t.Error("code that another user has put there is executed")
+		}
 	}
 }
 
