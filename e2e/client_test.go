@@ -65,7 +65,7 @@ func (c client) try(method, path string, form url.Values) (status int, body stri
 // awaitStatus waits until a page of a process answers with status.
 func (c client) awaitStatus(path string, status int, p *process) {
 	c.t.Helper()
-	eventually(c.t, startTimeout, path+" answers", func() error {
+	eventually(c.t, readyTimeout, path+" answers", func() error {
 		if p.ended() {
 			c.t.Fatalf("%s ended: %v", p.cmd.Path, p.cmd.ProcessState)
 		}

@@ -26,6 +26,8 @@ import (
 const (
 	pollInterval = 20 * time.Millisecond
 	startTimeout = 30 * time.Second
+	// readyTimeout is longer: plugins that were never compiled are, at low priority, and a machine may have much else to do.
+	readyTimeout = 3 * time.Minute
 	stopTimeout  = 20 * time.Second
 )
 
