@@ -34,7 +34,9 @@ func TestQueryLogIsReopened(t *testing.T) {
 	contains(path+".1", `"query":"1"`)
 	contains(path, `"path":"/api/v1/query"`)
 	s.write("global: {query_log_file: missing/q.log}")
-	reload(http.StatusInternalServerError)
+	if status, body := s.do(http.MethodPost, "/-/reload"); status != http.StatusInternalServerError || !strings.Contains(body, ":1: global.query_log_file: ") {
+		t.Error(status, body)
+	}
 	s.write("")
 	reload(http.StatusOK)
 	s.do(http.MethodGet, "/api/v1/query?query=3")

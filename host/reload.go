@@ -198,7 +198,7 @@ func openQueryLog(cfg *config.Config) (*promql.QueryLog, error) {
 	}
 	l, err := promql.OpenQueryLog(cfg.Global.QueryLogFile)
 	if err != nil {
-		return nil, fmt.Errorf("global.query_log_file: %w", err)
+		return nil, fmt.Errorf("%s: %w", cfg.Origin("global.query_log_file").Position(""), err)
 	}
 	return l, nil
 }
