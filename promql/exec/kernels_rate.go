@@ -54,64 +54,92 @@ func extrapolated(isCounter, isRate bool) kernel {
 		if isCounter {
 			rs = in.findResets()
 		}
+		s := in.stretch(isCounter, isRate)
+		lows, highs := in.lo[:len(dst.F)], in.hi[:len(dst.F)]
 		for i := range dst.F {
-			lo, hi := in.lo[i], in.hi[i]
-			fromZero := isCounter && in.startsInside(i)
+			lo, hi := lows[i], highs[i]
+			fromZero := isCounter && len(in.ST) > 0 && in.startsInside(i)
 			if hi-lo < 2 && !fromZero {
 				continue
 			}
-			delta := in.F[hi-1] - in.F[lo]
-			if isCounter {
+			first := in.F[lo]
+			delta := in.F[hi-1] - first
+			if isCounter && len(rs.at) > 0 {
 				for _, k := range rs.within(lo, hi) {
 					delta += in.F[k-1]
 				}
+			}
+			if isCounter && len(in.ST) > 0 {
 				in.noteOverlap(i)
 			}
 			if fromZero {
-				delta += in.F[lo]
+				delta += first
 			}
-			dst.F[i] = delta * in.extrapolation(i, in.F[lo], delta, isCounter, isRate)
+			dst.F[i] = delta * s.factor(i, first, delta)
 		}
 		return nil
 	}
 }
 
-// extrapolation returns the factor that stretches a difference between the first and the last sample of a window to
-// the whole window. first and delta are the value at the beginning and the difference; a counter is not stretched
-// beyond the time at which it was zero.
-func (in *windowed) extrapolation(step int, first, delta float64, isCounter, isRate bool) float64 {
+// stretch calculates how far differences are stretched, for the windows of one series in turn. Fast path: divisions are
+// most of what a rate takes at many steps, so what does not change from one window to the next is kept, and those that
+// can't matter are left out.
+type stretch struct {
+	in                *windowed
+	isCounter, isRate bool
+	// seconds is the length of the windows.
+	seconds float64
+	// span and samples are the time in milliseconds and the number of samples of the latest window, sampled is the time
+	// in seconds and average the distance of its samples.
+	span             int64
+	samples          int32
+	sampled, average float64
+}
+
+func (in *windowed) stretch(isCounter, isRate bool) stretch {
+	return stretch{in: in, isCounter: isCounter, isRate: isRate, seconds: float64(in.length) / 1000}
+}
+
+// factor returns what stretches a difference between the first and the last sample of a window to the whole window.
+// first and delta are the value at the beginning and the difference; a counter is not stretched beyond the time at which
+// it was zero.
+func (s *stretch) factor(step int, first, delta float64) float64 {
+	in := s.in
 	lo, hi := in.lo[step], in.hi[step]
-	end := in.shift.Reference(in.g.At(step))
-	toStart := float64(in.T[lo]-(end-in.length)) / 1000
-	toEnd := float64(end-in.T[hi-1]) / 1000
-	sampled := float64(in.T[hi-1]-in.T[lo]) / 1000
-	average := 0.0
-	if hi-lo > 1 {
-		average = sampled / float64(hi-lo-1)
+	from, to := in.T[lo], in.T[hi-1]
+	if span, n := to-from, hi-lo; span != s.span || n != s.samples {
+		s.span, s.samples, s.sampled, s.average = span, n, float64(span)/1000, 0
+		if n > 1 {
+			s.average = s.sampled / float64(n-1)
+		}
 	}
+	end := in.shift.Reference(in.g.At(step))
+	sampled := s.sampled
+	toStart, toEnd := float64(from-(end-in.length))/1000, float64(end-to)/1000
 	// A border further away than this is not where the next sample would have been.
-	threshold := average * 1.1
-	if isCounter && in.startsInside(step) {
-		sampled, toStart = float64(in.T[hi-1]-in.ST[lo])/1000, 0
+	threshold := s.average * 1.1
+	if s.isCounter && len(in.ST) > 0 && in.startsInside(step) {
+		sampled, toStart = float64(to-in.ST[lo])/1000, 0
 	} else {
 		if toStart >= threshold {
-			toStart = average / 2
+			toStart = s.average / 2
 		}
-		if isCounter && delta > 0 && first >= 0 {
+		// One that has not even doubled was zero before the samples by more than they span.
+		if s.isCounter && delta > 0 && first >= 0 && (first < delta || sampled < toStart) {
 			if toZero := sampled * (first / delta); toZero < toStart {
 				toStart = toZero
 			}
 		}
 	}
 	if toEnd >= threshold {
-		toEnd = average / 2
+		toEnd = s.average / 2
 	}
 	factor := 1.0
 	if sampled != 0 {
 		factor = (sampled + toStart + toEnd) / sampled
 	}
-	if isRate {
-		factor /= float64(in.length) / 1000
+	if s.isRate {
+		factor /= s.seconds
 	}
 	return factor
 }

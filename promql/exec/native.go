@@ -34,6 +34,7 @@ func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
 	if isCounter {
 		rs = in.findHistogramResets()
 	}
+	s := in.stretch(isCounter, isRate)
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
 		lost := rs.within(lo, hi)
@@ -43,7 +44,7 @@ func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
 		fromZero := isCounter && in.startsInside(i)
 		if alike && hi-lo >= 2 && len(lost) == 0 && !fromZero {
 			first, last := in.H[lo], in.H[hi-1]
-			factor := in.extrapolation(i, first.Count, last.Count-first.Count, isCounter, isRate)
+			factor := s.factor(i, first.Count, last.Count-first.Count)
 			if h := last.Growth(first, factor, in.w.memory(dst)); h != nil {
 				in.noteOverlapOf(i, isCounter)
 				dst.setH(i, h)
@@ -56,10 +57,10 @@ func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
 			in.notes.warnf(in.at, textMixedForMetric, in.metric())
 		case hi-lo < 2 && !fromZero:
 		case floats:
-			dst.F[i] = in.floatRate(i, isCounter, isRate)
+			dst.F[i] = in.floatRate(i, &s)
 		default:
 			if h := in.histogramIncrease(i, isCounter, lost); h != nil {
-				factor := in.extrapolation(i, in.H[lo].Count, h.Count, isCounter, isRate)
+				factor := s.factor(i, in.H[lo].Count, h.Count)
 				dst.setH(i, h.Scaled(factor))
 			}
 		}
@@ -96,18 +97,18 @@ func (in *windowed) noteOverlapOf(step int, isCounter bool) {
 }
 
 // floatRate is the rate in one window, for series that have histograms elsewhere.
-func (in *windowed) floatRate(step int, isCounter, isRate bool) float64 {
+func (in *windowed) floatRate(step int, s *stretch) float64 {
 	lo, hi := in.lo[step], in.hi[step]
 	delta := in.F[hi-1] - in.F[lo]
-	for k := lo + 1; isCounter && k < hi; k++ {
+	for k := lo + 1; s.isCounter && k < hi; k++ {
 		if in.F[k] < in.F[k-1] || in.startedAnew(int(k)) {
 			delta += in.F[k-1]
 		}
 	}
-	if isCounter && in.startsInside(step) {
+	if s.isCounter && in.startsInside(step) {
 		delta += in.F[lo]
 	}
-	return delta * in.extrapolation(step, in.F[lo], delta, isCounter, isRate)
+	return delta * s.factor(step, in.F[lo], delta)
 }
 
 // histogramIncrease returns the difference between the last and the first histogram of a window, which for counters

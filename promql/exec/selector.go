@@ -106,9 +106,9 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	}
 	c := &w.cols
 	t := s.q.tallyRow(s.tally, s.counted, i)
-	if len(c.H) == 0 && !s.n.Starts && !s.n.Timestamps && (t == nil || t.t.readAll && s.q.perStep == nil) {
+	if len(c.H) == 0 && !s.n.Starts && !s.n.Timestamps && (t == nil || t.sumsSuffice()) {
 		found, err := s.floats(w, dst)
-		t.addFloats(found)
+		t.addFloats(found, found)
 		return err
 	}
 	next := 0

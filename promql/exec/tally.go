@@ -148,13 +148,16 @@ func (r *rowTally) addPerStep(step int, looked, fresh int64, readAt int) {
 	}
 }
 
-// addFloats counts so many steps that look at a float which is new, where all that is new counts and no step is counted by
-// itself, and ends the counting.
-func (r *rowTally) addFloats(n int64) {
+// sumsSuffice reports whether all that is new counts and no step is counted by itself.
+func (r *rowTally) sumsSuffice() bool { return r.t.readAll && r.q.perStep == nil }
+
+// addFloats counts, where sums suffice, how many floats all steps have looked at, and how many were new, and ends the
+// counting.
+func (r *rowTally) addFloats(looked, fresh int64) {
 	if r == nil {
 		return
 	}
-	r.total, r.read = n, n
+	r.total, r.read = looked, fresh
 	r.done()
 }
 

@@ -21,7 +21,8 @@ func (ws *windows) find(ended func() error, times []int64, shift plan.Shift, bef
 	}
 	ws.lo, ws.hi = ws.lo[:g.N], ws.hi[:g.N]
 	lo, hi := 0, 0
-	for i := range g.N {
+	los, his := ws.lo, ws.hi[:len(ws.lo)]
+	for i := range los {
 		if i%pieceSteps == pieceSteps-1 {
 			if err := ended(); err != nil {
 				return err
@@ -36,7 +37,7 @@ func (ws *windows) find(ended func() error, times []int64, shift plan.Shift, bef
 		for hi < len(times) && times[hi] <= end {
 			hi++
 		}
-		ws.lo[i], ws.hi[i] = int32(lo), int32(hi)
+		los[i], his[i] = int32(lo), int32(hi)
 	}
 	return nil
 }
@@ -274,10 +275,19 @@ func (o *window) input(w *worker, c *storage.Columns) *windowed {
 	return &w.in
 }
 
-// count counts the samples of all windows for the statistics.
+// count counts the samples of all windows for the statistics. Fast path: floats need no more than sums, unless steps are
+// counted by themselves.
 func (o *window) count(i int, in *windowed) error {
 	t := o.q.tallyRow(o.tally, o.counted, i)
 	if t == nil {
+		return nil
+	}
+	if len(in.H) == 0 && t.sumsSuffice() && len(in.lo) <= pieceSteps {
+		looked, fresh := in.floatsSeen()
+		if o.inner != nil {
+			fresh = 0
+		}
+		t.addFloats(looked, fresh)
 		return nil
 	}
 	upTo := in.sizes()
@@ -298,6 +308,18 @@ func (o *window) count(i int, in *windowed) error {
 	}
 	t.done()
 	return nil
+}
+
+// floatsSeen returns how many samples the windows hold, and in how many samples they lie.
+func (ws *windows) floatsSeen() (looked, fresh int64) {
+	seen, his := int32(0), ws.hi[:len(ws.lo)]
+	for i, lo := range ws.lo {
+		hi := his[i]
+		looked += int64(hi - lo)
+		fresh += int64(hi - max(lo, seen))
+		seen = hi
+	}
+	return looked, fresh
 }
 
 // sizes returns what the first n samples count.
