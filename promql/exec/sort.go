@@ -21,7 +21,7 @@ func (q *query) sort(ctx context.Context, n *plan.Call, g plan.Grid) (operator, 
 	if byValue {
 		op = &mapped{op, func(_ int, f float64, h *histogram.FloatHistogram) (float64, bool) { return f, h == nil }, op.series()}
 	}
-	if g.Until != g.Start {
+	if g.N > 0 && g.Until != g.Start {
 		q.notes.warn(spotOf(n, n.Pos()), "sort is ineffective for range queries since results are always ordered by labels")
 		return op, nil
 	}

@@ -89,6 +89,9 @@ func (e *encoder) value(v promql.Value) {
 func (e *encoder) vector(v promql.Vector) {
 	e.buf = append(e.buf, '[')
 	for i, s := range v {
+		if e.err != nil {
+			return // The client has gone away.
+		}
 		if i > 0 {
 			e.buf = append(e.buf, ',')
 		}
@@ -110,6 +113,9 @@ func (e *encoder) vector(v promql.Vector) {
 func (e *encoder) matrix(m promql.Matrix) {
 	e.buf = append(e.buf, '[')
 	for i, series := range m {
+		if e.err != nil {
+			return
+		}
 		if i > 0 {
 			e.buf = append(e.buf, ',')
 		}
@@ -138,6 +144,9 @@ func (e *encoder) points(head string, points []sample.Sample, histograms bool) {
 	e.raw(head)
 	first := true
 	for _, p := range points {
+		if e.err != nil {
+			return
+		}
 		if (p.H != nil) != histograms {
 			continue
 		}
