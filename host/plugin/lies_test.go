@@ -32,9 +32,13 @@ func TestLies(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// Manifests are kept by digest, and these files are all the same: each gets a cache of its own but for the code.
+		// Manifests are kept by digest, and these files are all the same: they get a cache for code alone, where a file keeps
+		// others out.
 		own := t.TempDir()
 		if err := os.Symlink(guests.Cache().Dir, filepath.Join(own, "compiled")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(own, "manifests-v3"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c, err := plugin.New(plugin.Options{Directories: []string{dir}, CacheDir: own})
