@@ -75,11 +75,11 @@ attack: build-host
 
 # the same random queries through upstream's engine and ours: just compliance 71 10000
 compliance seed="1" queries="3000":
-    SEED={{seed}} QUERIES={{queries}} go -C bench/promql test -vet=off -count=1 -v -run Differential .
+    SEED={{seed}} QUERIES={{queries}} go -C bench/promql test -vet=off -count=1 -v -run 'Differential|Corners' .
 
 # the same exposition bodies through upstream's parsers and ours: just compliance-scrape 7 2000
 compliance-scrape seed="1" bodies="400":
-    SEED={{seed}} BODIES={{bodies}} go -C bench/scrape test -vet=off -count=1 -v -run Differential .
+    SEED={{seed}} BODIES={{bodies}} go -C bench/scrape test -vet=off -count=1 -v -run 'Differential|Corners' .
 
 # the same remote write requests, good and bad, to upstream's receiver and ours: just compliance-remote 7 5000
 compliance-remote seed="1" requests="1500":

@@ -70,7 +70,10 @@ func rebinding(t *testing.T) []attack {
 				}
 				return dnsPlace(t, address)
 			},
-			on:    func(t *testing.T, s *server) { s.awaitRefusal(t, c.says) },
+			on: func(t *testing.T, s *server) {
+				t.Helper()
+				s.awaitRefusal(t, c.says)
+			},
 			alive: fmt.Sprintf(answer, "200") + " and " + fmt.Sprintf(answer, ".*it would have to be named in grants.addresses"),
 		})
 	}

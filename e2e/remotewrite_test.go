@@ -72,6 +72,7 @@ func TestReceivedSamplesSurvive(t *testing.T) {
 
 // writeOne sends one sample, whose value is its time.
 func writeOne(t *testing.T, base string, at int64) (status int, err error) {
+	t.Helper()
 	field := func(n byte, b []byte) []byte { return append([]byte{n<<3 | 2, byte(len(b))}, b...) }
 	label := func(name, value string) []byte {
 		return field(1, append(field(1, []byte(name)), field(2, []byte(value))...))

@@ -75,7 +75,7 @@ func TestQueriesEndWhereverTheyAre(t *testing.T) {
 }
 
 // evaluate takes a query through all steps, on one goroutine.
-func evaluate(ctx context.Context, store storage.Queryable, query string) error {
+func evaluate(ctx context.Context, store storage.Queryable, query string) (err error) {
 	expr, err := parser.New(parser.Options{EnableExperimentalFunctions: true, EnableBinopFillModifiers: true, Ended: ctx.Err}).ParseExpr(query)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func evaluate(ctx context.Context, store storage.Queryable, query string) error 
 	if err != nil {
 		return err
 	}
-	defer querier.Close()
+	defer func() { err = errors.Join(err, querier.Close()) }()
 	p, err := exec.Prepare(ctx, plan.Optimize(root), exec.Env{Querier: querier, Grid: plan.NewGrid(at, at, 0), Lookback: 300_000, Parallelism: 1})
 	if err != nil {
 		return err

@@ -58,8 +58,7 @@ func fieldPaths(of reflect.Type, around string, depth int) string {
 
 func structPaths(of reflect.Type, put func(string) string, depth int) string {
 	var b strings.Builder
-	for i := range of.NumField() {
-		field := of.Field(i)
+	for field := range of.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		if slices.Contains(strings.Split(options, ","), "inline") && field.Type.Kind() == reflect.Struct {
 			b.WriteString(structPaths(field.Type, put, depth))

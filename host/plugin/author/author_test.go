@@ -104,7 +104,9 @@ func TestNewDiscovery(t *testing.T) {
 		t.Errorf("tried without a config: %v", err)
 	}
 	tryDiscovery(t, built.Path, cache)
-	splits := func(json.RawMessage) (json.RawMessage, *http.Client, error) { return json.RawMessage(`{"targets": ["z:3"]}`), nil, nil }
+	splits := func(json.RawMessage) (json.RawMessage, *http.Client, error) {
+		return json.RawMessage(`{"targets": ["z:3"]}`), nil, nil
+	}
 	out.Reset()
 	whole := RunOptions{Config: json.RawMessage(`{"targets": ["z:3"], "proxy_url": ""}`), Split: splits, Once: true, CacheDir: cache}
 	if err := Run(ctx, built.Path, whole, &out); err != nil || !strings.Contains(out.String(), `"z:3"`) {

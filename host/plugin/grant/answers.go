@@ -138,7 +138,7 @@ func staleIfError(r *http.Request) (time.Duration, bool) {
 	if r.Method != http.MethodGet || r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" || len(r.URL.String()) > maxURLBytes {
 		return 0, false
 	}
-	for _, directive := range strings.Split(r.Header.Get("Cache-Control"), ",") {
+	for directive := range strings.SplitSeq(r.Header.Get("Cache-Control"), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
 		if seconds, err := strconv.ParseUint(value, 10, 31); err == nil && strings.EqualFold(name, "stale-if-error") {
 			return min(time.Duration(seconds)*time.Second, maxAnswerAge), true

@@ -17,7 +17,7 @@ func TestAnswers(t *testing.T) {
 		var a Answers
 		h := grantedTo(t, Options{}, "http://issuer")
 		server := func(r *http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{StaleHeader: {"9"}}, Body: io.NopCloser(strings.NewReader("keys of " + r.URL.Path))}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{StaleHeader: {"9"}}, Body: io.NopCloser(strings.NewReader("keys of " + r.URL.Path))}, nil
 		}
 		status := func(code int) func(*http.Request) (*http.Response, error) {
 			return func(*http.Request) (*http.Response, error) {
@@ -79,7 +79,7 @@ func TestAnswers(t *testing.T) {
 		want(ask("GET", "/a", "stale-if-error=99999999", down), "connection refused")
 		want(ask("GET", "/b", hour, down), "16 keys of /b")
 		large := func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(strings.Repeat("x", maxAnswerBytes+5)))}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(strings.Repeat("x", maxAnswerBytes+5)))}, nil
 		}
 		if n := len(ask("GET", "/large", hour, large)); n != maxAnswerBytes+5 {
 			t.Errorf("a large answer has %d bytes", n)
@@ -138,7 +138,7 @@ func TestAnswersStayApart(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(secret)), Request: last}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(strings.NewReader(secret)), Request: last}, nil
 		}
 	}
 	want := func(about, got, want string) {
