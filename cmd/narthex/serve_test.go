@@ -3,19 +3,12 @@ package main
 import (
 	"testing"
 	"time"
-
-	"github.com/spf13/pflag"
 )
 
 func TestQueryMemory(t *testing.T) {
 	check := func(available uint64, wantOne, wantAll int64, args ...string) {
 		t.Helper()
-		fs := pflag.NewFlagSet("", pflag.ContinueOnError)
-		addFlags(fs)
-		if err := fs.Parse(args); err != nil {
-			t.Fatal(err)
-		}
-		v, err := mergeSettings(fs, nil, nil)
+		v, err := merge(t, args, nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,12 +28,7 @@ func TestQueryMemory(t *testing.T) {
 func TestStorageOptions(t *testing.T) {
 	check := func(wantMax time.Duration, wantErr string, args ...string) {
 		t.Helper()
-		fs := pflag.NewFlagSet("", pflag.ContinueOnError)
-		addFlags(fs)
-		if err := fs.Parse(args); err != nil {
-			t.Fatal(err)
-		}
-		v, err := mergeSettings(fs, nil, nil)
+		v, err := merge(t, args, nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}

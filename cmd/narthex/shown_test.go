@@ -2,20 +2,13 @@ package main
 
 import (
 	"testing"
-
-	"github.com/spf13/pflag"
 )
 
 // TestShownFlags checks what /api/v1/status/flags says beside what upstream says to the same flags.
 func TestShownFlags(t *testing.T) {
 	shown := func(args ...string) map[string]string {
 		t.Helper()
-		fs := pflag.NewFlagSet("", pflag.ContinueOnError)
-		addFlags(fs)
-		if err := fs.Parse(args); err != nil {
-			t.Fatal(err)
-		}
-		v, err := mergeSettings(fs, nil, nil)
+		v, err := merge(t, args, nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ package kept
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -24,4 +25,10 @@ func CheckOwner(dir string) error {
 		return fmt.Errorf("anybody may write to %s: take that away (chmod o-w), or name another folder", dir)
 	}
 	return nil
+}
+
+// IsPrivate reports whether a folder belongs to this process's user, and to nobody else.
+func IsPrivate(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 == 0
 }

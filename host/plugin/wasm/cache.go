@@ -179,7 +179,7 @@ func (c Cache) checkOwner() error {
 	if err != nil {
 		return err
 	}
-	if !info.IsDir() || !isOurs(info) {
+	if !info.IsDir() || !kept.IsPrivate(info) {
 		return fmt.Errorf("%s is not a folder of this user alone", c.Within)
 	}
 	return nil
