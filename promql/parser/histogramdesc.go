@@ -18,7 +18,9 @@ func (s *sequence) histogram() (h *histogram.FloatHistogram, hintSet bool) {
 	h = &histogram.FloatHistogram{}
 	var positiveOffset, negativeOffset int32
 	seen := map[string]bool{}
-	s.blanks()
+	if start := s.pos; s.blanks() && !strings.HasPrefix(s.lex.input[s.pos:], "}}") {
+		s.failAt(start, "unexpected %q in series values", s.lex.input[start:s.pos])
+	}
 	for !s.accept("}}") {
 		key := s.histogramKey()
 		if seen[key] {
@@ -29,13 +31,13 @@ func (s *sequence) histogram() (h *histogram.FloatHistogram, hintSet bool) {
 		case "schema":
 			h.Schema = s.integer()
 		case "sum":
-			h.Sum = s.signedNumber(" in series values")
+			h.Sum = s.histogramNumber("histogram description incomplete unexpected: %q")
 		case "count":
-			h.Count = s.signedNumber(" in series values")
+			h.Count = s.histogramNumber("histogram description incomplete unexpected: %q")
 		case "z_bucket":
-			h.ZeroCount = s.signedNumber(" in series values")
+			h.ZeroCount = s.histogramNumber("histogram description incomplete unexpected: %q")
 		case "z_bucket_w":
-			h.ZeroThreshold = s.signedNumber(" in series values")
+			h.ZeroThreshold = s.unsignedNumber(inHistogram)
 		case "buckets":
 			h.PositiveBuckets = s.numbers()
 		case "n_buckets":
@@ -103,17 +105,32 @@ func (s *sequence) numbers() []float64 {
 	if !s.accept("[") {
 		s.unexpectedHere(" in series values")
 	}
-	var all []float64
+	if c := s.peek(); c == ']' || c == ' ' || c == '\t' {
+		s.unexpectedHere(inHistogram)
+	}
+	const bad = "invalid character in buckets description: %q"
+	all := []float64{s.histogramNumber(bad)}
 	for {
-		s.blanks()
+		blank := s.blanks()
 		if s.accept("]") {
 			return all
 		}
-		if c := s.peek(); !isDigit(rune(c)) && !isLetter(rune(c)) && c != '+' && c != '-' && c != '.' {
-			s.badCharacter("invalid character in buckets description: %q")
+		if c := s.peek(); !blank || !isDigit(rune(c)) && !isLetter(rune(c)) && c != '-' && c != '.' {
+			s.badCharacter(bad)
 		}
-		all = append(all, s.signedNumber(" in series values"))
+		all = append(all, s.histogramNumber(bad))
 	}
+}
+
+// inHistogram is said of what does not belong into a histogram.
+const inHistogram = " in histogram description, expected histogram description key, e.g. buckets:[5 10 7]"
+
+// histogramNumber parses a number, which unlike elsewhere has no plus; the format is that of the error for other characters.
+func (s *sequence) histogramNumber(format string) float64 {
+	if s.peek() == '+' {
+		s.badCharacter(format)
+	}
+	return s.signedNumber(" in series values")
 }
 
 func (s *sequence) counterResetHint() histogram.CounterResetHint {

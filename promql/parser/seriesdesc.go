@@ -59,7 +59,7 @@ func metricEnd(input string) int {
 	t := l.next()
 	if t.isWord() {
 		end := l.pos
-		if l.skipBlanks(); l.peek() != '{' || strings.HasPrefix(input[l.pos:], "{{") {
+		if l.peek() != '{' || strings.HasPrefix(input[l.pos:], "{{") {
 			return end
 		}
 		t = l.next()

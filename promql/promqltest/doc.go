@@ -12,8 +12,10 @@
 //	eval range from 5m to 10m step 5m requests_total
 //	  requests_total{job="api"} 300 600
 //
-//	eval instant at 10m rate(requests_total)
-//	  expect fail regex: expected type range vector
+//	eval instant at 10m label_replace(requests_total, "1", "", "job", "(")
+//	  expect fail regex: invalid regular expression
+//
+// A script that makes no sense, be it that a query cannot be parsed, is no script: Parse names the line.
 //
 // Besides what a case says, Run checks that an instant query has the same result when all of its selectors are
 // pinned by @ and it is evaluated at other times, and in the middle of a range query.

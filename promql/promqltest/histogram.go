@@ -2,6 +2,7 @@ package promqltest
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/promql/parser"
@@ -20,11 +21,11 @@ func sameHistogram(value parser.SequenceValue, got *histogram.FloatHistogram) er
 		return differs("sum", want.Sum, got.Sum)
 	case !almostEqual(want.ZeroCount, got.ZeroCount):
 		return differs("zero count", want.ZeroCount, got.ZeroCount)
-	case !almostEqual(want.ZeroThreshold, got.ZeroThreshold):
+	case want.ZeroThreshold != got.ZeroThreshold:
 		return differs("zero threshold", want.ZeroThreshold, got.ZeroThreshold)
 	case value.CounterResetHintSet && want.CounterResetHint != got.CounterResetHint:
 		return differs("counter reset hint", want.CounterResetHint, got.CounterResetHint)
-	case !sameFloats(want.CustomValues, got.CustomValues):
+	case want.UsesCustomBuckets() && !slices.Equal(want.CustomValues, got.CustomValues):
 		return differs("custom values", want.CustomValues, got.CustomValues)
 	}
 	if !sameBuckets(want.PositiveSpans, want.PositiveBuckets, got.PositiveSpans, got.PositiveBuckets) {
@@ -34,18 +35,6 @@ func sameHistogram(value parser.SequenceValue, got *histogram.FloatHistogram) er
 		return differs("negative buckets", want.NegativeBuckets, got.NegativeBuckets)
 	}
 	return nil
-}
-
-func sameFloats(a, b []float64) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !almostEqual(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // sameBuckets compares counts by the index of their bucket.

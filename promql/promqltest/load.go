@@ -2,8 +2,10 @@ package promqltest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/narthex-io/narthex/model/labels"
@@ -17,7 +19,16 @@ func (l *load) run(ctx context.Context, store Storage) error {
 		entries = append(entries, s.entries(l.step)...)
 	}
 	if l.nhcb {
-		entries = append(entries, customBuckets(entries)...)
+		natives, err := customBuckets(entries)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, natives...)
+	}
+	for i := range entries {
+		if err := valid(&entries[i]); err != nil {
+			return fmt.Errorf("%v at %d: %w", entries[i].Labels, entries[i].T, err)
+		}
 	}
 	slices.SortStableFunc(entries, func(a, b storage.Entry) int { return int(a.T - b.T) })
 	setHints(entries)
@@ -52,11 +63,22 @@ func (s *loadSeries) entries(step time.Duration) []storage.Entry {
 	return entries
 }
 
+// valid checks what storages need not check because others have done so before.
+func valid(e *storage.Entry) error {
+	if e.Labels.IsEmpty() {
+		return errors.New("series without labels")
+	}
+	if e.FloatHistogram == nil {
+		return nil
+	}
+	return e.FloatHistogram.Validate()
+}
+
 // baseName splits the name of a series of a classic histogram.
 func baseName(name string) (base, suffix string) {
 	for _, suffix := range []string{"_bucket", "_count", "_sum"} {
-		if n := len(name) - len(suffix); n > 0 && name[n:] == suffix {
-			return name[:n], suffix
+		if base, ok := strings.CutSuffix(name, suffix); ok {
+			return base, suffix
 		}
 	}
 	return name, ""

@@ -2,6 +2,7 @@ package promqltest
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -23,7 +24,7 @@ type classic struct {
 type classicBucket struct{ upper, count float64 }
 
 // customBuckets returns native histograms with custom buckets for the classic histograms among the entries.
-func customBuckets(entries []storage.Entry) []storage.Entry {
+func customBuckets(entries []storage.Entry) ([]storage.Entry, error) {
 	type key struct {
 		series string
 		t      int64
@@ -36,8 +37,12 @@ func customBuckets(entries []storage.Entry) []storage.Entry {
 		if suffix == "" || e.FloatHistogram != nil {
 			continue
 		}
-		upper, err := strconv.ParseFloat(e.Labels.Get(labels.BucketLabel), 64)
-		if suffix == "_bucket" && (err != nil || math.IsNaN(upper)) {
+		le := e.Labels.Get(labels.BucketLabel)
+		upper, err := strconv.ParseFloat(le, 64)
+		switch {
+		case suffix == "_bucket" && le == "":
+			return nil, fmt.Errorf("%v has no label %s", e.Labels, labels.BucketLabel)
+		case suffix == "_bucket" && (err != nil || math.IsNaN(upper)):
 			continue
 		}
 		ls := baseLabels(e.Labels, base)
@@ -48,29 +53,41 @@ func customBuckets(entries []storage.Entry) []storage.Entry {
 			found[k] = c
 			order = append(order, c)
 		}
-		switch suffix {
-		case "_bucket":
-			c.buckets = append(c.buckets, classicBucket{upper, e.V})
-		case "_count":
-			c.count, c.hasCount = e.V, true
-		case "_sum":
-			c.sum = e.V
-		}
+		c.add(suffix, upper, e.V)
 	}
 	out := make([]storage.Entry, 0, len(order))
 	for _, c := range order {
-		out = append(out, storage.Entry{Labels: c.ls, T: c.t, FloatHistogram: c.native()})
+		h, err := c.native()
+		if err != nil {
+			return nil, fmt.Errorf("%v at %d: %w", c.ls, c.t, err)
+		}
+		out = append(out, storage.Entry{Labels: c.ls, T: c.t, FloatHistogram: h})
 	}
-	return out
+	return out, nil
+}
+
+// add takes the value of a series. Of two buckets with the same bound, the first counts.
+func (c *classic) add(suffix string, upper, v float64) {
+	switch suffix {
+	case "_bucket":
+		if !slices.ContainsFunc(c.buckets, func(b classicBucket) bool { return b.upper == upper }) {
+			c.buckets = append(c.buckets, classicBucket{upper, v})
+		}
+	case "_count":
+		c.count, c.hasCount = v, true
+	case "_sum":
+		c.sum = v
+	}
 }
 
 // native returns the histogram; the counts of its buckets do not add up as those of classic ones do.
-func (c *classic) native() *histogram.FloatHistogram {
+func (c *classic) native() (*histogram.FloatHistogram, error) {
 	slices.SortFunc(c.buckets, func(a, b classicBucket) int { return cmp.Compare(a.upper, b.upper) })
-	if n := len(c.buckets); !c.hasCount && n > 0 {
+	n := len(c.buckets)
+	if !c.hasCount && n > 0 {
 		c.count = c.buckets[n-1].count
 	}
-	if n := len(c.buckets); n == 0 || !math.IsInf(c.buckets[n-1].upper, 1) {
+	if n == 0 || !math.IsInf(c.buckets[n-1].upper, 1) {
 		c.buckets = append(c.buckets, classicBucket{math.Inf(1), c.count})
 	}
 	h := &histogram.FloatHistogram{Schema: histogram.CustomBucketsSchema, Count: c.count, Sum: c.sum}
@@ -79,9 +96,15 @@ func (c *classic) native() *histogram.FloatHistogram {
 		if i < len(c.buckets)-1 {
 			h.CustomValues = append(h.CustomValues, b.upper)
 		}
+		if b.count < below {
+			return nil, fmt.Errorf("bucket up to %g has %g observations, the one below %g", b.upper, b.count, below)
+		}
 		h.PositiveBuckets = append(h.PositiveBuckets, b.count-below)
 		below = b.count
 	}
+	if c.count != below {
+		return nil, fmt.Errorf("%g observations, but %g in all buckets", c.count, below)
+	}
 	h.PositiveSpans = []histogram.Span{{Length: uint32(len(h.PositiveBuckets))}}
-	return h
+	return h, nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -53,9 +52,11 @@ type Case struct {
 	// Line is the line of the script at which the case starts.
 	Line  int
 	Query string
-	// start, end and step of the query; step is zero for an instant query.
+	// start, end and step of the query; an instant query has its time as both, and no step.
 	start, end, step time.Duration
-	expect           expectation
+	// ranged is set for a range query.
+	ranged bool
+	expect expectation
 }
 
 // expectation is what the result of a case must look like.
@@ -69,14 +70,20 @@ type expectation struct {
 	// fail, warn and info hold patterns, of which an empty one matches everything.
 	fail, warn, info []pattern
 	noWarn, noInfo   bool
+	// saidFail is set when a line of its own says how the query fails.
+	saidFail bool
+	// lines is the number of lines that say what to expect, but for those that start with the word.
+	lines int
 }
 
 // grid is the times from start to end.
 type grid struct{ start, end, step time.Duration }
 
+// expectedSeries is the values of a series, which is said to be number pos of those that come, counted from 1.
 type expectedSeries struct {
 	ls     labels.Labels
 	values []parser.SequenceValue
+	pos    int
 }
 
 // pattern matches a message: exactly, or by a regular expression, or any.
@@ -84,6 +91,8 @@ type pattern struct {
 	text string
 	re   *regexp.Regexp
 	any  bool
+	// old is set for what comes from a word such as eval_warn.
+	old bool
 }
 
 func (p pattern) matches(s string) bool {
@@ -97,7 +106,7 @@ func (p pattern) matches(s string) bool {
 	}
 }
 
-// Parse parses a script. Errors name the line.
+// Parse parses a script, queries included. Errors name the line.
 func Parse(name, text string) (*Script, error) {
 	p := &scriptParser{script: &Script{Name: name}}
 	for line := range strings.SplitSeq(text, "\n") {
@@ -131,184 +140,74 @@ func (p *scriptParser) body() (string, bool) {
 	return p.lines[p.at-1], true
 }
 
+var loadForm = regexp.MustCompile(`^load(_with_nhcb)?\s+(.+)$`)
+
 func (p *scriptParser) command() error {
 	line, ok := p.body()
 	if !ok {
 		p.at++
 		return nil
 	}
-	word, rest, _ := strings.Cut(line, " ")
+	word := strings.Fields(line)[0]
 	switch {
 	case strings.EqualFold(word, "clear"):
 		p.script.commands = append(p.script.commands, &clearAll{})
 		return nil
-	case strings.EqualFold(word, "load"), strings.EqualFold(word, "load_with_nhcb"):
-		return p.load(rest, strings.EqualFold(word, "load_with_nhcb"))
+	case strings.HasPrefix(word, "load"):
+		m := loadForm.FindStringSubmatch(line)
+		if m == nil {
+			return fmt.Errorf("want load STEP or load_with_nhcb STEP: %s", line)
+		}
+		return p.load(m[2], m[1] != "")
 	case strings.HasPrefix(word, "eval"):
-		return p.eval(word, rest)
+		return p.eval(line)
 	default:
 		return fmt.Errorf("unknown command %q", word)
 	}
 }
 
 func (p *scriptParser) load(step string, nhcb bool) error {
-	d, err := duration(strings.TrimSpace(step))
+	d, err := duration(step)
 	if err != nil {
-		return err
+		return fmt.Errorf("step of load: %w", err)
 	}
 	l := &load{step: d, nhcb: nhcb}
-	starts := map[string][]startOffset{}
+	var starts *startLine
 	for {
 		line, ok := p.body()
 		if !ok {
 			break
 		}
 		if isStartLine(line) {
-			ls, offsets, err := parseStartLine(line)
-			if err != nil {
+			if starts != nil {
+				return errNoSamples
+			}
+			if starts, err = parseStartLine(line); err != nil {
 				return err
 			}
-			starts[ls.String()] = offsets
 			continue
 		}
-		ls, values, err := parseSeries(line)
-		if err != nil {
+		s := loadSeries{}
+		if s.ls, s.values, err = parseSeries(line); err != nil {
 			return err
 		}
+		if s.starts, err = starts.of(&s); err != nil {
+			return err
+		}
+		starts = nil
 		// The last of several lines for a series counts.
-		l.series = slices.DeleteFunc(l.series, func(s loadSeries) bool { return labels.Equal(s.ls, ls) })
-		l.series = append(l.series, loadSeries{ls: ls, values: values, starts: starts[ls.String()]})
+		l.series = slices.DeleteFunc(l.series, func(other loadSeries) bool { return labels.Equal(other.ls, s.ls) })
+		l.series = append(l.series, s)
+	}
+	if starts != nil {
+		return errNoSamples
 	}
 	p.script.commands = append(p.script.commands, l)
 	return nil
 }
 
-var (
-	instantForm = regexp.MustCompile(`^instant\s+(?:at\s+(\S+)\s+)?(.+)$`)
-	rangeForm   = regexp.MustCompile(`^range\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+?)\s+(.+)$`)
-	matrixForm  = regexp.MustCompile(`^expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)$`)
-	expectForm  = regexp.MustCompile(`^expect\s+(ordered|fail|warn|no_warn|info|no_info)(?:\s+(regex|msg):\s*(.+))?$`)
-)
-
-// eval parses a case. The word can hold an old-fashioned expectation, as in eval_fail.
-func (p *scriptParser) eval(word, rest string) error {
-	c := &Case{Line: p.at}
-	if m := instantForm.FindStringSubmatch(rest); m != nil {
-		c.Query = m[2]
-		if m[1] != "" {
-			at, err := duration(m[1])
-			if err != nil {
-				return err
-			}
-			c.start, c.end = at, at
-		}
-	} else if m := rangeForm.FindStringSubmatch(rest); m != nil {
-		c.Query = m[4]
-		if err := durations(m[1:4], &c.start, &c.end, &c.step); err != nil {
-			return err
-		}
-	} else {
-		return fmt.Errorf("neither an instant nor a range query: %s", rest)
-	}
-	switch word {
-	case "eval":
-	case "eval_fail":
-		c.expect.fail = []pattern{{any: true}}
-	case "eval_warn":
-		c.expect.warn = []pattern{{any: true}}
-	case "eval_info":
-		c.expect.info = []pattern{{any: true}}
-	case "eval_ordered":
-		c.expect.ordered = true
-	default:
-		return fmt.Errorf("unknown command %q", word)
-	}
-	for {
-		line, ok := p.body()
-		if !ok {
-			break
-		}
-		if err := c.expectLine(line); err != nil {
-			return err
-		}
-	}
-	p.script.commands = append(p.script.commands, c)
-	return nil
-}
-
-// expectLine parses one line of an expectation.
-func (c *Case) expectLine(line string) error {
-	if m := matrixForm.FindStringSubmatch(line); m != nil {
-		c.expect.matrix = &grid{}
-		return durations(m[1:4], &c.expect.matrix.start, &c.expect.matrix.end, &c.expect.matrix.step)
-	}
-	if text, ok := strings.CutPrefix(line, "expect string "); ok {
-		s, err := unquote(strings.TrimSpace(text))
-		c.expect.str = &s
-		return err
-	}
-	if m := expectForm.FindStringSubmatch(line); m != nil {
-		return c.expectation(m[1], m[2], m[3])
-	}
-	if text, ok := strings.CutPrefix(line, "expected_fail_message "); ok {
-		c.expect.fail = []pattern{{text: text}}
-		return nil
-	}
-	if text, ok := strings.CutPrefix(line, "expected_fail_regexp "); ok {
-		re, err := regexp.Compile(text)
-		c.expect.fail = []pattern{{re: re}}
-		return err
-	}
-	if f, err := number(line); err == nil {
-		c.expect.scalar = &f
-		return nil
-	}
-	ls, values, err := parseSeries(line)
-	c.expect.series = append(c.expect.series, expectedSeries{ls, values})
-	return err
-}
-
-func (c *Case) expectation(what, kind, text string) error {
-	p := pattern{any: kind == "", text: text}
-	if kind == "regex" {
-		re, err := regexp.Compile(text)
-		if err != nil {
-			return err
-		}
-		p.re = re
-	}
-	switch what {
-	case "ordered":
-		c.expect.ordered = true
-	case "fail":
-		c.expect.fail = append(c.expect.fail, p)
-	case "warn":
-		c.expect.warn = append(c.expect.warn, p)
-	case "info":
-		c.expect.info = append(c.expect.info, p)
-	case "no_warn":
-		c.expect.noWarn = true
-	case "no_info":
-		c.expect.noInfo = true
-	}
-	return nil
-}
-
-// unquote returns the value of a string literal.
-func unquote(text string) (string, error) {
-	expr, err := parser.New(parser.Options{}).ParseExpr(text)
-	if err != nil {
-		return "", err
-	}
-	s, ok := expr.(*parser.StringLiteral)
-	if !ok {
-		return "", fmt.Errorf("%s is no string", text)
-	}
-	return s.Val, nil
-}
-
 func parseSeries(text string) (labels.Labels, []parser.SequenceValue, error) {
-	return parser.New(parser.Options{}).ParseSeriesDesc(text)
+	return parser.New(scriptParserOptions()).ParseSeriesDesc(text)
 }
 
 func durations(texts []string, to ...*time.Duration) error {
@@ -322,19 +221,8 @@ func durations(texts []string, to ...*time.Duration) error {
 	return nil
 }
 
+// duration parses a duration, which is never negative.
 func duration(text string) (time.Duration, error) {
-	negative := strings.HasPrefix(text, "-")
-	d, err := model.ParseDuration(strings.TrimPrefix(text, "-"))
-	if negative {
-		d = -d
-	}
+	d, err := model.ParseDuration(text)
 	return time.Duration(d), err
-}
-
-// number parses a float as the language writes it.
-func number(text string) (float64, error) {
-	if n, err := strconv.ParseInt(text, 0, 64); err == nil {
-		return float64(n), nil
-	}
-	return strconv.ParseFloat(text, 64)
 }

@@ -1,6 +1,7 @@
 package promqltest
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -16,45 +17,70 @@ type startOffset struct {
 	missing bool
 }
 
-var startForm = regexp.MustCompile(`^(.*[}\w:])@st(?:\s+(.*))?$`)
-
-// isStartLine reports whether a line gives start timestamps, as in m{a="b"}@st -1mx5.
-func isStartLine(line string) bool { return startForm.MatchString(line) }
-
-func parseStartLine(line string) (labels.Labels, []startOffset, error) {
-	m := startForm.FindStringSubmatch(line)
-	ls, _, err := parseSeries(m[1] + " _")
-	if err != nil {
-		return labels.EmptyLabels(), nil, err
-	}
-	var offsets []startOffset
-	for item := range strings.FieldsSeq(m[2]) {
-		more, err := parseStartItem(item)
-		if err != nil {
-			return labels.EmptyLabels(), nil, err
-		}
-		offsets = append(offsets, more...)
-	}
-	return ls, offsets, nil
+// startLine gives the start timestamps of the series in the line below it, as in m{a="b"}@st -1mx5.
+type startLine struct {
+	ls      labels.Labels
+	offsets []startOffset
 }
 
-var startItemForm = regexp.MustCompile(`^(?:(_)|([+-]?[\dywdhms.]+?)([+-][\dywdhms.]+?)?)(?:x(\d+))?$`)
+var errNoSamples = errors.New("start timestamps must stand right above the samples of their series")
 
-// parseStartItem parses _, _xN, D, DxN or D+DxN. As with values, N counts the repetitions after the first, but for
-// gaps.
+// isStartLine reports whether a line gives start timestamps.
+func isStartLine(line string) bool {
+	end := strings.IndexAny(line, " \t")
+	return end >= 0 && strings.HasSuffix(line[:end], "@st")
+}
+
+func parseStartLine(line string) (*startLine, error) {
+	items := strings.Fields(line)
+	ls, _, err := parseSeries(strings.TrimSuffix(items[0], "@st") + " _")
+	if err != nil {
+		return nil, err
+	}
+	l := &startLine{ls: ls}
+	for _, item := range items[1:] {
+		more, err := parseStartItem(item)
+		if err != nil {
+			return nil, fmt.Errorf("start timestamp %q: %w", item, err)
+		}
+		l.offsets = append(l.offsets, more...)
+	}
+	return l, nil
+}
+
+// of returns the offsets for a series, which must be that of the line; nil means that there is no such line.
+func (l *startLine) of(s *loadSeries) ([]startOffset, error) {
+	switch {
+	case l == nil:
+		return nil, nil
+	case !labels.Equal(l.ls, s.ls):
+		return nil, errNoSamples
+	case len(l.offsets) != len(s.values):
+		return nil, fmt.Errorf("%d start timestamps for %d values", len(l.offsets), len(s.values))
+	}
+	return l.offsets, nil
+}
+
+var startItemForm = regexp.MustCompile(`^(?:(_)|([+-]?\d+[a-z]*?)(?:([+-])([+-]?\d+[a-z]*?))?)(?:x(\d+))?$`)
+
+// parseStartItem parses _, _xN, D, DxN, D+DxN or D-DxN. As with values, N counts the repetitions after the first, but
+// for gaps.
 func parseStartItem(item string) ([]startOffset, error) {
 	m := startItemForm.FindStringSubmatch(item)
 	if m == nil {
-		return nil, fmt.Errorf("start timestamp %q makes no sense", item)
+		return nil, errors.New("want _, _xN, D, DxN, D+DxN or D-DxN, where durations D have one unit")
 	}
-	n := 0
-	if m[4] != "" {
+	n, repeated := 0, m[5] != ""
+	if repeated {
 		var err error
-		if n, err = strconv.Atoi(m[4]); err != nil {
+		if n, err = strconv.Atoi(m[5]); err != nil {
 			return nil, err
 		}
 	}
 	if m[1] != "" {
+		if repeated && n == 0 {
+			return nil, errors.New("no repetitions")
+		}
 		all := make([]startOffset, max(n, 1))
 		for i := range all {
 			all[i].missing = true
@@ -67,8 +93,14 @@ func parseStartItem(item string) ([]startOffset, error) {
 	}
 	var step time.Duration
 	if m[3] != "" {
-		if step, err = signedDuration(m[3]); err != nil {
+		if !repeated {
+			return nil, errors.New("a step without repetitions")
+		}
+		if step, err = signedDuration(m[4]); err != nil {
 			return nil, err
+		}
+		if m[3] == "-" {
+			step = -step
 		}
 	}
 	var all []startOffset
@@ -80,5 +112,9 @@ func parseStartItem(item string) ([]startOffset, error) {
 }
 
 func signedDuration(text string) (time.Duration, error) {
+	if negative, ok := strings.CutPrefix(text, "-"); ok {
+		d, err := duration(negative)
+		return -d, err
+	}
 	return duration(strings.TrimPrefix(text, "+"))
 }
