@@ -33,7 +33,9 @@ import (
 	"github.com/narthex-io/narthex/host/web"
 	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/host/web/api"
+	"github.com/narthex-io/narthex/host/web/federate"
 	"github.com/narthex-io/narthex/host/web/notices"
+	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
 )
@@ -360,6 +362,10 @@ func (h *Host) makeWeb(ctx context.Context) (err error) {
 		return err
 	}
 	h.notices.Set(notices.Starting, true)
+	federation, err := h.makeFederation()
+	if err != nil {
+		return err
+	}
 	h.web, err = web.New(ctx, web.Options{
 		ListenAddresses: h.opts.ListenAddresses,
 		ConfigFile:      h.opts.WebConfigFile,
@@ -376,6 +382,7 @@ func (h *Host) makeWeb(ctx context.Context) (err error) {
 		OnShutdown:      h.notices.Close,
 		Plugins:         http.HandlerFunc(h.serveExporter),
 		Consoles:        http.HandlerFunc(h.serveConsole),
+		Federate:        federation,
 		Reload:          h.Reload,
 		Quit:            h.Quit,
 		Version:         h.buildInfo(),
@@ -387,6 +394,20 @@ func (h *Host) makeWeb(ctx context.Context) (err error) {
 	h.cleanups.add("web", h.web.Close)
 	return nil
 }
+
+func (h *Host) makeFederation() (http.Handler, error) {
+	return federate.New(federate.Options{
+		Storage:        &h.storage,
+		Parser:         queryParser(h.opts.Query),
+		Lookback:       h.opts.Query.LookbackDelta,
+		ExternalLabels: h.externalLabels,
+		Registerer:     h.registry,
+		Log:            h.log.With("component", "federation"),
+	})
+}
+
+// externalLabels are those of the configuration in force.
+func (h *Host) externalLabels() labels.Labels { return h.config.Load().Global.Labels() }
 
 // firstPolicy lets in whom the web server answers before the configuration is applied for the first time, which starts the
 // plugins: everybody, unless some of them are to judge that.

@@ -44,7 +44,7 @@ func (s *Server) routes() (http.Handler, error) {
 	handle("GET", "/{$}", s.toQuery())
 	handle("GET", "/graph", s.toQuery()) // Alerts link to /graph?g0.expr=….
 	handle("GET", "/query", page(titled(indexPage, s.opts.PageTitle), "text/html; charset=utf-8"))
-	handle("GET", "/federate", missing("federation"))
+	handle("GET", "/federate", s.whenReady(compress(s.opts.Federate)))
 	handle("GET HEAD", "/-/healthy", page([]byte("Prometheus Server is Healthy.\n"), "text/plain; charset=utf-8"))
 	handle("GET HEAD", "/-/ready", http.HandlerFunc(s.serveReady))
 	handle("GET POST PUT", "/-/reload", s.lifecycle(s.serveReload))
@@ -115,10 +115,14 @@ func aboutServer(h http.Handler) http.Handler {
 	})
 }
 
-// missing answers for an endpoint of a part that Prometheus has and this version lacks.
-func missing(part string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, part+" is not in this version", http.StatusNotFound)
+// whenReady refuses requests until the server is ready, and when it stops.
+func (s *Server) whenReady(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.Ready() {
+			h.ServeHTTP(w, r)
+			return
+		}
+		s.serveReady(w, r)
 	})
 }
 

@@ -24,7 +24,7 @@ import (
 	"github.com/narthex-io/narthex/host/web/access"
 )
 
-// Options configure a [Server]. Listeners' addresses, Gatherer, Registerer, API, Plugins, Consoles, Reload and Quit are
+// Options configure a [Server]. Listeners' addresses, Gatherer, Registerer, API, Plugins, Consoles, Federate, Reload and Quit are
 // required.
 type Options struct {
 	// ListenAddresses are host:port; each gets a listener.
@@ -49,8 +49,9 @@ type Options struct {
 
 	Gatherer   prometheus.Gatherer
 	Registerer prometheus.Registerer
-	// API serves what comes after /api/v1, Plugins what comes after /plugins, Consoles what comes after /consoles.
-	API, Plugins, Consoles http.Handler
+	// API serves what comes after /api/v1, Plugins what comes after /plugins, Consoles what comes after /consoles. Federate
+	// serves /federate once the server is ready.
+	API, Plugins, Consoles, Federate http.Handler
 	// OnShutdown, if not nil, is called when the server stops taking requests; it ends those that would go on for ever.
 	OnShutdown func()
 	// Reload reads the configuration again; Quit starts a shutdown.

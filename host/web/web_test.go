@@ -1,6 +1,8 @@
 package web
 
 import (
+	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"errors"
 	"io"
@@ -31,6 +33,9 @@ func start(t *testing.T, change func(*Options)) (s *Server, url string) {
 			_, _ = io.WriteString(w, "api "+r.URL.Path)
 		}),
 		Plugins: http.NotFoundHandler(), Consoles: http.NotFoundHandler(),
+		Federate: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, strings.Repeat("federated "+r.URL.RawQuery+"\n", 100))
+		}),
 		Reload:  func(context.Context) error { return nil },
 		Quit:    func() {},
 		Version: map[string]string{"version": "1"},
@@ -116,9 +121,6 @@ func TestLinksOfAlertsLeadToAPage(t *testing.T) {
 		if status, body := request(t, http.MethodGet, url+path); status != 200 || !strings.Contains(body, "g0.expr") {
 			t.Errorf("%s answers %d: %s", path, status, body)
 		}
-	}
-	if status, body := request(t, http.MethodGet, url+"/nx/federate?match[]=up"); status != 404 || body != "federation is not in this version\n" {
-		t.Errorf("federation answers %d: %s", status, body)
 	}
 }
 
@@ -212,5 +214,56 @@ func TestListenAddressThatIsNone(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "give --web.listen-address as host:port or :port, without a scheme") {
 			t.Errorf("%s: got %v", address, err)
 		}
+	}
+}
+
+func TestFederationWaitsUntilReady(t *testing.T) {
+	s, url := start(t, nil)
+	if status, _ := request(t, http.MethodGet, url+"/federate?match[]=up"); status != 503 {
+		t.Errorf("before the server is ready: %d", status)
+	}
+	s.SetReady()
+	if status, body := request(t, http.MethodGet, url+"/federate?match[]=up"); status != 200 || !strings.HasPrefix(body, "federated match[]=up\n") {
+		t.Errorf("got %d %.30s", status, body)
+	}
+	for _, method := range []string{http.MethodPost, http.MethodHead} {
+		if status, _ := request(t, method, url+"/federate"); status != 405 {
+			t.Errorf("%s answers %d", method, status)
+		}
+	}
+}
+
+func TestCompression(t *testing.T) {
+	s, url := start(t, nil)
+	s.SetReady()
+	for accepted, want := range map[string]string{
+		"gzip": "gzip", "deflate": "deflate", "gzip, deflate": "gzip", "deflate, gzip": "gzip", "identity": "", "gzip;q=0, deflate;q=0.5": "deflate", "deflate;q=0": "",
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/federate?match[]=up", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept-Encoding", accepted)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := io.Reader(resp.Body)
+		switch got := resp.Header.Get("Content-Encoding"); {
+		case got != want:
+			t.Errorf("%s is answered in %q, want %q", accepted, got, want)
+		case got == "gzip":
+			body, err = gzip.NewReader(body)
+		case got == "deflate":
+			body, err = zlib.NewReader(body)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(body)
+		if err != nil || strings.Count(string(text), "federated match[]=up\n") != 100 {
+			t.Errorf("%s: got %d bytes, %v", accepted, len(text), err)
+		}
+		_ = resp.Body.Close()
 	}
 }
