@@ -61,9 +61,10 @@ func (q *query) findReads(root plan.Node) {
 	})
 }
 
-// latestOnly reports whether a selector looks at nothing but the latest sample of the range that it reads.
+// latestOnly reports whether a selector looks at nothing but the latest sample of the range that it reads. Where only
+// totals are needed, the samples before it tell whether it is a counter reset.
 func latestOnly(n *plan.Selector, g plan.Grid) bool {
-	return g.N == 1 && n.Range == 0 && !n.Smoothed && !n.Anchored
+	return g.N == 1 && n.Range == 0 && !n.Smoothed && !n.Anchored && !n.TotalsOnly
 }
 
 // selected returns the series of a selector that have samples in a range, those of an earlier selector if it has read

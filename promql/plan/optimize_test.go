@@ -74,6 +74,8 @@ func TestMatchersStayWhereLosingSeriesWouldShow(t *testing.T) {
 	stays(`a{x="1"} / {y="2"}`, `a{x="1"}`, `{y="2"}`)                                         // Metrics of different names may be duplicates.
 	stays(`rate(a_total{x="1"}[5m]) / rate(b_total[5m])`, `a_total{x="1"}[5m]`, `b_total[5m]`) // A rate may have something to tell.
 	stays(`count by (y) (a{x="1"}) / count by (y) (b)`, `a{x="1"}`, `b`)                       // x is not in the result.
+	stays(`count_over_time(a{__type__="gauge"}[5m]) / b`, `a{__type__="gauge"}[5m]`, `b`)      // The type goes with the name.
+	stays(`a{x="1"} unless count_over_time(b[5m])`, `a{x="1"}`, `b[5m]`)                       // b may have duplicates of other types.
 }
 
 func TestSelectorsReadInCommon(t *testing.T) {

@@ -51,6 +51,8 @@ type operand struct {
 	keeps func(label string) bool
 	// groups are the labels of an aggregation, which make a series unique; nil if there is none.
 	groups []string
+	// whole says that the selector must not lose any series: those that become the same without their names are an error.
+	whole bool
 }
 
 // operandOf returns nil if a part of a plan is not silent, or has not one selector.
@@ -64,12 +66,7 @@ func operandOf(n Node) *operand {
 		}
 		return &operand{selector: n, keeps: func(label string) bool { return label != labels.MetricName }}
 	case *Window:
-		// Only functions that take floats and histograms alike have nothing to tell.
-		s, ok := n.Over.(*Selector)
-		if !ok || !slices.Contains([]string{"count_over_time", "last_over_time", "first_over_time", "present_over_time"}, n.Func) || !s.oneName() {
-			return nil
-		}
-		return operandOf(s)
+		return n.operand()
 	case *Aggregate:
 		child := operandOf(n.Expr)
 		if child == nil || n.Without || n.Op != parser.AggCount && n.Op != parser.AggGroup {
@@ -79,7 +76,26 @@ func operandOf(n Node) *operand {
 			selector: child.selector,
 			keeps:    func(label string) bool { return slices.Contains(n.Grouping, label) && child.keeps(label) },
 			groups:   append([]string{}, n.Grouping...),
+			whole:    child.whole,
 		}
+	default:
+		return nil
+	}
+}
+
+// operand is operandOf for functions that take floats and histograms alike: only those have nothing to tell.
+func (n *Window) operand() *operand {
+	s, ok := n.Over.(*Selector)
+	if !ok {
+		return nil
+	}
+	o := operandOf(s)
+	switch {
+	case o == nil || n.Func == "last_over_time" || n.Func == "first_over_time":
+		return o
+	case n.Func == "count_over_time" || n.Func == "present_over_time":
+		o.keeps, o.whole = func(label string) bool { return !belongsToName(label) }, true
+		return o
 	default:
 		return nil
 	}
@@ -101,6 +117,9 @@ func matchesBy(m *parser.VectorMatching, label string) bool {
 // propagate adds the matchers of one operand to the selector of the other, as far as both keep the label and are
 // matched by it.
 func (n *Binary) propagate(from, to *operand) {
+	if to.whole {
+		return
+	}
 	have := make(map[string]bool, len(to.selector.Matchers))
 	for _, m := range to.selector.Matchers {
 		have[m.String()] = true

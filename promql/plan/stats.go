@@ -6,7 +6,12 @@ import (
 	"github.com/narthex-io/narthex/promql/parser"
 )
 
-// markTotals tells the selectors of which histograms only count and sum are needed.
+// markTotals tells the selectors of which histograms only count and sum are needed:
+//
+//	histogram_count(rate(x[5m]))  →  x is read without buckets
+//
+// It does so where upstream does, for it shows: histograms without buckets are equal if their totals are, and have no
+// custom bounds of which an annotation could tell that they were reconciled.
 func markTotals(n Node) Node {
 	mark(n, false)
 	return n

@@ -24,8 +24,8 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	set := &seriesSet{at: -1, err: ctx.Err()}
 	for _, s := range q.selected(mint, maxt, matchers) {
 		one := &selectedSeries{snapshot: s, mint: mint, maxt: maxt, share: q.share}
-		if hints != nil && hints.Projection {
-			one.projected, one.wanted = true, hints.ProjectionLabels
+		if hints != nil {
+			one.projected, one.wanted, one.latest = hints.Projection, hints.ProjectionLabels, hints.Latest
 		}
 		set.series = append(set.series, one)
 	}
@@ -99,6 +99,8 @@ type selectedSeries struct {
 	// wanted are, if projected is set, the labels that it has.
 	projected bool
 	wanted    []string
+	// latest says that it has only the latest sample of the range.
+	latest bool
 	// share is that of the store.
 	share bool
 }
@@ -117,6 +119,9 @@ func (s *selectedSeries) Samples(reuse storage.ColumnReader) storage.ColumnReade
 	}
 	r.cols, r.share = &s.cols, s.share
 	r.at, r.end = timeRange(s.cols.T, s.mint, s.maxt)
+	if s.latest && r.at < r.end {
+		r.at = r.end - 1
+	}
 	return r
 }
 
