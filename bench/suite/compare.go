@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -23,8 +24,9 @@ type Plan struct {
 	Series, Steps []int
 	// MinTime is how long each query is repeated.
 	MinTime time.Duration
-	// Only leaves out the queries that do not contain it.
+	// Only leaves out the queries that do not contain it, Skip those that it matches, if it is not nil.
 	Only string
+	Skip *regexp.Regexp
 }
 
 // Process is how an engine is started for a number of series.
@@ -71,7 +73,7 @@ func (p *Plan) compare(ctx context.Context, series int, report io.Writer) (rows 
 	size := SizeFor(series)
 	for _, steps := range p.Steps {
 		for _, k := range Cases() {
-			if !strings.Contains(k.Query, p.Only) {
+			if !strings.Contains(k.Query, p.Only) || p.Skip != nil && p.Skip.MatchString(k.Query) {
 				continue
 			}
 			row := Row{Case: k, Series: series, Steps: steps}

@@ -72,27 +72,43 @@ func (t *task) run(e Engine) (Answer, error) {
 	return e.Query(context.Background(), t.Query, time.UnixMilli(t.Start), time.UnixMilli(t.End), time.Duration(t.Step)*time.Millisecond)
 }
 
-// measure evaluates the query once for its answer, once for its memory, and then some times for its cost.
-func (t *task) measure(e Engine) (m Measurement) {
+// long is how long a query takes that is evaluated once for answer and cost: what it finds cold hardly counts.
+const long = 2 * time.Second
+
+// measure evaluates the query for its answer, once for its memory, and, unless it takes long, some times for its cost.
+func (t *task) measure(e Engine) Measurement {
+	m := t.cost(e, 0)
+	if m.Err != "" {
+		return m
+	}
 	var err error
-	if m.Answer, err = t.run(e); err != nil {
+	peak := peakOf(func() { _, err = t.run(e) })
+	if err != nil {
 		return Measurement{Err: err.Error()}
 	}
-	m.Peak = peakOf(func() { _, err = t.run(e) })
+	if m.Wall < long {
+		m = t.cost(e, time.Duration(t.MinTime))
+	}
+	m.Peak = peak
+	return m
+}
+
+// cost evaluates the query at least once, and for as long as minTime.
+func (t *task) cost(e Engine, minTime time.Duration) (m Measurement) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	begin, cpu, n := time.Now(), cpuTime(), 0
-	for err == nil && (n == 0 || time.Since(begin) < time.Duration(t.MinTime) && n < int(t.MaxTimes)) {
-		_, err = t.run(e)
+	for n == 0 || time.Since(begin) < minTime && n < int(t.MaxTimes) {
+		var err error
+		if m.Answer, err = t.run(e); err != nil {
+			return Measurement{Err: err.Error()}
+		}
 		n++
 	}
 	m.Wall, m.CPU = time.Since(begin)/time.Duration(n), (cpuTime()-cpu)/time.Duration(n)
 	runtime.ReadMemStats(&after)
 	m.Allocs, m.Bytes = (after.Mallocs-before.Mallocs)/uint64(n), (after.TotalAlloc-before.TotalAlloc)/uint64(n)
-	if err != nil {
-		m.Err = err.Error()
-	}
 	return m
 }
 

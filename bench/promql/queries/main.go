@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime/pprof"
 	"slices"
 	"strconv"
@@ -43,6 +44,7 @@ func run(ctx context.Context) error {
 		thanos  = flag.String("thanos", "", "the program that serves the engine of Thanos")
 		minTime = flag.Duration("mintime", 200*time.Millisecond, "how long to repeat each query")
 		only    = flag.String("only", "", "leave out queries without this text")
+		skip    = flag.String("skip", "", "leave out queries that this regular expression matches")
 		head    = flag.Bool("head", false, "with -tsdb, leave the samples in the log, so that they are read from memory, as those of the latest hours")
 		data    = flag.String("data", "", "where data directories are kept, and taken from if they are there")
 		profile = flag.String("cpuprofile", "", "write a profile of this engine to a file")
@@ -60,6 +62,11 @@ func run(ctx context.Context) error {
 	plan := suite.Plan{Series: sizes, MinTime: *minTime, Only: *only}
 	if plan.Steps, err = numbers(*steps); err != nil {
 		return err
+	}
+	if *skip != "" {
+		if plan.Skip, err = regexp.Compile(*skip); err != nil {
+			return fmt.Errorf("-skip: %w", err)
+		}
 	}
 	scratch := *data
 	if scratch == "" {
