@@ -12,10 +12,14 @@ import (
 // maxExact is the size up to which sums of whole numbers are exact.
 const maxExact = 1 << 53
 
-// prefixSums returns the sums of the first i values, for each i, if all of them are exact.
+// prefixSums returns the sums of the first i values, for each i, if all of them are exact and windows overlap.
 func (in *windowed) prefixSums() (sums []float64, exact bool, err error) {
+	if !in.slides() {
+		return nil, false, nil
+	}
 	var sum, size float64
-	sums = append(roomFor(in.w.floats, len(in.F)+1), 0)
+	in.w.floats = roomFor(in.w.floats, len(in.F)+1)
+	sums = append(in.w.floats, 0)
 	for i, f := range in.F {
 		if i%pieceSteps == pieceSteps-1 {
 			if err := in.w.ended(); err != nil {
@@ -29,7 +33,6 @@ func (in *windowed) prefixSums() (sums []float64, exact bool, err error) {
 		sum += f
 		sums = append(sums, sum)
 	}
-	in.w.floats = sums
 	return sums, true, nil
 }
 

@@ -45,7 +45,27 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("sample %d: got %d %x, the plain loop %d %x", i, c.T[i], math.Float64bits(c.F[i]), d.t, d.v.bits)
 			}
 		}
+		if n > 0 {
+			checkXORRange(t, data, c.T[n/3], c.T[n-1-n/4])
+		}
 	})
+}
+
+// checkXORRange compares the fast loop with the plain one over a part of a chunk.
+func checkXORRange(t *testing.T, data []byte, mint, maxt int64) {
+	t.Helper()
+	n, _ := Samples(EncXOR, data)
+	ts, vs := make([]int64, n), make([]float64, n)
+	want, wantErr := decodeXOR(data, mint, maxt, ts, vs)
+	got, gotV, err := DecodeXOR(data, mint, maxt, nil, nil)
+	if (err == nil) != (wantErr == nil) || len(got) != want || !slices.Equal(got, ts[:want]) {
+		t.Fatalf("in [%d, %d]: got %d, %v, the plain loop %d, %v", mint, maxt, got, err, ts[:want], wantErr)
+	}
+	for i, v := range gotV {
+		if math.Float64bits(v) != math.Float64bits(vs[i]) {
+			t.Fatalf("value %d in [%d, %d] is %v, not %v", i, mint, maxt, v, vs[i])
+		}
+	}
 }
 
 // checkFilter drops every third sample of a chunk and compares what is left.
@@ -83,6 +103,14 @@ func checkFilter(t *testing.T, enc Encoding, data []byte, c *Columns) {
 // FuzzXORRoundTrip: whatever is appended is read back, and the writer can be resumed at each point.
 func FuzzXORRoundTrip(f *testing.F) {
 	f.Add([]byte("0123456789abcdef0123456789abcdeffedcba9876543210"))
+	for _, kind := range []string{"counter", "gauge", "jitter"} {
+		var raw []byte
+		for _, p := range benchPoints(kind, 1) {
+			raw = binary.LittleEndian.AppendUint64(raw, uint64(p.t))
+			raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(p.v))
+		}
+		f.Add(raw)
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var points []point
 		for ; len(raw) >= 16 && len(points) < MaxSamples; raw = raw[16:] {
@@ -104,6 +132,8 @@ func FuzzXORRoundTrip(f *testing.F) {
 		if !slices.Equal(half, encodeXOR(points)) {
 			t.Fatal("a resumed writer writes other bytes")
 		}
+		checkXORRange(t, half, points[len(points)/3].t, points[len(points)-1-len(points)/4].t)
+		checkXORRange(t, half[:len(half)-len(half)/3], math.MinInt64, math.MaxInt64)
 		checkPoints(t, decodeAll(t, EncXOR, half, math.MinInt64, math.MaxInt64), points)
 	})
 }
