@@ -144,9 +144,9 @@ func damages() []damage {
 			}
 		}},
 
-		{name: "log with a flipped bit", hurt: segment("wal", 3, flip(0.5))},
-		{name: "log with a zeroed page", hurt: segment("wal", 3, zero(0, 1))},
-		{name: "log with a zeroed part of a page", hurt: segment("wal", 3, zero(0.4, 0.6))},
+		{name: "log with a flipped bit", hurt: segment("wal", 4, flip(0.5))},
+		{name: "log with a zeroed page", hurt: segment("wal", 4, zero(0, 1))},
+		{name: "log with a zeroed part of a page", hurt: segment("wal", 4, zero(0.4, 0.6))},
 		{name: "log with a torn end", hurt: func(t *testing.T, d *hurtDir) {
 			t.Helper()
 			all := d.segments(t, "wal")
@@ -157,7 +157,7 @@ func damages() []damage {
 			all := d.segments(t, "wal")
 			d.edit(t, all[len(all)-1], func(b []byte) []byte { return append(b, "rubbish that is no record"...) })
 		}},
-		{name: "log without a segment", hurt: func(t *testing.T, d *hurtDir) { t.Helper(); d.remove(t, d.segments(t, "wal")[3]) }},
+		{name: "log without a segment", hurt: func(t *testing.T, d *hurtDir) { t.Helper(); d.remove(t, d.segments(t, "wal")[4]) }},
 		{name: "log without its checkpoint", hurt: func(t *testing.T, d *hurtDir) { t.Helper(); d.remove(t, d.checkpoint(t)) }},
 		{name: "checkpoint with a flipped bit", hurt: func(t *testing.T, d *hurtDir) {
 			t.Helper()

@@ -63,6 +63,8 @@ func acts() []act {
 	tries := 0
 	return []act{
 		{name: "cut", prepare: head, do: maintainIt},
+		{name: "cut and shorten the log", prepare: shortened(0), do: maintainIt},
+		{name: "cut and shorten the log by reading it", prepare: shortened(0.3), do: maintainIt},
 		{name: "compact", prepare: blocks, do: maintainIt},
 		{name: "map head chunks", prepare: func(t *testing.T, db *DB) {
 			t.Helper()
@@ -93,6 +95,29 @@ func acts() []act {
 			}
 			return err
 		}},
+	}
+}
+
+// shortened prepares a cut behind which the log is shortened; with a threshold, the log has series that were moved to
+// blocks, and is read for that.
+func shortened(threshold float64) func(t *testing.T, db *DB) {
+	return func(t *testing.T, db *DB) {
+		t.Helper()
+		db.opts.MaxBlockDuration = db.opts.MinBlockDuration
+		fill(t, db, 0, 16*minute, 3)
+		maintain(t, db)
+		if err := db.Delete(t.Context(), 12*minute, 13*minute, withI("2")); err != nil {
+			t.Fatal(err)
+		}
+		fill(t, db, 16*minute, 24*minute, 3)
+		if threshold > 0 {
+			end(t, db, 24*minute, 1)
+			db.SetStaleSeriesThreshold(threshold)
+			maintain(t, db)
+			db.SetStaleSeriesThreshold(0)
+		}
+		fill(t, db, 24*minute+10_000, 28*minute, 3)
+		fillLate(t, db, 28*minute)
 	}
 }
 

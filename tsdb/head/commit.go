@@ -58,6 +58,7 @@ func (a *appender) commit() error {
 	a.show()
 	a.showExemplars()
 	a.remember(series)
+	a.noteLogged()
 	return nil
 }
 

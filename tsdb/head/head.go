@@ -111,7 +111,8 @@ type Head struct {
 	recs    [][]byte
 	samples []wal.Sample
 	// owed are deletions that are not in the log yet; commit guards them.
-	owed []wal.Tombstone
+	owed   []wal.Tombstone
+	bounds logBounds
 
 	// truncating serializes truncations.
 	truncating sync.Mutex
@@ -176,6 +177,7 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 	h.snapshots.closed = make(chan struct{})
 	h.extra.metadata, h.extra.deleted, h.extra.aliases = map[uint32]sample.Metadata{}, map[uint32][]interval{}, map[uint64]uint32{}
 	h.extra.evicted = map[uint64]int64{}
+	h.bounds = logBounds{newest: math.MinInt64, evicted: -1}
 	h.minTime.Store(math.MaxInt64)
 	h.maxTime.Store(math.MinInt64)
 	h.minValid.Store(o.MinValidTime)

@@ -156,6 +156,7 @@ func (p *player) run(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			p.endSegment(current)
 			current = seg
 			p.progress(done)
 			done++
@@ -165,7 +166,15 @@ func (p *player) run(ctx context.Context) error {
 	if err := p.readError(); err != nil {
 		return err
 	}
+	p.endSegment(current)
 	return ctx.Err()
+}
+
+// endSegment notes how far a segment reaches that was read.
+func (p *player) endSegment(seg wal.Segment) {
+	if seg.Dir == p.o.WAL.Dir {
+		p.h.bounds.end(seg.Index)
+	}
 }
 
 func (p *player) progress(done int) {
@@ -268,6 +277,7 @@ func (p *player) add(ref uint64, t, st int64, v float64, native chunk.Native, ty
 		p.addLate(ref, lateSample{t: t, st: p.h.start(st), v: v, native: native})
 		return
 	}
+	p.h.bounds.note(t)
 	if t < p.minValid {
 		return
 	}
@@ -301,6 +311,7 @@ func (p *player) count(began int) {
 
 func (p *player) addExemplars() {
 	for _, e := range p.exemplars {
+		p.h.bounds.note(e.T)
 		if e.T < p.minValid {
 			continue // As upstream has it: what a checkpoint would drop.
 		}

@@ -102,7 +102,7 @@ prometheus_tsdb_wal_replay_unknown_refs_total{type="tombstones"} 1
 // checkCheckpoint shortens the log and looks at what is left: also what the head itself can't hold.
 func checkCheckpoint(t *testing.T, h *Head, dir string) {
 	t.Helper()
-	for range 6 { // Until all of the foreign segments are in the checkpoint.
+	for range 2 * manyBounds { // Until all of the foreign segments are in the checkpoint.
 		if err := h.Truncate(context.Background(), 30); err != nil {
 			t.Fatal(err)
 		}

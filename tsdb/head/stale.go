@@ -173,6 +173,7 @@ func (h *Head) logEvictions() error {
 		return fmt.Errorf("note series that were moved to blocks: %w", err)
 	}
 	h.owed = nil
+	h.bounds.evicted = h.log.Index()
 	return nil
 }
 
@@ -182,6 +183,9 @@ func isEviction(s wal.Tombstone) bool { return s.MinT == math.MinInt64 && s.MaxT
 // evict forgets what came in order for a series that was moved to blocks as a whole at this point of the log.
 func (p *player) evict(ref uint64) {
 	h := p.h
+	if p.reader.Segment().Dir == p.o.WAL.Dir {
+		h.bounds.evicted = p.reader.Segment().Index
+	}
 	id, ok := p.ids.get(ref)
 	if !ok {
 		return

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -15,54 +16,65 @@ type Rewriter func(rec []byte) ([][]byte, error)
 // checkpointBatch is the number of bytes after which a checkpoint's records are written.
 const checkpointBatch = 1 << 20
 
-// Checkpoint replaces the older part of the log, up to two thirds of the segments, by what rewrite keeps of it. It
-// does nothing, and returns false, while there are fewer than two full segments. What is damaged is reported, left
-// out, and thereby gone.
-func (l *Log) Checkpoint(rewrite Rewriter, onDamage func(*Damage)) (bool, error) {
-	last, ok, err := l.checkpointEnd()
-	if err != nil || !ok {
-		return false, err
-	}
-	l.metrics.checkpoints.Inc()
-	if err := l.writeCheckpoint(last, rewrite, onDamage); err != nil {
-		l.metrics.checkpointsFailed.Inc()
-		return false, fmt.Errorf("write checkpoint %d: %w", last, err)
-	}
-	if err := l.Truncate(last + 1); err != nil {
-		return true, err
-	}
-	return true, l.deleteCheckpoints(last)
-}
-
-// checkpointEnd returns the last segment that the next checkpoint is to cover.
-func (l *Log) checkpointEnd() (last int, ok bool, err error) {
-	segs, err := ListSegments(l.fs, l.dir)
-	if err != nil || len(segs) == 0 {
-		return 0, false, err
-	}
-	first, current := segs[0].Index, segs[len(segs)-1].Index
-	// The segment that is being written never counts.
-	last = first + (current-1-first)*2/3
-	return last, current-1 > first && last >= first, nil
-}
-
-func (l *Log) writeCheckpoint(last int, rewrite Rewriter, onDamage func(*Damage)) error {
-	chain, err := FindChain(l.fs, l.dir)
+// Checkpoint puts the records that fill adds in the place of the segments up to last, which must be complete, and of the
+// checkpoint before them. add copies what it is given. On an error the log is as before, or there is more than the next
+// call needs to delete.
+func (l *Log) Checkpoint(last int, fill func(add func(recs ...[]byte) error) error) error {
+	_, done, _, err := LastCheckpoint(l.fs, l.dir)
 	if err != nil {
 		return err
 	}
-	segs := chain.Segments[:0]
-	for _, s := range chain.Segments {
-		if s.Dir != l.dir || s.Index <= last {
-			segs = append(segs, s)
+	if done < last { // Else it was written before, and what it stands for could not be deleted.
+		l.metrics.checkpoints.Inc()
+		if err := l.writeCheckpoint(last, fill); err != nil {
+			l.metrics.checkpointsFailed.Inc()
+			return fmt.Errorf("write checkpoint %d: %w", last, err)
 		}
+	}
+	return errors.Join(l.Truncate(last+1), l.deleteCheckpoints(last))
+}
+
+// Rewrite is Checkpoint with what rewrite keeps of the records that are there. What is damaged is reported, left out, and
+// thereby gone.
+func (l *Log) Rewrite(last int, rewrite Rewriter, onDamage func(*Damage)) error {
+	return l.Checkpoint(last, func(add func(recs ...[]byte) error) error {
+		chain, err := FindChain(l.fs, l.dir)
+		if err != nil {
+			return err
+		}
+		segs := slices.DeleteFunc(chain.Segments, func(s Segment) bool { return s.Dir == l.dir && s.Index > last })
+		r := NewReader(l.fs, segs, onDamage)
+		for err == nil && r.Next() {
+			err = addKept(add, rewrite, r.Record())
+		}
+		if err == nil {
+			err = r.Err() // The segments are kept, for their content may be intact.
+		}
+		if err == nil {
+			err = addKept(add, rewrite, nil)
+		}
+		return errors.Join(err, r.Close())
+	})
+}
+
+func addKept(add func(recs ...[]byte) error, rewrite Rewriter, rec []byte) error {
+	recs, err := rewrite(rec)
+	if err != nil {
+		return err
+	}
+	return add(recs...)
+}
+
+func (l *Log) writeCheckpoint(last int, fill func(add func(recs ...[]byte) error) error) error {
+	if current := l.Index(); last >= current {
+		return fmt.Errorf("segment %d is being written", current)
 	}
 	path := checkpointPath(l.dir, last)
 	tmp := path + tmpSuffix
 	if err := l.fs.RemoveAll(tmp); err != nil {
 		return err
 	}
-	err = l.copyTo(tmp, segs, rewrite, onDamage)
+	err := l.fillFolder(tmp, fill)
 	if err == nil {
 		err = l.fs.Rename(tmp, path)
 	}
@@ -72,32 +84,21 @@ func (l *Log) writeCheckpoint(last int, rewrite Rewriter, onDamage func(*Damage)
 	return nil
 }
 
-func (l *Log) copyTo(dir string, segs []Segment, rewrite Rewriter, onDamage func(*Damage)) error {
+// fillFolder writes a log of its own into a folder.
+func (l *Log) fillFolder(dir string, fill func(add func(recs ...[]byte) error) error) error {
 	out, err := Open(Options{Dir: dir, SegmentSize: l.segmentSize, Compression: l.comp.kind, FS: l.fs})
 	if err != nil {
 		return err
 	}
-	if err := out.NextSegment(); err != nil { // A checkpoint of nothing is a segment too.
-		return errors.Join(err, out.Close())
-	}
-	r := NewReader(l.fs, segs, onDamage)
 	b := batch{log: out}
-	for err == nil && r.Next() {
-		var recs [][]byte
-		if recs, err = rewrite(r.Record()); err == nil {
-			err = b.add(recs)
-		}
+	err = out.NextSegment() // A checkpoint of nothing is a segment too.
+	if err == nil {
+		err = fill(b.add)
 	}
 	if err == nil {
-		err = r.Err() // The segments are kept, for their content may be intact.
+		err = b.flush()
 	}
-	if err == nil {
-		var recs [][]byte
-		if recs, err = rewrite(nil); err == nil {
-			err = errors.Join(b.add(recs), b.flush())
-		}
-	}
-	return errors.Join(err, r.Close(), out.Close(), l.fs.SyncDir(dir))
+	return errors.Join(err, out.Close(), l.fs.SyncDir(dir))
 }
 
 // batch collects records, so that they are not written one by one.
@@ -107,7 +108,7 @@ type batch struct {
 	size int
 }
 
-func (b *batch) add(recs [][]byte) error {
+func (b *batch) add(recs ...[]byte) error {
 	for _, rec := range recs {
 		b.recs = append(b.recs, append([]byte(nil), rec...))
 		b.size += len(rec)

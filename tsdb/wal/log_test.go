@@ -358,13 +358,13 @@ func TestUnreadableSegmentsAreKept(t *testing.T) {
 		return [][]byte{rec}, nil
 	}
 	fs.unreadable, fs.failures = 0, math.MaxInt
-	if done, err := l.Checkpoint(keepAll, func(d *Damage) { t.Errorf("damage: %v", d) }); done || err == nil {
-		t.Fatalf("checkpoint of what can't be read: %v, %v", done, err)
+	if err := l.Rewrite(1, keepAll, func(d *Damage) { t.Errorf("damage: %v", d) }); err == nil {
+		t.Fatal("checkpoint of what can't be read")
 	}
 	fs.unreadable = -1
 	expectRecords(t, fs, dir, []string{"0", "1", "2", "3"})
-	if done, err := l.Checkpoint(keepAll, nil); !done || err != nil {
-		t.Fatalf("checkpoint: %v, %v", done, err)
+	if err := l.Rewrite(1, keepAll, nil); err != nil {
+		t.Fatal(err)
 	}
 	expectRecords(t, fs, dir, []string{"0", "1", "2", "3"})
 }
@@ -492,13 +492,13 @@ func TestCheckpoint(t *testing.T) {
 		return [][]byte{rec}, nil
 	}
 	write("a1")
-	if ok, err := l.Checkpoint(rewrite, nil); ok || err != nil {
-		t.Fatalf("one segment: %v, %v", ok, err)
+	if err := l.Rewrite(1, rewrite, nil); err == nil {
+		t.Fatal("a checkpoint of the segment that is being written")
 	}
 	write("d1", "m1", "m2", "a2", "a3")
-	for range 2 { // The second one has the first as its input.
-		if ok, err := l.Checkpoint(rewrite, nil); !ok || err != nil {
-			t.Fatal(ok, err)
+	for _, last := range []int{3, 6} { // The second one has the first as its input.
+		if err := l.Rewrite(last, rewrite, nil); err != nil {
+			t.Fatal(err)
 		}
 		write("a4", "a5")
 	}
@@ -530,13 +530,53 @@ func TestFailedCheckpointChangesNothing(t *testing.T) {
 		}
 		return [][]byte{rec}, nil
 	}
-	if ok, err := l.Checkpoint(keep, nil); ok || err == nil {
-		t.Fatalf("%v, %v", ok, err)
+	if err := l.Rewrite(5, keep, nil); err == nil {
+		t.Fatal("no error")
 	}
 	fs.room = 1 << 40
 	expectRecords(t, OS{}, dir, want)
-	if ok, err := l.Checkpoint(keep, nil); !ok || err != nil {
-		t.Fatalf("%v, %v", ok, err)
+	if err := l.Rewrite(5, keep, nil); err != nil {
+		t.Fatal(err)
 	}
 	expectRecords(t, OS{}, dir, want)
+}
+
+// TestCheckpointInPlace: what is handed over takes the place of the segments. Where they could not be deleted, the next call
+// does so and leaves the checkpoint alone.
+func TestCheckpointInPlace(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir, OS{}, Zstd)
+	for _, rec := range []string{"a", "b", "c"} {
+		if err := errors.Join(l.Append([]byte(rec)), l.NextSegment()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	segs, err := ListSegments(OS{}, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile(segs[0].Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, recs := range [][]string{{"x", "y"}, {"z"}} {
+		err := l.Checkpoint(1, func(add func(recs ...[]byte) error) error {
+			for _, rec := range recs {
+				if err := add([]byte(rec)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		expectRecords(t, OS{}, dir, []string{"x", "y", "c"})
+		if _, err := os.Stat(segs[0].Path()); !errors.Is(err, os.ErrNotExist) {
+			t.Fatal("the segment is still there:", err)
+		}
+		if err := os.WriteFile(segs[0].Path(), kept, 0o600); err != nil { // As if it could not be deleted.
+			t.Fatal(err)
+		}
+	}
 }
