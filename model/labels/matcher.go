@@ -30,9 +30,15 @@ type Matcher struct {
 
 // NewMatcher returns a matcher. A regular expression (RE2) is anchored at both ends; an invalid one is an error.
 func NewMatcher(t MatchType, name, value string) (*Matcher, error) {
+	return NewMatcherUnless(func() error { return nil }, t, name, value)
+}
+
+// NewMatcherUnless is [NewMatcher] for expressions that may be long: it asks ended now and then, and gives up with its
+// error as it is.
+func NewMatcherUnless(ended func() error, t MatchType, name, value string) (*Matcher, error) {
 	m := &Matcher{Type: t, Name: name, Value: value}
 	if t == MatchRegexp || t == MatchNotRegexp {
-		re, err := newRegexMatcher(value)
+		re, err := newRegexMatcher(ended, value)
 		if err != nil {
 			return nil, err
 		}

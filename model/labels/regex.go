@@ -33,9 +33,22 @@ type regexMatcher struct {
 	fold bool
 	// re is nil if no pattern needs it.
 	re *regexp.Regexp
+	// pieces match what a long list of alternatives holds besides set (pieces.go).
+	pieces []*regexMatcher
 }
 
-func newRegexMatcher(expr string) (*regexMatcher, error) {
+// newRegexMatcher compiles an expression. What takes long is done piece by piece where it can be; ended is asked in
+// between, and its error is returned as it is.
+func newRegexMatcher(ended func() error, expr string) (*regexMatcher, error) {
+	if pieces := piecesOf(expr); pieces != nil {
+		m, err := newPiecesMatcher(ended, pieces)
+		if endErr := ended(); endErr != nil {
+			return nil, endErr
+		}
+		if err == nil {
+			return m, nil
+		} // Else compiling all of it makes the error that shows all of it.
+	}
 	// Parsed as the user wrote it, for the error to show that, and because it must not leave the group it is put into.
 	parsed, err := syntax.Parse(expr, syntax.Perl|syntax.DotNL)
 	if err != nil {
@@ -47,6 +60,11 @@ func newRegexMatcher(expr string) (*regexMatcher, error) {
 		m.prefix = commonPrefix(m.set.sorted, m.patterns)
 	}
 	anchored := "^(?s:" + expr + ")$"
+	if len(expr) > maxPiece/2 {
+		if err := ended(); err != nil {
+			return nil, err
+		}
+	}
 	if slices.ContainsFunc(m.patterns, func(p pattern) bool { return !p.exact }) {
 		m.re, err = regexp.Compile(anchored)
 	} else {
@@ -56,6 +74,33 @@ func newRegexMatcher(expr string) (*regexMatcher, error) {
 		return nil, fmt.Errorf("%w", err)
 	}
 	return m, nil
+}
+
+// newPiecesMatcher compiles expressions of which one has to match. Their literals become one set.
+func newPiecesMatcher(ended func() error, pieces []string) (*regexMatcher, error) {
+	all := &regexMatcher{}
+	var literals []string
+	for _, piece := range pieces {
+		if err := ended(); err != nil {
+			return nil, err
+		}
+		m, err := newRegexMatcher(ended, piece)
+		if err != nil {
+			return nil, err
+		}
+		if !m.fold {
+			literals = append(literals, m.set.sorted...)
+			m.set = literalSet{}
+		}
+		if m.fold || len(m.patterns) > 0 {
+			all.pieces = append(all.pieces, m)
+		}
+	}
+	all.set = newLiteralSet(literals)
+	if len(all.pieces) == 0 {
+		all.prefix = commonPrefix(all.set.sorted, nil)
+	}
+	return all, nil
 }
 
 func (m *regexMatcher) match(s string) bool {
@@ -85,11 +130,11 @@ func (m *regexMatcher) matchFolded(folded, s string) bool {
 			undecided = true
 		}
 	}
-	return undecided && m.re.MatchString(s)
+	return undecided && m.re.MatchString(s) || slices.ContainsFunc(m.pieces, func(p *regexMatcher) bool { return p.match(s) })
 }
 
 func (m *regexMatcher) setMatches() []string {
-	if m.fold || len(m.patterns) > 0 {
+	if m.fold || len(m.patterns) > 0 || len(m.pieces) > 0 {
 		return nil
 	}
 	return m.set.sorted

@@ -1,9 +1,11 @@
 package labels
 
 import (
+	"errors"
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +192,68 @@ func FuzzRegexMatcher(f *testing.F) {
 		}
 		checkAgainstPlain(t, m, value)
 	})
+}
+
+// TestPieces: long lists of alternatives match what they do as one expression.
+func TestPieces(t *testing.T) {
+	var dots, sets, mixed []string
+	for i := range 2000 {
+		n := strconv.Itoa(i)
+		dots, sets, mixed = append(dots, "10.0."+n+":9100"), append(sets, "host-"+n), append(mixed, `[|)\]]`+n, `a(b|c)`+n+`\|`, "host-"+n)
+	}
+	check := func(pieces int, expr string, values ...string) {
+		t.Helper()
+		if got := len(piecesOf(expr)); got != pieces {
+			t.Errorf("%.20s…: %d pieces, want %d", expr, got, pieces)
+		}
+		m := MustNewMatcher(MatchRegexp, "n", expr)
+		for _, v := range append(values, "", "x", "10.0.7:9100", "10x0.1999:9100", "10.0.2000:9100", "host-7", "HOST-7") {
+			checkAgainstPlain(t, m, v)
+		}
+	}
+	check(4, strings.Join(dots, "|"))
+	check(4, "("+strings.Join(dots, "|")+")")
+	check(3, "(?i)((?:"+strings.Join(sets, "|")+"))")
+	check(3, strings.Join(sets, "|")+"|")
+	check(8, strings.Join(mixed, "|"), "|17", ")17", "]17", "ab17|", "ac1999|", "ab17", "host-1999")
+	check(2, "[[:alpha:]|]|[]|]|[^]|]|"+strings.Repeat(`y|`, 5000)+"z", "|", "]", "a", "z", "yy")
+	// These stay whole.
+	check(0, "x|y")
+	check(0, "("+strings.Join(dots, "|")+")?")
+	check(0, "("+strings.Join(dots, "|")+")|(?i)"+strings.Join(sets, "|"))
+	check(0, `\Q|\E|`+strings.Join(dots, "|"), "|")
+	check(0, "("+strings.Join(dots, ")(")+")")
+}
+
+func TestPiecesOfInvalidExpressions(t *testing.T) {
+	long := strings.Repeat("abc|", 3000)
+	for _, expr := range []string{long + "(", long + ")", long + "[", long + "*", "(" + long, long + `\`, long + "[z-a]"} {
+		_, want := regexp.Compile(expr)
+		_, err := NewMatcher(MatchRegexp, "n", expr)
+		if want == nil || err == nil || err.Error() != want.Error() {
+			t.Errorf("…%s: error %.100v, want %.100v", expr[len(expr)-5:], err, want)
+		}
+	}
+}
+
+// TestMatcherGivesUp: making a long expression ends when the caller does, at any of its questions.
+func TestMatcherGivesUp(t *testing.T) {
+	long := strings.Repeat("10.0.0.1:9100|", 3000)
+	errEnded := errors.New("ended")
+	asked := 0
+	count := func() error { asked++; return nil }
+	if _, err := NewMatcherUnless(count, MatchRegexp, "n", long); err != nil || asked < 10 {
+		t.Fatalf("asked %d times, error %v", asked, err)
+	}
+	for last := range asked {
+		left := last
+		if _, err := NewMatcherUnless(func() error {
+			if left--; left < 0 {
+				return errEnded
+			}
+			return nil
+		}, MatchRegexp, "n", long); !errors.Is(err, errEnded) {
+			t.Fatalf("question %d: %v", last, err)
+		}
+	}
 }

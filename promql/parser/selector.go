@@ -63,12 +63,24 @@ func (s *state) matcher(ms []*labels.Matcher, at token, name string) []*labels.M
 	s.advance()
 	value := s.expect(tokString, context, "string")
 	s.checkEnd() // An expression may be long, and there may be many of them.
-	m, err := labels.NewMatcher(matchType, name, unquote(value.text))
+	m, err := s.newMatcher(matchType, name, unquote(value.text))
 	if err != nil {
 		s.add(PositionRange{at.pos.Start, value.pos.End}, err)
 		return ms
 	}
 	return append(ms, m)
+}
+
+// newMatcher makes a matcher, unless the caller gives up meanwhile.
+func (s *state) newMatcher(t labels.MatchType, name, value string) (*labels.Matcher, error) {
+	if s.opts.Ended == nil {
+		return labels.NewMatcher(t, name, value)
+	}
+	m, err := labels.NewMatcherUnless(s.opts.Ended, t, name, value)
+	if err != nil {
+		s.checkEnd()
+	}
+	return m, err
 }
 
 func (s *state) matchType() (labels.MatchType, bool) {
