@@ -34,7 +34,9 @@ func (q *query) buildAggregate(ctx context.Context, n *plan.Aggregate, g plan.Gr
 	case parser.AggLimitRatio:
 		return q.limitRatio(ctx, n, op, param, g)
 	case parser.AggQuantile:
-		q.noteQuantileParam(param, spotOf(n, n.ParamPos))
+		if err := q.noteQuantileParam(ctx, param, spotOf(n, n.ParamPos)); err != nil {
+			return nil, err
+		}
 	}
 	gr, err := q.groupSeries(ctx, op.series(), n)
 	if err != nil {
@@ -51,8 +53,11 @@ func (q *query) buildAggregate(ctx context.Context, n *plan.Aggregate, g plan.Gr
 }
 
 // noteQuantileParam warns of the worst parameters that quantile gets.
-func (q *query) noteQuantileParam(values []float64, at spot) {
-	r := rangeOf(values)
+func (q *query) noteQuantileParam(ctx context.Context, values []float64, at spot) error {
+	r, err := rangeOf(ctx, values)
+	if err != nil {
+		return err
+	}
 	if r.nan {
 		q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", math.NaN())
 	}
@@ -62,6 +67,7 @@ func (q *query) noteQuantileParam(values []float64, at spot) {
 	if r.min < 0 {
 		q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", r.min)
 	}
+	return nil
 }
 
 // groups tells to which group each series belongs.
@@ -202,7 +208,7 @@ func (q *query) newAccumulator(ctx context.Context, n *plan.Aggregate, gr *group
 	case parser.AggStdvar:
 		return &varianceAcc{cells: make([]variance, cells)}, nil
 	case parser.AggQuantile:
-		return &quantileAcc{cells: make([][]float64, cells), q: q, phi: param, ended: ctx.Err}, nil
+		return &quantileAcc{q: q, steps: max(g.N, 1), phi: param, kept: make([][]keptValues, len(gr.out)), ended: ctx.Err}, nil
 	default:
 		return nil, fmt.Errorf("no accumulator for %s", n.Op)
 	}

@@ -18,22 +18,25 @@ type bounds struct {
 	nan      bool
 }
 
-func rangeOf(values []float64) bounds {
+func rangeOf(ctx context.Context, values []float64) (bounds, error) {
 	b := bounds{min: math.Inf(1), max: math.Inf(-1)}
-	for _, v := range values {
-		if math.IsNaN(v) {
-			b.nan = true
-			continue
+	return b, inPieces(ctx.Err, len(values), func(from, to int) {
+		for _, v := range values[from:to] {
+			if math.IsNaN(v) {
+				b.nan = true
+				continue
+			}
+			b.min, b.max = min(b.min, v), max(b.max, v)
 		}
-		b.min, b.max = min(b.min, v), max(b.max, v)
-	}
-	return b
+	})
 }
 
 // checkK checks the parameters of the aggregations that take a number of series.
-func checkK(values []float64) (none bool, err error) {
-	b := rangeOf(values)
+func checkK(ctx context.Context, values []float64) (none bool, err error) {
+	b, err := rangeOf(ctx, values)
 	switch {
+	case err != nil:
+		return false, err
 	case b.max < 1 && !b.nan:
 		return true, nil
 	case b.nan:
@@ -56,7 +59,7 @@ type candidate struct {
 // selectK evaluates topk, bottomk and limitk: it keeps the best of each group and step.
 func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, param []float64, g plan.Grid) (operator, error) {
 	in := op.series()
-	none, err := checkK(param)
+	none, err := checkK(ctx, param)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +125,9 @@ func (q *query) best(ctx context.Context, in []Series, cells []heap, op parser.A
 				k = len(f.rows)
 				rowOf[c.series] = k
 				f.out, f.rows = append(f.out, in[c.series]), append(f.rows, Row{})
-				f.rows[k].reset(g.N)
+				if err := f.rows[k].resetUnless(ctx.Err, g.N); err != nil {
+					return nil, err
+				}
 				if err := pace(seriesBytes + 8*int64(g.N)); err != nil {
 					return nil, err
 				}
@@ -214,8 +219,10 @@ type ratioOf struct {
 }
 
 func (q *query) limitRatio(ctx context.Context, n *plan.Aggregate, op operator, ratio []float64, g plan.Grid) (operator, error) {
-	b := rangeOf(ratio)
+	b, err := rangeOf(ctx, ratio)
 	switch {
+	case err != nil:
+		return nil, err
 	case b.nan:
 		return nil, errors.New("Ratio value is NaN") //nolint:staticcheck // upstream's text
 	case b.min == 0 && b.max == 0:
@@ -235,11 +242,12 @@ func (o *ratioOf) row(ctx context.Context, w *worker, i int, dst *Row) error {
 		return err
 	}
 	at := float64(o.series()[i].Labels.Hash()) / float64(math.MaxUint64)
-	for step, ratio := range o.ratio {
-		ratio = max(-1, min(1, ratio))
-		if ratio >= 0 && at >= ratio || ratio < 0 && at < 1+ratio {
-			dst.drop(step)
+	return inPieces(w.ended, len(o.ratio), func(from, to int) {
+		for step := from; step < to; step++ {
+			ratio := max(-1, min(1, o.ratio[step]))
+			if ratio >= 0 && at >= ratio || ratio < 0 && at < 1+ratio {
+				dst.drop(step)
+			}
 		}
-	}
-	return nil
+	})
 }
