@@ -64,6 +64,9 @@ func New(opts Options) (*Engine, error) {
 // MaxConcurrency returns the number of queries that run at the same time.
 func (e *Engine) MaxConcurrency() int { return e.opts.MaxConcurrency }
 
+// Timeout returns how long a query may take, its wait for a place included.
+func (e *Engine) Timeout() time.Duration { return e.opts.Timeout }
+
 // Instant evaluates a query at one time. The value is of any type; it is a [Matrix] for a range selector.
 func (e *Engine) Instant(ctx context.Context, q storage.Queryable, query string, opts QueryOptions, ts time.Time) (*Result, error) {
 	t := ts.UnixMilli()

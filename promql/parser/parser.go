@@ -34,6 +34,13 @@ type Parser struct{ opts Options }
 // New returns a parser.
 func New(opts Options) *Parser { return &Parser{opts: opts} }
 
+// Unless returns a parser that also gives up when ended, which it asks now and then, returns an error.
+func (p *Parser) Unless(ended func() error) *Parser {
+	opts := p.opts
+	opts.Ended = ended
+	return New(opts)
+}
+
 // ParseExpr parses an expression and checks the types in it. An error is of type [ParseErrors], but for that of
 // [Options.Ended].
 func (p *Parser) ParseExpr(input string) (Expr, error) {
@@ -57,7 +64,7 @@ func (p *Parser) ParseExpr(input string) (Expr, error) {
 }
 
 // ParseMetricSelector parses a selector without modifiers, such as up{job="node"}, and returns its matchers. Unlike in
-// an expression it may select everything. An error is of type [ParseErrors].
+// an expression it may select everything. An error is of type [ParseErrors], but for that of [Options.Ended].
 func (p *Parser) ParseMetricSelector(input string) ([]*labels.Matcher, error) {
 	s := p.newState(input)
 	e := s.whole(func() Expr {
@@ -66,6 +73,9 @@ func (p *Parser) ParseMetricSelector(input string) ([]*labels.Matcher, error) {
 		}
 		return s.vectorSelector()
 	})
+	if s.ended != nil {
+		return nil, s.ended
+	}
 	if len(s.errs) > 0 {
 		return nil, s.errs
 	}
@@ -93,6 +103,9 @@ func (p *Parser) ParseMetric(input string) (labels.Labels, error) {
 		ls = s.metric()
 		return nil
 	})
+	if s.ended != nil {
+		return labels.EmptyLabels(), s.ended
+	}
 	if len(s.errs) > 0 {
 		return labels.EmptyLabels(), s.errs
 	}

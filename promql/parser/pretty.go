@@ -12,16 +12,40 @@ const (
 // Pretty prints an expression over as many lines as it takes for each of them to be readable: what is longer than 100
 // bytes is split at its operands or arguments, two spaces deeper.
 func Pretty(e Expr) string {
-	p := prettyPrinter{printer: printer{spans: map[Node]span{}}}
+	text, _ := PrettyUnless(func() error { return nil }, e) // Nobody gives up.
+	return text
+}
+
+// PrettyUnless is [Pretty] for expressions that may be long: it asks ended now and then, and gives up with its error.
+func PrettyUnless(ended func() error, e Expr) (string, error) {
+	p := prettyPrinter{printer: printer{spans: map[Node]span{}, pace: &pace{ended: ended}}}
 	p.printer.node(e)
 	p.split(e, 0)
-	return p.out.String()
+	return p.out.String(), p.printer.pace.err
 }
 
 // prettyPrinter cuts the one-line form, of which it knows where each node stands.
 type prettyPrinter struct {
 	printer printer
 	out     strings.Builder
+}
+
+// pace asks now and then whether to give up.
+type pace struct {
+	ended func() error
+	nodes int
+	err   error
+}
+
+// over counts a node, and reports whether to give up.
+func (p *pace) over() bool {
+	if p == nil {
+		return false
+	}
+	if p.nodes++; p.err == nil && p.nodes%256 == 0 {
+		p.err = p.ended()
+	}
+	return p.err != nil
 }
 
 func (p *prettyPrinter) indent(level int) {
@@ -44,6 +68,9 @@ func after(print func(*printer)) string {
 }
 
 func (p *prettyPrinter) split(e Expr, level int) {
+	if p.printer.pace.over() {
+		return
+	}
 	long := len(p.oneLine(e)) > maxPrettyLine
 	switch e := e.(type) {
 	case *BinaryExpr:

@@ -54,6 +54,8 @@ type printer struct {
 	buf []byte
 	// spans, when not nil, remembers where in buf each node stands.
 	spans map[Node]span
+	// pace, when not nil, says when to give up.
+	pace *pace
 }
 
 type span struct{ start, end int }
@@ -61,6 +63,9 @@ type span struct{ start, end int }
 func (p *printer) str(s string) { p.buf = append(p.buf, s...) }
 
 func (p *printer) node(n Node) {
+	if p.pace.over() {
+		return
+	}
 	start := len(p.buf)
 	switch n := n.(type) {
 	case *NumberLiteral:

@@ -109,23 +109,23 @@ func New(opts Options) http.Handler {
 	a := &api{Options: opts}
 	mux := http.NewServeMux()
 	get := func(path string, h handler) {
-		mux.Handle(path, only(a.endpoint(h), http.MethodGet))
+		mux.Handle(path, only(a.endpoint(h, mostlyValid), http.MethodGet))
 	}
 	getOrPost := func(path string, h handler) {
-		mux.Handle(path, only(a.endpoint(h), http.MethodGet, http.MethodPost))
+		mux.Handle(path, only(a.endpoint(h, mostlyValid), http.MethodGet, http.MethodPost))
 	}
 	getOrPost("/query", a.query)
 	getOrPost("/query_range", a.queryRange)
-	getOrPost("/format_query", a.formatQuery)
-	getOrPost("/parse_query", a.parseQuery)
-	getOrPost("/query_exemplars", a.queryExemplars)
-	getOrPost("/series", a.series)
-	getOrPost("/labels", a.labelNames)
-	get("/label/{name}/values", a.labelValues)
+	getOrPost("/format_query", a.inTime(a.formatQuery))
+	getOrPost("/parse_query", a.inTime(a.parseQuery))
+	getOrPost("/query_exemplars", a.inTime(a.queryExemplars))
+	mux.Handle("/series", only(a.endpoint(a.inTime(a.series), valid), http.MethodGet, http.MethodPost))
+	getOrPost("/labels", a.inTime(a.labelNames))
+	get("/label/{name}/values", a.inTime(a.labelValues))
 	get("/targets", a.targets)
 	get("/targets/metadata", a.targetMetadata)
 	get("/scrape_pools", a.scrapePools)
-	get("/rules", a.rules)
+	mux.Handle("/rules", only(a.endpoint(a.rules, valid), http.MethodGet))
 	get("/alerts", a.alerts)
 	get("/metadata", a.metadata)
 	get("/alertmanagers", a.alertmanagers)
@@ -146,7 +146,7 @@ func New(opts Options) http.Handler {
 	mux.Handle("/notifications/live", only(http.HandlerFunc(a.liveNotifications), http.MethodGet))
 	mux.Handle("/write", only(a.write(), http.MethodPost))
 	postOrPut := func(path string, h handler) {
-		mux.Handle(path, only(a.endpoint(a.admin(h)), http.MethodPost, http.MethodPut))
+		mux.Handle(path, only(a.endpoint(a.admin(h), mostlyValid), http.MethodPost, http.MethodPut))
 	}
 	postOrPut("/admin/tsdb/delete_series", a.deleteSeries)
 	postOrPut("/admin/tsdb/clean_tombstones", a.cleanTombstones)
@@ -247,11 +247,34 @@ func invalid(parameter string, err error) error {
 // maxFormMemory bounds what a multipart form may hold in memory; the rest of it goes to temporary files.
 const maxFormMemory = 1 << 20
 
+// formCheck says what is wrong with a form for which parsing returned an error.
+type formCheck func(err error) error
+
+// valid is for endpoints that take no form with mistakes.
+func valid(err error) error {
+	if err == nil {
+		return nil
+	}
+	return badData("error parsing form values: %w", err)
+}
+
+// mostlyValid is for endpoints that overlook a parameter that is not escaped as it should be, as upstream's do. A form
+// that is cut off, since it is too long or has too many parameters, is an error.
+func mostlyValid(err error) error {
+	if _, ok := errors.AsType[url.EscapeError](err); ok || err != nil && strings.Contains(err.Error(), "semicolon") {
+		return nil
+	}
+	return valid(err)
+}
+
 // endpoint wraps a handler with CORS, readiness and the envelope.
-func (a *api) endpoint(h handler) http.Handler {
+func (a *api) endpoint(h handler, check formCheck) http.Handler {
 	return a.answered(func(r *http.Request) (*answer, error) {
 		if !a.Ready() {
 			return nil, &apiError{typeUnavailable, errors.New("the server is not ready yet: the write-ahead log is being read")}
+		}
+		if err := check(r.ParseForm()); err != nil {
+			return nil, err
 		}
 		if err := r.ParseMultipartForm(maxFormMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 			return nil, badData("error parsing form values: %w", err)

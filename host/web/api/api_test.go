@@ -68,13 +68,9 @@ func newAPI(t *testing.T) http.Handler {
 	if err := app.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	engine, err := promql.New(promql.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	external := &url.URL{Scheme: "https", Host: "mon.example:9090"}
 	return New(Options{
-		Engine: engine, Storage: store, Parser: parser.New(parser.Options{}), Scrape: fakeTargets{}, Plugins: fakePlugins{}, Rules: twoGroups(),
+		Engine: newEngine(t), Storage: store, Parser: parser.New(parser.Options{}), Scrape: fakeTargets{}, Plugins: fakePlugins{}, Rules: twoGroups(),
 		ExternalURL: func() *url.URL { return external },
 		Config:      func() string { return "global: {}\n" },
 		Flags:       map[string]string{"config.file": "x"},
@@ -84,6 +80,15 @@ func newAPI(t *testing.T) http.Handler {
 		Now:         func() time.Time { return time.Unix(300, 0) },
 		Logger:      slog.New(slog.DiscardHandler),
 	})
+}
+
+func newEngine(t *testing.T) *promql.Engine {
+	t.Helper()
+	engine, err := promql.New(promql.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine
 }
 
 // call makes a request, by POST if there is a form, and returns status and body.

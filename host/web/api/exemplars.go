@@ -18,7 +18,7 @@ func (a *api) queryExemplars(r *http.Request) (*answer, error) {
 	if end.Before(start) {
 		return nil, badData("end timestamp must not be before start timestamp")
 	}
-	expr, err := a.Parser.ParseExpr(r.FormValue("query"))
+	expr, err := a.Parser.Unless(r.Context().Err).ParseExpr(r.FormValue("query"))
 	if err != nil {
 		return nil, &apiError{typeBadData, err}
 	}

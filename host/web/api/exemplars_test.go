@@ -34,7 +34,7 @@ func (f *fakeExemplars) Exemplars(_ context.Context, mint, maxt int64, sets ...[
 func TestQueryExemplars(t *testing.T) {
 	f := &fakeExemplars{}
 	h := New(Options{
-		Exemplars: f, Parser: parser.New(parser.Options{}), Ready: func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
+		Engine: newEngine(t), Exemplars: f, Parser: parser.New(parser.Options{}), Ready: func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
 	})
 	check := func(path, form string, code int, want, asked string) {
 		t.Helper()
@@ -61,7 +61,7 @@ func TestQueryExemplars(t *testing.T) {
 
 // TestNoSelectors answers an expression without series with no content.
 func TestNoSelectors(t *testing.T) {
-	h := New(Options{Parser: parser.New(parser.Options{}), Ready: func() bool { return true }})
+	h := New(Options{Engine: newEngine(t), Parser: parser.New(parser.Options{}), Ready: func() bool { return true }})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/query_exemplars?query=1", nil))
 	if w.Code != http.StatusNoContent || w.Body.Len() > 0 {

@@ -100,8 +100,9 @@ func limitParam(r *http.Request) (int, error) {
 // matcherParams returns the selectors in match[], of which a series must satisfy one.
 func (a *api) matcherParams(r *http.Request, by blame) ([][]*labels.Matcher, error) {
 	var sets [][]*labels.Matcher
+	selectors := a.Parser.Unless(r.Context().Err)
 	for _, text := range r.Form["match[]"] {
-		ms, err := a.Parser.ParseMetricSelector(text)
+		ms, err := selectors.ParseMetricSelector(text)
 		if err != nil {
 			return nil, by("match[]", err)
 		}

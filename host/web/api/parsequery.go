@@ -1,8 +1,10 @@
 package api
 
 import (
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/narthex-io/narthex/model/labels"
@@ -11,59 +13,114 @@ import (
 
 // parseQuery answers with the syntax tree of a query, in the form that Prometheus's tree view reads.
 func (a *api) parseQuery(r *http.Request) (*answer, error) {
-	expr, err := a.Parser.ParseExpr(r.FormValue("query"))
+	ended := r.Context().Err
+	expr, err := a.Parser.Unless(ended).ParseExpr(r.FormValue("query"))
 	if err != nil {
 		return nil, invalid("query", err)
 	}
-	return &answer{data: tree(expr)}, nil
+	f := forest{ended: ended}
+	t := f.tree(expr)
+	if f.err != nil {
+		return nil, invalid("query", f.err)
+	}
+	return &answer{write: func(e *encoder) { e.tree(t) }}, nil
 }
 
 // object is a JSON object. Its keys are sorted when it is encoded.
 type object map[string]any
 
+// tree appends an object, piece by piece: that of a long query is many megabytes.
+func (e *encoder) tree(v any) {
+	switch v := v.(type) {
+	case object:
+		e.raw("{")
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			if i > 0 {
+				e.raw(",")
+			}
+			e.json(key)
+			e.raw(":")
+			e.tree(v[key])
+		}
+		e.raw("}")
+		e.write()
+	case []any:
+		e.raw("[")
+		for i, element := range v {
+			if i > 0 {
+				e.raw(",")
+			}
+			e.tree(element)
+		}
+		e.raw("]")
+	default:
+		if e.err == nil { // Else the client has gone.
+			e.json(v)
+		}
+	}
+}
+
+// forest makes trees, unless the request ends meanwhile.
+type forest struct {
+	ended func() error
+	nodes int
+	err   error
+}
+
+// over counts a node, and reports whether to give up.
+func (f *forest) over() bool {
+	if f.nodes++; f.err == nil && f.nodes%256 == 0 {
+		f.err = f.ended()
+	}
+	return f.err != nil
+}
+
 // tree returns the JSON form of an expression; null for none.
-func tree(e parser.Expr) any {
+func (f *forest) tree(e parser.Expr) any {
+	if f.over() {
+		return nil
+	}
 	switch e := e.(type) {
 	case *parser.AggregateExpr:
 		return object{
-			"type": "aggregation", "op": e.Op.String(), "expr": tree(e.Expr), "param": tree(e.Param),
+			"type": "aggregation", "op": e.Op.String(), "expr": f.tree(e.Expr), "param": f.tree(e.Param),
 			"grouping": list(e.Grouping), "without": e.Without,
 		}
 	case *parser.BinaryExpr:
 		return object{
-			"type": "binaryExpr", "op": e.Op.String(), "lhs": tree(e.LHS), "rhs": tree(e.RHS),
+			"type": "binaryExpr", "op": e.Op.String(), "lhs": f.tree(e.LHS), "rhs": f.tree(e.RHS),
 			"matching": matchingTree(e.Matching), "bool": e.ReturnBool,
 		}
 	case *parser.Call:
 		args := make([]any, len(e.Args))
 		for i, arg := range e.Args {
-			args[i] = tree(arg)
+			args[i] = f.tree(arg)
 		}
 		return object{"type": "call", "args": args, "func": object{
 			"name": e.Func.Name, "argTypes": list(e.Func.ArgTypes), "variadic": e.Func.Variadic, "returnType": e.Func.ReturnType,
 		}}
 	case *parser.VectorSelector:
-		return selectorTree("vectorSelector", e)
+		return f.selectorTree("vectorSelector", e)
 	case *parser.MatrixSelector:
-		t := selectorTree("matrixSelector", e.VectorSelector)
-		t["range"], t["rangeExpr"] = e.Range.Milliseconds(), durationTree(e.RangeExpr)
+		t := f.selectorTree("matrixSelector", e.VectorSelector)
+		t["range"], t["rangeExpr"] = e.Range.Milliseconds(), f.durationTree(e.RangeExpr)
 		return t
 	case *parser.SubqueryExpr:
-		t := shiftTree("subquery", &e.TimeShift)
-		t["expr"] = tree(e.Expr)
-		t["range"], t["rangeExpr"] = e.Range.Milliseconds(), durationTree(e.RangeExpr)
-		t["step"], t["stepExpr"] = e.Step.Milliseconds(), durationTree(e.StepExpr)
+		t := f.shiftTree("subquery", &e.TimeShift)
+		t["expr"] = f.tree(e.Expr)
+		t["range"], t["rangeExpr"] = e.Range.Milliseconds(), f.durationTree(e.RangeExpr)
+		t["step"], t["stepExpr"] = e.Step.Milliseconds(), f.durationTree(e.StepExpr)
 		return t
 	case *parser.DurationExpr:
-		return durationTree(e)
+		return f.durationTree(e)
 	case *parser.NumberLiteral:
 		return object{"type": "numberLiteral", "val": number(e.Val)}
 	case *parser.StringLiteral:
 		return object{"type": "stringLiteral", "val": e.Val}
 	case *parser.ParenExpr:
-		return object{"type": "parenExpr", "expr": tree(e.Expr)}
+		return object{"type": "parenExpr", "expr": f.tree(e.Expr)}
 	case *parser.UnaryExpr:
-		return object{"type": "unaryExpr", "op": e.Op.String(), "expr": tree(e.Expr)}
+		return object{"type": "unaryExpr", "op": e.Op.String(), "expr": f.tree(e.Expr)}
 	default:
 		return nil
 	}
@@ -87,8 +144,8 @@ func fillValue(v *float64) any {
 	return v
 }
 
-func selectorTree(typ string, s *parser.VectorSelector) object {
-	t := shiftTree(typ, &s.TimeShift)
+func (f *forest) selectorTree(typ string, s *parser.VectorSelector) object {
+	t := f.shiftTree(typ, &s.TimeShift)
 	t["name"], t["matchers"] = s.Name, matcherTrees(s.Matchers)
 	t["anchored"], t["smoothed"] = s.Anchored, s.Smoothed
 	return t
@@ -102,9 +159,9 @@ func matcherTrees(ms []*labels.Matcher) []object {
 	return trees
 }
 
-func shiftTree(typ string, s *parser.TimeShift) object {
+func (f *forest) shiftTree(typ string, s *parser.TimeShift) object {
 	t := object{
-		"type": typ, "offset": s.Offset.Milliseconds(), "offsetExpr": durationTree(s.OffsetExpr), "timestamp": s.Timestamp,
+		"type": typ, "offset": s.Offset.Milliseconds(), "offsetExpr": f.durationTree(s.OffsetExpr), "timestamp": s.Timestamp,
 		"startOrEnd": nil,
 	}
 	if s.StartOrEnd != parser.AnchorNone {
@@ -114,7 +171,7 @@ func shiftTree(typ string, s *parser.TimeShift) object {
 }
 
 // durationTree is tree for what stands inside of a duration; null for none.
-func durationTree(d *parser.DurationExpr) any {
+func (f *forest) durationTree(d *parser.DurationExpr) any {
 	if d == nil {
 		return nil
 	}
@@ -123,15 +180,15 @@ func durationTree(d *parser.DurationExpr) any {
 		op = parser.DurationAdd // Upstream shows a number in parentheses with a sign.
 	}
 	return object{
-		"type": "durationExpr", "op": op.String(), "lhs": durationOperand(d.LHS), "rhs": durationOperand(d.RHS), "wrapped": d.Wrapped || plain,
+		"type": "durationExpr", "op": op.String(), "lhs": f.durationOperand(d.LHS), "rhs": f.durationOperand(d.RHS), "wrapped": d.Wrapped || plain,
 	}
 }
 
-func durationOperand(e parser.Expr) any {
+func (f *forest) durationOperand(e parser.Expr) any {
 	if n, ok := e.(*parser.NumberLiteral); ok {
 		return object{"type": "numberLiteral", "val": number(n.Val), "duration": n.Duration}
 	}
-	return tree(e)
+	return f.tree(e)
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }

@@ -92,13 +92,9 @@ func (a *api) queryOptions(r *http.Request) (promql.QueryOptions, boundContext, 
 	if opts.Limit, err = limitParam(r); err != nil {
 		return opts, nil, err
 	}
-	bound := unbounded
-	if text := r.FormValue("timeout"); text != "" {
-		timeout, err := parseDuration(text)
-		if err != nil {
-			return opts, nil, invalid("timeout", err)
-		}
-		bound = boundedBy(timeout)
+	bound, err := timeoutParam(r)
+	if err != nil {
+		return opts, nil, err
 	}
 	if text := r.FormValue("lookback_delta"); text != "" {
 		if opts.LookbackDelta, err = parseDuration(text); err != nil {
@@ -155,9 +151,14 @@ func queryError(err error) error {
 }
 
 func (a *api) formatQuery(r *http.Request) (*answer, error) {
-	expr, err := a.Parser.ParseExpr(r.FormValue("query"))
+	ended := r.Context().Err
+	expr, err := a.Parser.Unless(ended).ParseExpr(r.FormValue("query"))
 	if err != nil {
 		return nil, invalid("query", err)
 	}
-	return &answer{data: parser.Pretty(expr)}, nil
+	text, err := parser.PrettyUnless(ended, expr)
+	if err != nil {
+		return nil, invalid("query", err)
+	}
+	return &answer{data: text}, nil
 }
