@@ -228,9 +228,10 @@ func (q *query) bucketQuantile(phi float64, buckets []bucket, name string, at sp
 	}
 	buckets = coalesce(buckets)
 	if fixed := monotonic(buckets); fixed.count > 0 {
-		fixed.minT, fixed.maxT = t, t
+		once := fixed // This one is on the heap, and the other at each step is not.
+		once.minT, once.maxT = t, t
 		const text = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
-		q.notes.add(&q.notes.infos, forMetric(text, name), note{spot: at, forced: &fixed})
+		q.notes.add(&q.notes.infos, forMetric(text, name), note{spot: at, forced: &once})
 	}
 	n := len(buckets)
 	if n < 2 || buckets[n-1].count == 0 {

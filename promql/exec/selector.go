@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/narthex-io/narthex/model/histogram"
@@ -209,6 +210,9 @@ func histogramAt(c *storage.Columns, i int) *histogram.FloatHistogram {
 
 // dropStale removes stale markers, which windows do not see.
 func dropStale(c *storage.Columns) {
+	if len(c.H) == 0 && !slices.ContainsFunc(c.F, isAbsent) {
+		return
+	}
 	stale := func(i int) bool {
 		if h := histogramAt(c, i); h != nil {
 			return sample.IsStale(h.Sum)

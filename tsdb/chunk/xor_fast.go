@@ -10,27 +10,11 @@ import (
 // that it stays in registers; and times, which hardly ever have to be read, are made behind it, from mint on. What is
 // out of the ordinary is left to decodeXOR, damage included.
 func decodeXORFast(data []byte, mint, maxt int64, t []int64, v []float64) (got int, err error) {
-	if len(t) <= 2 {
-		return decodeXOR(data, mint, maxt, t, v)
-	}
-	d := xorReader{r: bitReader{data: data, pos: 2}}
-	for i := range 2 {
-		d.next(i)
-		t[i], v[i] = d.t, d.v.float()
-	}
 	var end [2 * cursorRoom]byte
-	c := xorCursor{
-		data: data, end: end[:], bytes: len(data), p: uint(8*d.r.pos - d.r.n),
-		bits: d.v.bits, cut: uint(d.v.lead + d.v.trail), trail: uint(d.v.trail), i: 2,
-		t: t, at: d.t, delta: int64(d.delta), timed: 2, mint: max(mint, -farTime), maxt: min(maxt, farTime),
-	}
-	if d.r.overrun() || !c.ordinary() || t[0] < -farTime/2 || t[0] > farTime/2 {
+	c := xorCursor{data: data, bytes: len(data), end: end[:], t: t, mint: max(mint, -farTime), maxt: min(maxt, farTime)}
+	if !c.open(v) {
 		return decodeXOR(data, mint, maxt, t, v)
 	}
-	for c.first < 2 && t[c.first] < mint {
-		c.first++
-	}
-	c.bound()
 	c.read(v)
 	if c.i < c.limit || c.odd || c.p > 8*uint(c.bytes) {
 		return decodeXOR(data, mint, maxt, t, v)
@@ -81,14 +65,42 @@ type xorCursor struct {
 	first int
 }
 
+// open reads the first sample and the distance to the second. It reports false if the rest is for decodeXOR.
+func (c *xorCursor) open(v []float64) bool {
+	if len(v) < 2 {
+		return false
+	}
+	at, n := binary.Varint(c.data[2:])
+	if n <= 0 || len(c.data) < 2+n+8 || at < -farTime/2 || at > farTime/2 {
+		return false
+	}
+	pos := 2 + n
+	c.bits = binary.BigEndian.Uint64(c.data[pos:])
+	pos += 8
+	delta, n := binary.Uvarint(c.data[pos:])
+	c.at, c.delta = at, int64(delta)
+	if n <= 0 || !c.ordinary() {
+		return false
+	}
+	c.p = uint(8*(pos+n) - 1)
+	c.known = c.p
+	c.t[0], v[0] = at, math.Float64frombits(c.bits)
+	c.i, c.timed = 1, 1
+	if at < c.mint {
+		c.first = 1
+	}
+	c.bound()
+	return true
+}
+
 // ordinary reports whether times ascend, and by so little that they can be calculated with.
 func (c *xorCursor) ordinary() bool { return 0 < c.delta && c.delta <= farDelta }
 
 // bound finds out how many values are needed if the distance stays as it is.
 func (c *xorCursor) bound() {
 	c.limit = len(c.t)
-	if left := int64(c.limit - c.i); c.at+left*c.delta > c.maxt {
-		c.limit = c.i
+	if left := int64(c.limit - c.timed); c.at+left*c.delta > c.maxt {
+		c.limit = c.timed
 		if c.at <= c.maxt {
 			c.limit += int(min((c.maxt-c.at)/c.delta+1, left))
 		}
@@ -137,7 +149,18 @@ func (c *xorCursor) values(v []float64) {
 		next := binary.BigEndian.Uint64(near[at:at+8]) << (p % 8)
 		if int64(next) < 0 {
 			if p != c.known {
-				break
+				// Fast path: where the distance changes each time, as a rule it is by little.
+				delta := c.delta + signed(next<<2>>(64-14), 14)
+				at := c.at + delta
+				if next>>62 != 0b10 || c.timed != i || len(v) < len(c.t) || delta <= 0 || at+int64(len(v)-i)*delta > c.maxt {
+					break
+				}
+				c.delta, c.at, c.timed, c.t[i] = delta, at, i+1, at
+				if at < c.mint {
+					c.first = i + 1
+				}
+				p += 2 + 14 - 1
+				next = binary.BigEndian.Uint64(c.data[p/8:]) << (p % 8)
 			}
 			next = next << 1 >> 1
 		}
@@ -191,6 +214,7 @@ func (c *xorCursor) distance() {
 	c.p += size - 1
 	c.known = c.p
 	if c.odd = !c.ordinary(); !c.odd {
+		c.times(c.i + 1)
 		c.bound()
 	}
 }
