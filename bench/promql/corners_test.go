@@ -20,7 +20,9 @@ func corners() []string {
 		`native / on (job) group_left () fill (2) sum by (job) (native)`, `sum by (job) (native) != fill (2) sum by (job) (temperature)`,
 		`sum by (job) (temperature) / fill (3) sum by (job) (native)`, `{__name__=~"native|temperature"} - on (job) group_left () fill_left (1) sum by (job) (native)`,
 		`absent({job="a", job="b"})`, `absent({job="a", job=~"b"})`, `absent(x{job="a", instance!="b", zone=~"c"})`,
-		`absent_over_time({__name__="x", job="a", job="a"}[1m])`, `absent(sum(nothing{job="a"}))`,
+		`absent_over_time({__name__="x", job="a", job="a"}[1m])`, `absent(sum(nothing{job="a"}))`, `double_exponential_smoothing(native[5m], 2, 0.5)`,
+		`histogram_quantiles(native, "q", 0.5, 0.5)`, `histogram_quantiles(latency_seconds_bucket, "q", NaN, 1, NaN)`, `histogram_quantiles(nothing, "q", 0.5, 0.5)`,
+		`histogram_quantiles(native{instance="native0"}, "q", 0.5, time() / 6600)`, `quantile(scalar(temperature{instance="host1"}), requests_total)`,
 	}
 	each := func(templates ...string) {
 		for _, template := range templates {

@@ -52,7 +52,7 @@ func (q *query) buildAggregate(ctx context.Context, n *plan.Aggregate, g plan.Gr
 	return q.results(ctx, gr, acc, g)
 }
 
-// noteQuantileParam warns of the worst parameters that quantile gets.
+// noteQuantileParam warns of the worst parameters that quantile gets; none is worse than not a number.
 func (q *query) noteQuantileParam(ctx context.Context, values []float64, at spot) error {
 	r, err := rangeOf(ctx, values)
 	if err != nil {
@@ -60,6 +60,7 @@ func (q *query) noteQuantileParam(ctx context.Context, values []float64, at spot
 	}
 	if r.nan {
 		q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", math.NaN())
+		return nil
 	}
 	if r.max > 1 {
 		q.notes.warnf(at, "quantile value should be between 0 and 1, got %g", r.max)

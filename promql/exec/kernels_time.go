@@ -438,23 +438,25 @@ func regression(ts []int64, values []float64, origin int64) (slope, intercept fl
 // smoothing is double exponential smoothing, after Holt and Winters.
 func smoothing(in *windowed, dst *Row) error {
 	for i := range dst.F {
-		sf, tf := in.args[0][i], in.args[1][i]
 		lo, hi := in.lo[i], in.hi[i]
-		if lo == hi {
+		if hi-lo < 2 {
 			continue
 		}
-		if sf <= 0 || sf >= 1 {
-			return fmt.Errorf("invalid smoothing factor. Expected: 0 < sf < 1, got: %f", sf)
+		dst.F[i] = smooth(in.F[lo:hi], in.args[0][i], in.args[1][i])
+		if err := in.worked(2 * (hi - lo)); err != nil {
+			return err
 		}
-		if tf <= 0 || tf >= 1 {
-			return fmt.Errorf("invalid trend factor. Expected: 0 < tf < 1, got: %f", tf)
-		}
-		if hi-lo >= 2 {
-			dst.F[i] = smooth(in.F[lo:hi], sf, tf)
-			if err := in.worked(2 * (hi - lo)); err != nil {
-				return err
-			}
-		}
+	}
+	return nil
+}
+
+// validFactors checks the two factors of double exponential smoothing.
+func validFactors(args [][]float64, step int) error {
+	if sf := args[0][step]; sf <= 0 || sf >= 1 {
+		return fmt.Errorf("invalid smoothing factor. Expected: 0 < sf < 1, got: %f", sf)
+	}
+	if tf := args[1][step]; tf <= 0 || tf >= 1 {
+		return fmt.Errorf("invalid trend factor. Expected: 0 < tf < 1, got: %f", tf)
 	}
 	return nil
 }

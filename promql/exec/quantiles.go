@@ -16,6 +16,8 @@ type severalQuantiles struct {
 	each []*overBuckets
 	// masks tell at which steps the value is asked for.
 	masks [][]bool
+	// twice tells at which steps it is asked for twice, and is empty where it never is.
+	twice [][]bool
 	out   []Series
 }
 
@@ -48,8 +50,13 @@ func (q *query) quantiles(ctx context.Context, o *overBuckets, n *plan.Call, arg
 					return nil, err
 				}
 				one.quantile(all)
-				s.each, s.masks = append(s.each, &one), append(s.masks, make([]bool, o.g.N))
+				s.each, s.masks, s.twice = append(s.each, &one), append(s.masks, make([]bool, o.g.N)), append(s.twice, nil)
 				if err := q.holdBytes(9 * int64(o.g.N)); err != nil {
+					return nil, err
+				}
+			}
+			if s.masks[k][step] {
+				if err := s.again(q, k, step); err != nil {
 					return nil, err
 				}
 			}
@@ -73,6 +80,18 @@ func (q *query) quantiles(ctx context.Context, o *overBuckets, n *plan.Call, arg
 	return q.merge(ctx, s, s.out)
 }
 
+// again notes that the k-th value is asked for once more at a step.
+func (s *severalQuantiles) again(q *query, k, step int) error {
+	if s.twice[k] == nil {
+		if err := q.holdBytes(int64(len(s.masks[k]))); err != nil {
+			return err
+		}
+		s.twice[k] = make([]bool, len(s.masks[k]))
+	}
+	s.twice[k][step] = true
+	return nil
+}
+
 // openMetricsFloat formats a float so that it is seen to be one.
 func openMetricsFloat(v float64) string {
 	text := strconv.FormatFloat(v, 'g', -1, 64)
@@ -86,12 +105,18 @@ func (s *severalQuantiles) series() []Series { return s.out }
 
 func (s *severalQuantiles) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	n := len(s.each[0].out)
-	if err := s.each[i/n].row(ctx, w, i%n, dst); err != nil {
+	k := i / n
+	if err := s.each[k].row(ctx, w, i%n, dst); err != nil {
 		return err
 	}
-	for step, wanted := range s.masks[i/n] {
+	for step, wanted := range s.masks[k] {
 		if !wanted {
 			dst.drop(step)
+		}
+	}
+	for step, twice := range s.twice[k] {
+		if twice && !isAbsent(dst.F[step]) {
+			return errSameLabels
 		}
 	}
 	return nil

@@ -98,6 +98,8 @@ type windowFunc struct {
 	keepName bool
 	// native says that the kernel looks at histograms itself; else it sees floats alone.
 	native bool
+	// valid, if it is there, checks the arguments of each step that has samples of any sort.
+	valid func(args [][]float64, step int) error
 }
 
 // window is a function over windows, as operator.
@@ -336,6 +338,9 @@ func (in *windowed) sizes() func(n int32) int64 {
 
 // apply runs the kernel, with what it can take.
 func (o *window) apply(in *windowed, dst *Row) error {
+	if err := o.checkArgs(in); err != nil {
+		return err
+	}
 	switch {
 	case len(in.H) == 0 && in.g.N > pieceSteps:
 		return o.applyInPieces(in, dst)
@@ -364,6 +369,22 @@ func (o *window) apply(in *windowed, dst *Row) error {
 		return nil
 	}
 	return o.fn.kernel(&floats, dst)
+}
+
+// checkArgs checks the arguments where there are samples, be they histograms that the kernel does not see.
+func (o *window) checkArgs(in *windowed) error {
+	if o.fn.valid == nil {
+		return nil
+	}
+	for step := range in.lo {
+		if in.lo[step] == in.hi[step] {
+			continue
+		}
+		if err := o.fn.valid(in.args, step); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // applyInPieces runs the kernel on one part of the steps after the other, and asks between them whether the query has

@@ -11,7 +11,7 @@ var windowTable = map[string]windowFunc{
 	"count_over_time":              {kernel: countOverTime, native: true},
 	"delta":                        {kernel: extrapolated(false, false), native: true},
 	"deriv":                        {kernel: deriv},
-	"double_exponential_smoothing": {kernel: smoothing},
+	"double_exponential_smoothing": {kernel: smoothing, valid: validFactors},
 	"first_over_time":              {kernel: pick(false), keepName: true, native: true},
 	"idelta":                       {kernel: lastTwo(false), native: true},
 	"increase":                     {kernel: extrapolated(true, false), native: true},

@@ -111,6 +111,9 @@ func (p *prettyPrinter) split(e Expr, level int) {
 			p.out.WriteString(after(func(q *printer) { q.subqueryTail(e) }))
 			return
 		}
+		// Upstream does not indent it, and format_query has to answer as upstream's does.
+		p.out.Write(p.oneLine(e))
+		return
 	case *UnaryExpr:
 		if long {
 			p.unary(e, level)

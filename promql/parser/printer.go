@@ -166,7 +166,7 @@ func (p *printer) fill(lhs, rhs *float64) {
 	one := func(name string, v float64) {
 		p.str(name)
 		p.str(" (")
-		p.number(&NumberLiteral{Val: v})
+		p.str(strconv.FormatFloat(v, 'g', -1, 64))
 		p.str(")")
 	}
 	if lhs != nil && rhs != nil && *lhs == *rhs {
