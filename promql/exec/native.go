@@ -120,7 +120,9 @@ func (in *windowed) histogramIncrease(step int, isCounter bool, lost []int32) *h
 		return hs[0].Copy() // It has started from zero inside of the window.
 	}
 	first, last := hs[0], hs[len(hs)-1]
-	in.noteRateHints(hs, isCounter)
+	if isCounter {
+		in.noteRateHints(hs, isCounter)
+	}
 	if len(lost) > 0 && lost[0] == lo+1 {
 		// Nothing of the first histogram is left, not even its layout.
 		first = &histogram.FloatHistogram{Schema: hs[1].Schema, CustomValues: hs[1].CustomValues}
@@ -134,6 +136,9 @@ func (in *windowed) histogramIncrease(step int, isCounter bool, lost []int32) *h
 	sum.Reduce(lowest)
 	if !in.addTo(&sum, first, -1, "subtraction") {
 		return nil
+	}
+	if !isCounter {
+		in.noteRateHints(hs, isCounter) // Only of differences that there are.
 	}
 	for _, k := range lost {
 		if !in.addTo(&sum, in.H[k-1], 1, "addition") {
