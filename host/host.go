@@ -27,6 +27,7 @@ import (
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/plugin/trust"
+	"github.com/narthex-io/narthex/host/remote/read"
 	"github.com/narthex-io/narthex/host/remote/receive"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
@@ -68,6 +69,8 @@ type Options struct {
 	CORSOrigin     *regexp.Regexp
 	// RemoteWrite says what others may write to this server.
 	RemoteWrite RemoteWrite
+	// RemoteRead bounds what others read from this server.
+	RemoteRead RemoteRead
 
 	// ConsoleTemplates is the folder of the console templates, ConsoleLibraries that of what they use.
 	ConsoleTemplates, ConsoleLibraries string
@@ -129,6 +132,15 @@ type RemoteWrite struct {
 	Messages []receive.Message
 }
 
+// RemoteRead bounds what others read from this server.
+type RemoteRead struct {
+	// SampleLimit is how many samples a query may have, unless chunks are streamed, ConcurrentLimit how many requests are answered at
+	// once. Zero means any number.
+	SampleLimit, ConcurrentLimit int
+	// MaxBytesInFrame is about how large a frame of chunks is; zero means 1 MiB.
+	MaxBytesInFrame int
+}
+
 // PluginTrust says who may have signed plugins.
 type PluginTrust struct {
 	// Keys are trusted besides those that the configuration names.
@@ -153,6 +165,7 @@ type Host struct {
 	alertmanagers *discovery.Manager
 	engine        *promql.Engine
 	receiver      *receive.Handler // nil if nobody may write to this server
+	reader        *read.Handler
 	rules         *rules.Manager
 	web           *web.Server
 	access        *access.Gate
@@ -215,6 +228,9 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 		return nil, err
 	}
 	if err := h.makeReceiver(); err != nil {
+		return nil, err
+	}
+	if err := h.makeReader(); err != nil {
 		return nil, err
 	}
 	return h, h.makeWeb(ctx)
@@ -344,6 +360,22 @@ func (h *Host) makeReceiver() (err error) {
 	})
 	if err != nil {
 		return fmt.Errorf("make remote write receiver: %w", err)
+	}
+	return nil
+}
+
+func (h *Host) makeReader() (err error) {
+	h.reader, err = read.New(read.Options{
+		Storage:         &h.storage,
+		ExternalLabels:  h.externalLabels,
+		SampleLimit:     h.opts.RemoteRead.SampleLimit,
+		ConcurrentLimit: h.opts.RemoteRead.ConcurrentLimit,
+		MaxBytesInFrame: h.opts.RemoteRead.MaxBytesInFrame,
+		Registerer:      h.registry,
+		Log:             h.log.With("component", "remote read"),
+	})
+	if err != nil {
+		return fmt.Errorf("make remote read: %w", err)
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ func (h *Host) api() http.Handler {
 		Plugins:       h.catalogue,
 		Admin:         h.admin(),
 		Write:         write,
+		Read:          h.reader,
 		Blocks:        func() any { return h.storage.blocks() },
 		TSDB:          h.storage.status,
 		Config:        h.shownConfig,

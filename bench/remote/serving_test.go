@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/web"
 
+	"github.com/narthex-io/narthex/host/remote/read"
 	"github.com/narthex-io/narthex/host/web/federate"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/promql/parser"
@@ -87,8 +88,16 @@ func serveOurs(t *testing.T, s *ours, r reads) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h, err := read.New(read.Options{
+		Storage: s.db, ExternalLabels: func() labels.Labels { return r.external }, SampleLimit: r.sampleLimit, ConcurrentLimit: 10,
+		MaxBytesInFrame: r.frame, Registerer: prometheus.NewRegistry(), Log: quiet(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/federate", f)
+	mux.Handle("/api/v1/read", h)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server.URL

@@ -31,7 +31,6 @@ type setting struct {
 const (
 	partAgent  = "agent mode"
 	partSend   = "sending by remote write"
-	partRead   = "remote read"
 	partOTLP   = "OTLP ingestion"
 	partUI     = "the web interface"
 	partSearch = "the search API"
@@ -87,9 +86,9 @@ func settings() []setting {
 		{name: "storage.agent.checkpoint-batch-size", value: "1000", kind: kindInt, part: partAgent, help: "Size of one flushed chunk of log entries."},
 		{name: "storage.agent.no-lockfile", value: "false", kind: kindBool, part: partAgent, help: "Do not lock the agent's directory."},
 		{name: "storage.remote.flush-deadline", value: "1m", kind: kindDuration, part: partSend, help: "How long to wait for a flush on shutdown or reload."},
-		{name: "storage.remote.read-sample-limit", value: "50000000", kind: kindFloat, part: partRead, help: "How many samples one remote read may return."},
-		{name: "storage.remote.read-concurrent-limit", value: "10", kind: kindInt, part: partRead, help: "How many remote reads may run at once."},
-		{name: "storage.remote.read-max-bytes-in-frame", value: "1048576", kind: kindInt, part: partRead, help: "Size of a frame of a streamed remote read."},
+		{name: "storage.remote.read-sample-limit", value: "50000000", kind: kindFloat, help: "How many samples a query of a remote read may return, unless chunks are streamed; 0: any number."},
+		{name: "storage.remote.read-concurrent-limit", value: "10", kind: kindInt, help: "How many remote reads may run at once; 0: any number."},
+		{name: "storage.remote.read-max-bytes-in-frame", value: "1048576", kind: kindInt, help: "About how many bytes of chunks a frame of a streamed remote read has."},
 		{name: "web.search.max-limit", value: "10000", kind: kindInt, part: partSearch, help: "Upper bound of the search API's limit parameter."},
 		{name: "rules.alert.for-outage-tolerance", value: "1h", kind: kindDuration, help: "Longest outage over which the state of alerts is restored."},
 		{name: "rules.alert.for-grace-period", value: "10m", kind: kindDuration, help: "Shortest time between a restored alert and its firing."},

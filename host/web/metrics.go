@@ -57,7 +57,7 @@ func (m *metrics) instrumentBelow(path, prefix string, h http.Handler) http.Hand
 		"/query", "/query_range", "/format_query", "/series", "/labels", "/label/:name/values", "/targets",
 		"/targets/metadata", "/scrape_pools", "/metadata", "/plugins", "/status/config", "/status/flags",
 		"/status/runtimeinfo", "/status/buildinfo", "/status/walreplay", "/status/self_metrics", "/features", "/notifications",
-		"/notifications/live", "/targets/relabel_steps", "/write", "/*",
+		"/notifications/live", "/targets/relabel_steps", "/write", "/read", "/*",
 	} {
 		byPath[p] = m.instrument(path+p, h)
 	}

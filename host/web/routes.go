@@ -92,11 +92,11 @@ func (s *Server) toQuery() http.Handler {
 }
 
 // uncompressed has some requests answered by a handler that compresses nothing: notices, which are sent as they come and must
-// not be held back, and writes, whose answers are empty.
+// not be held back, and writes and reads, whose answers are empty or compressed by themselves.
 func uncompressed(usual, plain http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/notifications/live", "/write":
+		case "/notifications/live", "/write", "/read":
 			plain.ServeHTTP(w, r)
 		default:
 			usual.ServeHTTP(w, r)

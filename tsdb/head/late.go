@@ -239,10 +239,11 @@ func mergeLate(dst *storage.Columns, from int, points []latePoint, limit int64) 
 	}
 	cutColumns(dst, from)
 	rest := points[:n]
+	late := false // Whether the sample before is late: what a histogram says about the one before it is true of no other.
 	for k, t := range tail.T {
 		for len(rest) > 0 && rest[0].t < t {
-			dst.AppendST(rest[0].t, rest[0].st, rest[0].f, rest[0].h)
-			rest = rest[1:]
+			dst.AppendST(rest[0].t, rest[0].st, rest[0].f, knownReset(rest[0].h, late))
+			rest, late = rest[1:], true
 		}
 		if len(rest) > 0 && rest[0].t == t {
 			rest = rest[1:]
@@ -255,12 +256,24 @@ func mergeLate(dst *storage.Columns, from int, points []latePoint, limit int64) 
 		if len(tail.ST) > 0 {
 			st = tail.ST[k]
 		}
-		dst.AppendST(t, st, tail.F[k], h)
+		dst.AppendST(t, st, tail.F[k], knownReset(h, !late))
+		late = false
 	}
 	for _, p := range rest {
-		dst.AppendST(p.t, p.st, p.f, p.h)
+		dst.AppendST(p.t, p.st, p.f, knownReset(p.h, late))
+		late = true
 	}
 	return points[n:]
+}
+
+// knownReset returns a histogram, which may be nil, that says whether its counter was reset only if that is known.
+func knownReset(h *histogram.FloatHistogram, known bool) *histogram.FloatHistogram {
+	if known || h == nil || h.CounterResetHint == histogram.GaugeType || h.CounterResetHint == histogram.UnknownCounterReset {
+		return h
+	}
+	c := *h
+	c.CounterResetHint = histogram.UnknownCounterReset
+	return &c
 }
 
 // cutColumns keeps the first n samples.

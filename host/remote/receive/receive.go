@@ -7,7 +7,7 @@
 // (refs.go), so that a known series costs no labels. Answers are those of upstream: which request is taken, which is
 // refused, with which status and headers.
 //
-// The package neither writes to others nor answers remote reads.
+// The package does not write to others; package read answers remote reads.
 package receive
 
 import (

@@ -45,6 +45,8 @@ type Options struct {
 	Admin Admin
 	// Write takes in what others write; nil disables that.
 	Write http.Handler
+	// Read answers what other servers query.
+	Read http.Handler
 	// Blocks returns the descriptions of the storage's blocks, to be encoded as JSON.
 	Blocks func() any
 	// TSDB describes what the storage holds in memory, with lists of up to limit entries.
@@ -145,6 +147,7 @@ func New(opts Options) http.Handler {
 	early("/notifications", a.notifications)
 	mux.Handle("/notifications/live", only(http.HandlerFunc(a.liveNotifications), http.MethodGet))
 	mux.Handle("/write", only(a.write(), http.MethodPost))
+	mux.Handle("/read", only(a.whenReady(a.Read), http.MethodPost))
 	postOrPut := func(path string, h handler) {
 		mux.Handle(path, only(a.endpoint(a.admin(h), mostlyValid), http.MethodPost, http.MethodPut))
 	}
@@ -285,15 +288,22 @@ func (a *api) endpoint(h handler, check formCheck) http.Handler {
 
 // write hands requests on, without the envelope.
 func (a *api) write() http.Handler {
+	if a.Write != nil {
+		return a.whenReady(a.Write)
+	}
+	return a.whenReady(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "remote write receiver needs to be enabled with --web.enable-remote-write-receiver", http.StatusNotFound)
+	}))
+}
+
+// whenReady hands requests on once the server is ready.
+func (a *api) whenReady(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case !a.Ready():
+		if !a.Ready() {
 			http.Error(w, "Service Unavailable: the server is not ready yet: the write-ahead log is being read", http.StatusServiceUnavailable)
-		case a.Write == nil:
-			http.Error(w, "remote write receiver needs to be enabled with --web.enable-remote-write-receiver", http.StatusNotFound)
-		default:
-			a.Write.ServeHTTP(w, r)
+			return
 		}
+		h.ServeHTTP(w, r)
 	})
 }
 
