@@ -35,7 +35,9 @@ func (h *Head) Delete(ctx context.Context, mint, maxt int64, ms ...*labels.Match
 	}
 	h.extra.mu.Lock()
 	defer h.extra.mu.Unlock()
+	h.extra.deletions++
 	for id, d := range deleted {
+		d.deletion = h.extra.deletions
 		// Readers may hold the slice.
 		h.extra.deleted[id] = append(slices.Clip(h.extra.deleted[id]), d)
 	}
@@ -63,7 +65,7 @@ func (h *Head) stones(ids []uint32, mint, maxt int64) (map[uint32]interval, []wa
 		p.mu.Lock()
 		first, last, ok := p.span(i)
 		p.mu.Unlock()
-		d := interval{max(mint, first), min(maxt, last)}
+		d := interval{minT: max(mint, first), maxT: min(maxt, last)}
 		if ok && d.minT <= d.maxT {
 			deleted[id] = d
 			stones = append(stones, wal.Tombstone{Ref: p.slots[i].ref, MinT: d.minT, MaxT: d.maxT})

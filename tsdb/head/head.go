@@ -130,6 +130,8 @@ type extras struct {
 	metadata map[uint32]sample.Metadata
 	// deleted are ranges of time, as the log tells.
 	deleted map[uint32][]interval
+	// deletions is the number of the last deletion.
+	deletions uint64
 	// aliases are further references that the log uses for series.
 	aliases map[uint64]uint32
 	// evicted are references that the log uses for series that were moved to blocks as a whole, with the times of their
@@ -138,7 +140,11 @@ type extras struct {
 }
 
 // interval is a range of time, closed at both ends.
-type interval struct{ minT, maxT int64 }
+type interval struct {
+	minT, maxT int64
+	// deletion is the number of the deletion that an interval is of, zero if that was before the start.
+	deletion uint64
+}
 
 var (
 	_ storage.Appendable = (*Head)(nil)

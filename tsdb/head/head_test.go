@@ -319,7 +319,7 @@ func TestSeriesForABlock(t *testing.T) {
 	for ts := int64(0); ts < 5*hour; ts += 30_000 {
 		appendAll(t, h, storage.Entry{Labels: metric(2), T: ts, V: float64(ts)}, storage.Entry{Labels: metric(1), T: ts, V: 1})
 	}
-	h.extra.deleted[0] = []interval{{hour, hour + 60_000}}
+	h.extra.deleted[0] = []interval{{minT: hour, maxT: hour + 60_000}}
 	var got strings.Builder
 	err := h.Series(t.Context(), hour, 2*hour, func(ls labels.Labels, chunks []block.Chunk) error {
 		var c chunk.Columns
@@ -337,6 +337,50 @@ func TestSeriesForABlock(t *testing.T) {
 	want := metric(1).String() + " 120 samples 3600000..7170000\n" + metric(2).String() + " 117 samples 3690000..7170000\n"
 	if err != nil || got.String() != want {
 		t.Fatalf("%v\ngot\n%swant\n%s", err, got.String(), want)
+	}
+}
+
+// TestSnapshotsAreBeforeDeletions: a snapshot shows the same before and after a deletion that it does not know of.
+func TestSnapshotsAreBeforeDeletions(t *testing.T) {
+	h := openHead(t, t.TempDir())
+	for ts := int64(0); ts < 10; ts++ {
+		appendAll(t, h, storage.Entry{Labels: metric(1), T: ts, V: float64(ts)})
+	}
+	everything := labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".*")
+	if err := h.Delete(t.Context(), 1, 2, everything); err != nil {
+		t.Fatal(err)
+	}
+	q, err := h.Querier(math.MinInt64, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	count := func(q storage.Querier) int {
+		set, n := q.Select(t.Context(), false, nil, everything), 0
+		for set.Next() {
+			var c storage.Columns
+			for r := set.At().Samples(nil); r.Read(&c); {
+			}
+			n += c.Len()
+		}
+		return n
+	}
+	if n := count(q); n != 8 {
+		t.Fatalf("%d samples, want those that are not deleted", n)
+	}
+	if err := h.Delete(t.Context(), 5, 7, everything); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(q); n != 8 {
+		t.Errorf("%d samples, want those that there were", n)
+	}
+	later, err := h.Querier(math.MinInt64, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer later.Close()
+	if n := count(later); n != 5 {
+		t.Errorf("%d samples, want those that are left", n)
 	}
 }
 

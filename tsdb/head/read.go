@@ -23,7 +23,9 @@ type querier struct {
 	// from is the time from which on samples that came in order are shown.
 	from        int64
 	number, seq uint64
-	closed      atomic.Bool
+	// deletions is the number of the last deletion that the snapshot knows of.
+	deletions uint64
+	closed    atomic.Bool
 }
 
 // Querier returns a snapshot of the samples in [mint, maxt].
@@ -36,7 +38,7 @@ func (h *Head) QuerierFrom(from, mint, maxt int64) (storage.Querier, error) {
 	if h.closed.Load() {
 		return nil, ErrClosed
 	}
-	q := &querier{h: h, mint: mint, maxt: maxt, from: from}
+	q := &querier{h: h, mint: mint, maxt: maxt, from: from, deletions: h.lastDeletion()}
 	q.number, q.seq = h.snapshots.take()
 	return q, nil
 }
@@ -280,7 +282,7 @@ func (s *series) Samples(reuse storage.ColumnReader) storage.ColumnReader {
 	set, h := s.set, s.set.q.h
 	r.latest, r.deleted = set.latest, nil
 	if set.deleted {
-		r.deleted = h.deletedOf(s.id)
+		r.deleted = h.deletedOf(s.id, set.q.deletions)
 	}
 	// What came in order is shown from a time on, what came out of order from the beginning.
 	late := h.openInOrder(r, s.page, s.id, set.q.seq, max(set.q.from, set.mint), set.maxt)
@@ -309,11 +311,22 @@ type columnReader struct {
 	err     error
 }
 
-// deletedOf returns what is deleted of a series.
-func (h *Head) deletedOf(id uint32) []interval {
+// lastDeletion returns the number of the last deletion.
+func (h *Head) lastDeletion() uint64 {
 	h.extra.mu.RLock()
 	defer h.extra.mu.RUnlock()
-	return h.extra.deleted[id]
+	return h.extra.deletions
+}
+
+// deletedOf returns what the deletions up to that number, in whose order the intervals are, have deleted of a series.
+func (h *Head) deletedOf(id uint32, last uint64) []interval {
+	h.extra.mu.RLock()
+	defer h.extra.mu.RUnlock()
+	known := h.extra.deleted[id]
+	for len(known) > 0 && known[len(known)-1].deletion > last {
+		known = known[:len(known)-1]
+	}
+	return known
 }
 
 // pageOf returns the page of a series, nil if it was removed.
@@ -470,7 +483,7 @@ func (h *Head) eachSeries(ctx context.Context, seq uint64, ids []uint32, mint, m
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r.deleted = h.deletedOf(id)
+		r.deleted = h.deletedOf(id, math.MaxUint64)
 		h.openInOrder(&r, h.pageOf(id), id, seq, mint, maxt-1)
 		if chunks, err = r.chunks(chunks[:0], h.damagedChunk); err != nil {
 			return fmt.Errorf("series %s: %w", h.index.labels(id), err)

@@ -340,7 +340,7 @@ func (p *player) addTombstones() {
 			continue
 		}
 		// Samples that the log holds behind the deletion are deleted too, as upstream does.
-		p.h.extra.deleted[id] = append(p.h.extra.deleted[id], interval{s.MinT, s.MaxT})
+		p.h.extra.deleted[id] = append(p.h.extra.deleted[id], interval{minT: s.MinT, maxT: s.MaxT})
 	}
 }
 
