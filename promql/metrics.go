@@ -14,6 +14,8 @@ type metrics struct {
 	logFailures            prometheus.Counter
 	duration               *prometheus.SummaryVec
 	durationHistogram      *prometheus.HistogramVec
+	// slices are the two above for each slice.
+	slices map[string][2]prometheus.Observer
 }
 
 // The values of the label slice.
@@ -60,10 +62,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help:    "The duration of various parts of PromQL query execution.",
 			Buckets: []float64{.01, .1, 1, 10},
 		}, []string{"slice"}),
+		slices: map[string][2]prometheus.Observer{},
 	}
 	for _, slice := range []string{sliceQueue, slicePrepare, sliceEval, sliceSort} {
-		m.duration.WithLabelValues(slice)
-		m.durationHistogram.WithLabelValues(slice)
+		m.slices[slice] = [2]prometheus.Observer{m.duration.WithLabelValues(slice), m.durationHistogram.WithLabelValues(slice)}
 	}
 	if reg == nil {
 		return m, nil
@@ -79,8 +81,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 }
 
 func (m *metrics) observe(slice string, d time.Duration) {
-	m.duration.WithLabelValues(slice).Observe(d.Seconds())
-	m.durationHistogram.WithLabelValues(slice).Observe(d.Seconds())
+	for _, o := range m.slices[slice] {
+		o.Observe(d.Seconds())
+	}
 }
 
 // observeQuery counts what a query did, whether it had a result or not.

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/narthex-io/narthex/promql/plan"
 )
@@ -116,46 +117,83 @@ func (t *turns) fail(err error) {
 	t.mu.Unlock()
 }
 
+// helpAfter is how long one goroutine works alone before others help it. To wake them, and have them look for more to do
+// before they sleep again, takes about as much of the processor.
+const helpAfter = 300 * time.Microsecond
+
+// shared is the work of several goroutines on the rows of an operator.
+type shared struct {
+	op              operator
+	n, block, steps int
+	lent            bool
+	fold            func(int, *Row) error
+	claimed         atomic.Int64
+	turns           turns
+}
+
+// claim returns the next block that nobody works on, and the rows that are in it, none of them at the end.
+func (s *shared) claim() (block, from, to int) {
+	block = int(s.claimed.Add(1)) - 1
+	from = min(block*s.block, s.n)
+	return block, from, min(from+s.block, s.n)
+}
+
+// left reports whether there is something to claim.
+func (s *shared) left() bool { return int(s.claimed.Load())*s.block < s.n }
+
+// eachParallel begins in the goroutine of the caller, for most queries have ended before it is worth it to start others.
 func (q *query) eachParallel(ctx context.Context, op operator, n, block, parallel, steps int, lent bool, fold func(int, *Row) error) error {
-	t := &turns{}
-	t.cond.L = &t.mu
-	var claimed atomic.Int64
-	var wg sync.WaitGroup
-	for range parallel {
-		wg.Go(func() {
-			defer func() {
-				if p := recover(); p != nil {
-					t.fail(&PanicError{p, debug.Stack()})
-				}
-			}()
-			w := q.newWorker(ctx)
-			defer w.close()
-			rows := w.rowsOf(block, steps)
-			for {
-				b := int(claimed.Add(1)) - 1
-				from, to := b*block, min((b+1)*block, n)
-				if from >= n {
-					return
-				}
-				if lent {
-					w.lendAll(rows)
-				}
-				if err := calculate(ctx, op, w, from, rows[:to-from]); err != nil {
-					t.fail(err)
-					return
-				}
-				if !t.take(b) {
-					return
-				}
-				t.pass(foldRows(from, rows[:to-from], fold))
-				if lent {
-					w.takeBackAll(rows)
-				}
-			}
-		})
+	s := &shared{op: op, n: n, block: block, steps: steps, lent: lent, fold: fold}
+	s.turns.cond.L = &s.turns.mu
+	var helpers sync.WaitGroup
+	begin, alone := time.Now(), true
+	q.share(ctx, s, func() {
+		if !alone || time.Since(begin) < helpAfter || !s.left() {
+			return
+		}
+		alone = false
+		for range parallel - 1 {
+			helpers.Go(func() { q.share(ctx, s, nil) })
+		}
+	})
+	helpers.Wait()
+	return s.turns.err
+}
+
+// share works on blocks until there are none. It calls between, if not nil, after each of them.
+func (q *query) share(ctx context.Context, s *shared, between func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.turns.fail(&PanicError{p, debug.Stack()})
+		}
+	}()
+	w := q.newWorker(ctx)
+	defer w.close()
+	rows := w.rowsOf(s.block, s.steps)
+	for {
+		b, from, to := s.claim()
+		if from == to {
+			return
+		}
+		part := rows[:to-from]
+		if s.lent {
+			w.lendAll(rows)
+		}
+		if err := calculate(ctx, s.op, w, from, part); err != nil {
+			s.turns.fail(err)
+			return
+		}
+		if !s.turns.take(b) {
+			return
+		}
+		s.turns.pass(foldRows(from, part, s.fold))
+		if s.lent {
+			w.takeBackAll(rows)
+		}
+		if between != nil {
+			between()
+		}
 	}
-	wg.Wait()
-	return t.err
 }
 
 func calculate(ctx context.Context, op operator, w *worker, from int, rows []Row) error {

@@ -153,6 +153,7 @@ func (q *querier) LabelNames(ctx context.Context, _ storage.LabelHints, ms ...*l
 	if len(ms) == 0 {
 		x.mu.RLock()
 		defer x.mu.RUnlock()
+		names = slices.Grow(names, len(x.pairs.names))
 		for name := range x.pairs.names {
 			names = append(names, name)
 		}
@@ -171,6 +172,7 @@ func (q *querier) LabelValues(ctx context.Context, name string, _ storage.LabelH
 	if len(ms) == 0 {
 		x.mu.RLock()
 		if n, ok := x.pairs.names[name]; ok {
+			values = make([]string, 0, len(n.values))
 			for value := range n.values {
 				values = append(values, value)
 			}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
@@ -66,9 +67,30 @@ func (m querier) union(ask func(q storage.Querier) ([]string, storage.Warnings, 
 		if err != nil {
 			return nil, nil, err
 		}
-		all = append(all, answers...)
+		all = mergeSorted(all, answers)
 		warnings = append(warnings, w...)
 	}
-	slices.Sort(all)
-	return slices.Compact(all), warnings, nil
+	return all, warnings, nil
+}
+
+// mergeSorted returns what is in either of two sorted lists, once, in one of them if it is all there.
+func mergeSorted(a, b []string) []string {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0 || slices.Equal(a, b): // Fast path: blocks beside each other have mostly the same.
+		return a
+	}
+	all := make([]string, 0, max(len(a), len(b))+min(len(a), len(b))/4)
+	for len(a) > 0 && len(b) > 0 {
+		switch c := strings.Compare(a[0], b[0]); {
+		case c < 0:
+			all, a = append(all, a[0]), a[1:]
+		case c > 0:
+			all, b = append(all, b[0]), b[1:]
+		default:
+			all, a, b = append(all, a[0]), a[1:], b[1:]
+		}
+	}
+	return append(append(all, a...), b...)
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -355,7 +356,11 @@ func (a *api) succeed(w http.ResponseWriter, ans *answer) {
 		ans.write(e)
 	case ans.data != nil:
 		e.raw(`,"data":`)
-		e.json(ans.data)
+		if list, ok := ans.data.([]string); ok && list != nil {
+			e.strings(list)
+		} else {
+			e.json(ans.data)
+		}
 	}
 	if len(ans.warnings) > 0 {
 		e.raw(`,"warnings":`)
@@ -366,6 +371,9 @@ func (a *api) succeed(w http.ResponseWriter, ans *answer) {
 		e.json(ans.infos)
 	}
 	e.raw("}")
+	if !e.begun { // It is all there: the answer needs no chunks.
+		w.Header().Set("Content-Length", strconv.Itoa(len(e.buf)))
+	}
 	if err := e.flush(); err != nil {
 		a.Logger.Debug("response not written in full", "err", err)
 	}

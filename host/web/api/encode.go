@@ -18,6 +18,17 @@ type encoder struct {
 	w   io.Writer
 	buf []byte
 	err error
+	// begun says that something has been handed to the writer.
+	begun bool
+	// stamps are the timestamps of the series before, by the position of their points: most series have the same.
+	stamps []stamp
+}
+
+// stamp is a timestamp with what stands around it in front of a value.
+type stamp struct {
+	t    int64
+	n    int8
+	text [23]byte
 }
 
 // encoders lends encoders with buffers that were used before: for most answers, a new one would be most of the memory that
@@ -26,9 +37,11 @@ type encoders struct{ pool sync.Pool }
 
 const (
 	// fullBuffer is the number of bytes from which on a buffer is handed to the writer.
-	fullBuffer = 32 << 10
+	fullBuffer = 64 << 10
 	// maxIdleBuffer is the size of the largest buffer that is kept.
-	maxIdleBuffer = 4 * fullBuffer
+	maxIdleBuffer = 2 * fullBuffer
+	// maxStamps is the number of timestamps that are kept to be used again.
+	maxStamps = 2048
 )
 
 // to returns an encoder that writes to w, to be given back.
@@ -43,7 +56,7 @@ func (p *encoders) to(w io.Writer) *encoder {
 
 func (p *encoders) giveBack(e *encoder) {
 	if cap(e.buf) <= maxIdleBuffer {
-		*e = encoder{buf: e.buf[:0]}
+		*e = encoder{buf: e.buf[:0], stamps: e.stamps[:0]}
 		p.pool.Put(e)
 	}
 }
@@ -51,6 +64,7 @@ func (p *encoders) giveBack(e *encoder) {
 // flush writes what is left.
 func (e *encoder) flush() error {
 	if e.err == nil && len(e.buf) > 0 {
+		e.begun = true
 		_, e.err = e.w.Write(e.buf)
 	}
 	e.buf = e.buf[:0]
@@ -143,7 +157,7 @@ func (e *encoder) matrix(m promql.Matrix) {
 func (e *encoder) points(head string, points []sample.Sample, histograms bool) {
 	e.raw(head)
 	first := true
-	for _, p := range points {
+	for i, p := range points {
 		if e.err != nil {
 			return
 		}
@@ -157,17 +171,46 @@ func (e *encoder) points(head string, points []sample.Sample, histograms bool) {
 		if histograms {
 			e.histogramPoint(p.T, p.H)
 		} else {
-			e.point(p.T, p.F)
+			e.stamp(i, p.T)
+			e.float(p.F)
+			e.buf = append(e.buf, '"', ']')
 		}
 		e.write()
 	}
 	e.buf = append(e.buf, ']')
 }
 
-func (e *encoder) point(t int64, v float64) {
+// stamp appends what precedes the value of the i-th point of a series.
+func (e *encoder) stamp(i int, t int64) {
+	if i < len(e.stamps) && e.stamps[i].t == t { // Fast path: see BenchmarkMatrix.
+		s := &e.stamps[i]
+		e.buf = append(e.buf, s.text[:s.n]...)
+		return
+	}
+	from := len(e.buf)
+	e.beginPoint(t)
+	text := e.buf[from:]
+	s := stamp{t: t, n: int8(len(text))}
+	if copy(s.text[:], text) < len(text) {
+		return
+	}
+	switch {
+	case i < len(e.stamps):
+		e.stamps[i] = s
+	case i == len(e.stamps) && i < maxStamps:
+		e.stamps = append(e.stamps, s)
+	}
+}
+
+// beginPoint appends what precedes the value of a point.
+func (e *encoder) beginPoint(t int64) {
 	e.buf = append(e.buf, '[')
 	e.timestamp(t)
 	e.buf = append(e.buf, ',', '"')
+}
+
+func (e *encoder) point(t int64, v float64) {
+	e.beginPoint(t)
 	e.float(v)
 	e.buf = append(e.buf, '"', ']')
 }
@@ -224,6 +267,22 @@ func (e *encoder) string(s string) {
 	e.buf = append(e.buf, '"')
 	e.buf = append(e.buf, s...)
 	e.buf = append(e.buf, '"')
+}
+
+// strings appends a list, which can be long.
+func (e *encoder) strings(list []string) {
+	e.buf = append(e.buf, '[')
+	for i, s := range list {
+		if e.err != nil {
+			return
+		}
+		if i > 0 {
+			e.buf = append(e.buf, ',')
+		}
+		e.string(s)
+		e.write()
+	}
+	e.buf = append(e.buf, ']')
 }
 
 func (e *encoder) json(v any) {

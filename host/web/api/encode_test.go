@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"testing"
@@ -66,6 +68,36 @@ func TestWholeNumbersAreWrittenLikeOthers(t *testing.T) {
 	}
 }
 
+// TestStampsAreThoseOfTheSeries has series whose points are at other times than those of the series before.
+func TestStampsAreThoseOfTheSeries(t *testing.T) {
+	e := &encoder{}
+	for _, times := range [][]int64{{0, 1000, 2500}, {0, 1000, 2500}, {1000, 2500}, {-1500, 1000}, {math.MinInt64 + 1, math.MaxInt64, 5, 6}} {
+		want := &encoder{}
+		var points []sample.Sample
+		for i, at := range times {
+			points = append(points, sample.Sample{T: at, F: 1.5})
+			if i > 0 {
+				want.raw(",")
+			}
+			want.point(at, 1.5)
+		}
+		e.buf = e.buf[:0]
+		if e.points("[", points, false); string(e.buf) != "["+string(want.buf)+"]" {
+			t.Errorf("got %s, want [%s]", e.buf, want.buf)
+		}
+	}
+}
+
+func TestListsAreJSON(t *testing.T) {
+	for _, list := range [][]string{{}, {"a"}, {"a", "ü<\"\\", "\xff", ""}} {
+		e := &encoder{}
+		e.strings(list)
+		if want, err := json.Marshal(list); err != nil || string(e.buf) != string(want) {
+			t.Errorf("got %s, want %s, %v", e.buf, want, err)
+		}
+	}
+}
+
 // TestAnswersOfManySizes go out whole, whatever buffer an answer before has left.
 func TestAnswersOfManySizes(t *testing.T) {
 	var lent encoders
@@ -89,6 +121,23 @@ func TestAnswersOfManySizes(t *testing.T) {
 		if len(got.Result) != n || got.Result[n-1].Value[1] != strconv.Itoa(n-1) {
 			t.Errorf("%d of %d results, ending with %v", len(got.Result), n, got.Result[len(got.Result)-1])
 		}
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	list := make([]string, 1000)
+	for i := range list {
+		list[i] = fmt.Sprintf("api-%08x-r2f6f", i*7919)
+	}
+	b.ReportAllocs()
+	var lent encoders
+	for b.Loop() {
+		e := lent.to(io.Discard)
+		e.strings(list)
+		if err := e.flush(); err != nil {
+			b.Fatal(err)
+		}
+		lent.giveBack(e)
 	}
 }
 
