@@ -112,7 +112,7 @@ func (q *query) operatorOf(ctx context.Context, n plan.Node, g plan.Grid) (opera
 	}
 }
 
-// unsupported is the error for what is not built yet.
+// unsupported is the error for a function that the parser knows, and no table here.
 func unsupported(what string) error { return fmt.Errorf("%s is not supported yet", what) }
 
 // metricName returns the name that annotations give to a series.

@@ -94,8 +94,6 @@ type kernel func(in *windowed, dst *Row) error
 // windowFunc is a row in the table of functions over windows.
 type windowFunc struct {
 	kernel kernel
-	// keepName says that the result is still called as the series.
-	keepName bool
 	// native says that the kernel looks at histograms itself; else it sees floats alone.
 	native bool
 	// valid, if it is there, checks the arguments of each step that has samples of any sort.
@@ -168,7 +166,7 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 		o.fn = windowTable["present_over_time"]
 		return q.absent(ctx, o, g, n.Over)
 	}
-	if fn.keepName || n.NamesUnread && !q.DelayNameRemoval && one {
+	if n.KeepsName() || n.NamesUnread && !q.DelayNameRemoval && one {
 		return o, nil
 	}
 	before := o.out

@@ -16,6 +16,9 @@ type Function struct {
 	ReturnType ValueType
 	// Experimental functions need [Options.EnableExperimentalFunctions].
 	Experimental bool
+	// KeepsName says of a function of a range vector that its result is still what the series was, and so keeps the
+	// metric name.
+	KeepsName bool
 }
 
 // LookupFunction returns the function of that name, whether experimental or not.
@@ -71,7 +74,7 @@ var functionTable = [...]Function{
 	{Name: "double_exponential_smoothing", ArgTypes: []ValueType{tMatrix, tScalar, tScalar}, ReturnType: tVector, Experimental: true},
 	{Name: "end", ReturnType: tScalar, Experimental: true},
 	{Name: "exp", ArgTypes: []ValueType{tVector}, ReturnType: tVector},
-	{Name: "first_over_time", ArgTypes: []ValueType{tMatrix}, ReturnType: tVector},
+	{Name: "first_over_time", ArgTypes: []ValueType{tMatrix}, ReturnType: tVector, KeepsName: true},
 	{Name: "floor", ArgTypes: []ValueType{tVector}, ReturnType: tVector},
 	{Name: "histogram_avg", ArgTypes: []ValueType{tVector}, ReturnType: tVector},
 	{Name: "histogram_count", ArgTypes: []ValueType{tVector}, ReturnType: tVector},
@@ -88,7 +91,7 @@ var functionTable = [...]Function{
 	{Name: "irate", ArgTypes: []ValueType{tMatrix}, ReturnType: tVector},
 	{Name: "label_join", ArgTypes: []ValueType{tVector, tString, tString, tString}, Variadic: -1, ReturnType: tVector},
 	{Name: "label_replace", ArgTypes: []ValueType{tVector, tString, tString, tString, tString}, ReturnType: tVector},
-	{Name: "last_over_time", ArgTypes: []ValueType{tMatrix}, ReturnType: tVector},
+	{Name: "last_over_time", ArgTypes: []ValueType{tMatrix}, ReturnType: tVector, KeepsName: true},
 	{Name: "ln", ArgTypes: []ValueType{tVector}, ReturnType: tVector},
 	{Name: "log10", ArgTypes: []ValueType{tVector}, ReturnType: tVector},
 	{Name: "log2", ArgTypes: []ValueType{tVector}, ReturnType: tVector},

@@ -78,7 +78,7 @@ func (op AggregateOp) IsExperimental() bool { return op >= AggLimitK }
 // DurationOp is an operator or function inside a duration.
 type DurationOp uint8
 
-// The operators. Plain is parentheses around a number; Plus and Minus without LHS are signs.
+// The operators. Plain is parentheses around a number; Sub without LHS is a sign.
 const (
 	DurationPlain DurationOp = iota
 	DurationAdd

@@ -227,6 +227,12 @@ func Walk(n Node, visit func(Node)) {
 	}
 }
 
+// KeepsName reports whether the result is still called as the series are.
+func (n *Window) KeepsName() bool {
+	f, ok := parser.LookupFunction(n.Func)
+	return ok && f.KeepsName
+}
+
 func pointers(nodes []Node) []*Node {
 	ps := make([]*Node, len(nodes))
 	for i := range nodes {
@@ -235,7 +241,8 @@ func pointers(nodes []Node) []*Node {
 	return ps
 }
 
-// Optimize rewrites a plan into an equivalent one that costs less.
+// Optimize rewrites a plan into an equivalent one that costs less. Hoisting comes last: the others look at the nodes that
+// it wraps.
 func Optimize(n Node) Node {
 	n = foldConstants(n)
 	n = markTotals(n)

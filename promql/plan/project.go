@@ -47,8 +47,7 @@ func (n *Aggregate) project() {
 			return
 		}
 		s.project(n.Grouping)
-		loses := e.Func != "first_over_time" && e.Func != "last_over_time"
-		e.NamesUnread = loses && s.Hints.Project && !slices.ContainsFunc(n.Grouping, belongsToName)
+		e.NamesUnread = !e.KeepsName() && s.Hints.Project && !slices.ContainsFunc(n.Grouping, belongsToName)
 	}
 }
 

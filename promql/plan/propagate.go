@@ -86,19 +86,14 @@ func operandOf(n Node) *operand {
 // operand is operandOf for functions that take floats and histograms alike: only those have nothing to tell.
 func (n *Window) operand() *operand {
 	s, ok := n.Over.(*Selector)
-	if !ok {
+	if !ok || !slices.Contains([]string{"count_over_time", "last_over_time", "first_over_time", "present_over_time"}, n.Func) {
 		return nil
 	}
 	o := operandOf(s)
-	switch {
-	case o == nil || n.Func == "last_over_time" || n.Func == "first_over_time":
-		return o
-	case n.Func == "count_over_time" || n.Func == "present_over_time":
+	if o != nil && !n.KeepsName() {
 		o.keeps, o.whole = func(label string) bool { return !belongsToName(label) }, true
-		return o
-	default:
-		return nil
 	}
+	return o
 }
 
 // unique reports whether no two series of an operand can be in the same match group.
