@@ -310,6 +310,24 @@ func TestBuildReportsTheCompiler(t *testing.T) {
 	}
 }
 
+// TestBuildAsksNoGit: a checkout that git refuses to look at, as it does where somebody else owns it, is built all the same.
+func TestBuildAsksNoGit(t *testing.T) {
+	t.Setenv("GOFLAGS", "-buildvcs=auto") // the go command's own default, whatever the machine's is
+	dir := t.TempDir()
+	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n", "main.go": "package main\n\nfunc main() {}\n", ".git/HEAD": "broken"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := goBuild(t.Context(), dir, TargetWasm, filepath.Join(dir, "x.wasm")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestInspectRefusesWhatIsNoPlugin(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.wasm")
 	if err := os.WriteFile(path, []byte("\x00asm\x01\x00\x00\x00"), 0o600); err != nil {

@@ -98,7 +98,8 @@ func goBuild(ctx context.Context, dir string, t Target, out string) error {
 	if t == TargetWasm {
 		env = append(env, "GOOS=wasip1", "GOARCH=wasm")
 	}
-	return goCommand(ctx, dir, env, "build", "-trimpath", "-ldflags=-s -w", "-o", abs, ".")
+	// The same source makes the same file, whatever was committed around it and whoever owns the folder.
+	return goCommand(ctx, dir, env, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", abs, ".")
 }
 
 // goCommand runs the go command in dir. Its output becomes the error.

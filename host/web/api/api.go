@@ -271,11 +271,14 @@ func mostlyValid(err error) error {
 	return valid(err)
 }
 
+// notReady is what the API answers during the start. A plugin that was never compiled takes some seconds of it.
+const notReady = "the server is not ready yet: it reads the write-ahead log, and then loads its configuration and plugins"
+
 // endpoint wraps a handler with CORS, readiness and the envelope.
 func (a *api) endpoint(h handler, check formCheck) http.Handler {
 	return a.answered(func(r *http.Request) (*answer, error) {
 		if !a.Ready() {
-			return nil, &apiError{typeUnavailable, errors.New("the server is not ready yet: the write-ahead log is being read")}
+			return nil, &apiError{typeUnavailable, errors.New(notReady)}
 		}
 		if err := check(r.ParseForm()); err != nil {
 			return nil, err
@@ -301,7 +304,7 @@ func (a *api) write() http.Handler {
 func (a *api) whenReady(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !a.Ready() {
-			http.Error(w, "Service Unavailable: the server is not ready yet: the write-ahead log is being read", http.StatusServiceUnavailable)
+			http.Error(w, "Service Unavailable: "+notReady, http.StatusServiceUnavailable)
 			return
 		}
 		h.ServeHTTP(w, r)

@@ -15,7 +15,7 @@ import (
 
 // The notices that there are.
 const (
-	Starting     = "The server is starting: the write-ahead log is being read."
+	Starting     = "The server is starting: it reads the write-ahead log, and then loads its configuration and plugins."
 	ReloadFailed = "The configuration could not be loaded. The old one stays in force."
 	Stopping     = "The server is stopping."
 )
