@@ -151,6 +151,14 @@ func (c *Columns) AppendST(t, st int64, f float64, h *histogram.FloatHistogram) 
 	c.ST[len(c.T)-1] = st
 }
 
+// ForgetReset makes sample number i, if it is a histogram, say nothing about whether the counter was reset since the one before
+// it: that may be another one than the writer knew. What a gauge says stays.
+func (c *Columns) ForgetReset(i int) {
+	if i < len(c.H) {
+		c.H[i] = histogram.ForgetReset(c.H[i])
+	}
+}
+
 // ColumnReader reads the samples of one series, a chunk or so at a time: never one dynamic call a sample.
 type ColumnReader interface {
 	// Read appends the next run of samples to dst and reports whether it appended any; false means that the samples

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	upstream "github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+	upstreamstorage "github.com/prometheus/prometheus/storage"
 
-	"github.com/narthex-io/narthex/bench/promql/memstore"
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
@@ -35,8 +35,10 @@ type series struct {
 type engines struct {
 	ours          *promql.Engine
 	upstream      *upstream.Engine
-	store         *storagetest.Store
-	upstreamStore *memstore.Store
+	store         storage.Queryable
+	upstreamStore upstreamstorage.Queryable
+	// chunked tells that the stores keep samples in chunks.
+	chunked bool
 }
 
 // features are those that change answers, and that both engines have behind flags.
@@ -52,7 +54,8 @@ func newEngines(tb testing.TB, data []series, on features) *engines {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	e := &engines{ours: ours, store: storagetest.NewStore(), upstreamStore: newUpstreamStore(data)}
+	store := storagetest.NewStore()
+	e := &engines{ours: ours, store: store, upstreamStore: newUpstreamStore(data)}
 	e.upstream = upstream.NewEngine(upstream.EngineOpts{
 		MaxSamples: 50_000_000, Timeout: 2 * time.Minute, Reg: prometheus.NewRegistry(),
 		NoStepSubqueryIntervalFn: func(int64) int64 { return 60_000 },
@@ -62,7 +65,7 @@ func newEngines(tb testing.TB, data []series, on features) *engines {
 			EnableExperimentalFunctions: true, EnableExtendedRangeSelectors: true, EnableBinopFillModifiers: true, ExperimentalDurationExpr: true,
 		}),
 	})
-	app := e.store.Appender()
+	app := store.Appender()
 	for _, s := range data {
 		ls := labels.FromStrings(s.labels...)
 		entries := make([]storage.Entry, len(s.t))

@@ -30,6 +30,18 @@ const (
 	GaugeType
 )
 
+// ForgetReset returns a histogram, or nil for nil, that says nothing about whether its counter was reset since the one before
+// it, as is right where another one came in between. It is h itself if that says nothing, or is a gauge, else a copy that shares
+// buckets with h.
+func ForgetReset(h *FloatHistogram) *FloatHistogram {
+	if h == nil || h.CounterResetHint == GaugeType || h.CounterResetHint == UnknownCounterReset {
+		return h
+	}
+	c := *h
+	c.CounterResetHint = UnknownCounterReset
+	return &c
+}
+
 // Span is a run of consecutive buckets.
 type Span struct {
 	// Offset is the gap to the bucket after the previous span; for the first span, the index of its first bucket.

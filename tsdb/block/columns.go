@@ -65,14 +65,16 @@ func (r *columnReader) decode(ref uint64, dst *storage.Columns) error {
 	return nil
 }
 
-// DropDeleted removes the samples from position from on that lie in one of the intervals, which are sorted.
+// DropDeleted removes the samples from position from on that lie in one of the intervals, which are sorted. What a histogram
+// says about the one before it is forgotten if that is removed.
 func DropDeleted(c *storage.Columns, from int, deleted []Interval) {
-	out := from
+	out, gap := from, false
 	for i := from; i < c.Len(); i++ {
 		for len(deleted) > 0 && deleted[0].MaxTime < c.T[i] {
 			deleted = deleted[1:]
 		}
 		if len(deleted) > 0 && deleted[0].MinTime <= c.T[i] {
+			gap = true
 			continue
 		}
 		if out != i {
@@ -83,6 +85,10 @@ func DropDeleted(c *storage.Columns, from int, deleted []Interval) {
 			if len(c.ST) > 0 {
 				c.ST[out] = c.ST[i]
 			}
+		}
+		if gap {
+			c.ForgetReset(out)
+			gap = false
 		}
 		out++
 	}

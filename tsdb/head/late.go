@@ -164,13 +164,14 @@ func (p *page) readLate(i int, seq uint64) lateReading {
 	return lateReading{open: slices.Clone(l.open), full: l.full, seq: seq}
 }
 
-// latePoint is a decoded sample. enc is the encoding of its chunk.
+// latePoint is a decoded sample. enc is the encoding of its chunk, part the number of that, negative for the open one.
 type latePoint struct {
-	t   int64
-	st  int64
-	f   float64
-	h   *histogram.FloatHistogram
-	enc chunk.Encoding
+	t    int64
+	st   int64
+	f    float64
+	h    *histogram.FloatHistogram
+	enc  chunk.Encoding
+	part int
 }
 
 // points returns the samples in [mint, maxt], in order of time, each time once: of several, the one that came first.
@@ -189,7 +190,7 @@ func (r *lateReading) points(mint, maxt int64) ([]latePoint, error) {
 			if t < mint || t > maxt || c.lastSeq > r.seq && c.seqs != nil && c.seqs[j] > r.seq {
 				continue
 			}
-			one := latePoint{t: t, f: cols.F[j], enc: c.enc}
+			one := latePoint{t: t, f: cols.F[j], enc: c.enc, part: k}
 			if len(cols.H) > 0 {
 				one.h = cols.H[j]
 			}
@@ -204,7 +205,7 @@ func (r *lateReading) points(mint, maxt int64) ([]latePoint, error) {
 		if s.t < mint || s.t > maxt || s.seq > r.seq {
 			continue
 		}
-		one := latePoint{t: s.t, st: s.st, f: s.v, enc: chunk.EncXOR}
+		one := latePoint{t: s.t, st: s.st, f: s.v, enc: chunk.EncXOR, part: -1}
 		switch {
 		case s.native.Int != nil:
 			one.f, one.h, one.enc = 0, s.native.Int.ToFloat(), chunk.EncHistogram
@@ -214,7 +215,14 @@ func (r *lateReading) points(mint, maxt int64) ([]latePoint, error) {
 		all = append(all, one)
 	}
 	slices.SortStableFunc(all, func(a, b latePoint) int { return cmp.Compare(a.t, b.t) })
-	return slices.CompactFunc(all, func(a, b latePoint) bool { return a.t == b.t }), nil
+	all = slices.CompactFunc(all, func(a, b latePoint) bool { return a.t == b.t })
+	for i := range all {
+		// What senders say about the sample before is about the one that they sent before.
+		if p := &all[i]; p.part < 0 || i == 0 || all[i-1].part != p.part {
+			p.h = histogram.ForgetReset(p.h)
+		}
+	}
+	return all, nil
 }
 
 // mergeLate adds to dst, from sample number from on, the late points up to limit, in order of time; where both have a
@@ -242,38 +250,35 @@ func mergeLate(dst *storage.Columns, from int, points []latePoint, limit int64) 
 	late := false // Whether the sample before is late: what a histogram says about the one before it is true of no other.
 	for k, t := range tail.T {
 		for len(rest) > 0 && rest[0].t < t {
-			dst.AppendST(rest[0].t, rest[0].st, rest[0].f, knownReset(rest[0].h, late))
+			appendKnown(dst, rest[0], late)
 			rest, late = rest[1:], true
 		}
 		if len(rest) > 0 && rest[0].t == t {
 			rest = rest[1:]
 		}
-		var h *histogram.FloatHistogram
-		var st int64
+		p := latePoint{t: t, f: tail.F[k]}
 		if len(tail.H) > 0 {
-			h = tail.H[k]
+			p.h = tail.H[k]
 		}
 		if len(tail.ST) > 0 {
-			st = tail.ST[k]
+			p.st = tail.ST[k]
 		}
-		dst.AppendST(t, st, tail.F[k], knownReset(h, !late))
+		appendKnown(dst, p, !late)
 		late = false
 	}
 	for _, p := range rest {
-		dst.AppendST(p.t, p.st, p.f, knownReset(p.h, late))
+		appendKnown(dst, p, late)
 		late = true
 	}
 	return points[n:]
 }
 
-// knownReset returns a histogram, which may be nil, that says whether its counter was reset only if that is known.
-func knownReset(h *histogram.FloatHistogram, known bool) *histogram.FloatHistogram {
-	if known || h == nil || h.CounterResetHint == histogram.GaugeType || h.CounterResetHint == histogram.UnknownCounterReset {
-		return h
+// appendKnown adds a sample, which says whether its counter was reset only if that is known.
+func appendKnown(dst *storage.Columns, p latePoint, known bool) {
+	dst.AppendST(p.t, p.st, p.f, p.h)
+	if !known {
+		dst.ForgetReset(dst.Len() - 1)
 	}
-	c := *h
-	c.CounterResetHint = histogram.UnknownCounterReset
-	return &c
 }
 
 // cutColumns keeps the first n samples.

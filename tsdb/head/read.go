@@ -435,15 +435,17 @@ func (r *columnReader) Bounds() (minT, maxT int64) {
 	return minT, maxT
 }
 
-// dropDeleted removes, from sample number from on, those in the deleted ranges.
+// dropDeleted removes, from sample number from on, those in the deleted ranges. What a histogram says about the one before
+// it is forgotten if that is removed.
 func dropDeleted(c *storage.Columns, from int, deleted []interval) {
 	if len(deleted) == 0 {
 		return
 	}
-	n := from
+	n, gap := from, false
 	for k := from; k < len(c.T); k++ {
 		t := c.T[k]
 		if inAny(deleted, t) {
+			gap = true
 			continue
 		}
 		c.T[n], c.F[n] = c.T[k], c.F[k]
@@ -452,6 +454,10 @@ func dropDeleted(c *storage.Columns, from int, deleted []interval) {
 		}
 		if len(c.ST) > 0 {
 			c.ST[n] = c.ST[k]
+		}
+		if gap {
+			c.ForgetReset(n)
+			gap = false
 		}
 		n++
 	}

@@ -245,3 +245,47 @@ func TestNothingMerged(t *testing.T) {
 		t.Fatalf("got %v, %v", names, err)
 	}
 }
+
+// TestOthersBetweenMakeResetsUnknown: what a histogram says about the one before it holds only next to one of the same store,
+// also across reads and behind a sample that another store has too.
+func TestOthersBetweenMakeResetsUnknown(t *testing.T) {
+	for _, bounded := range []bool{false, true} {
+		var qs []storage.Querier
+		for _, times := range [][]int64{{10, 20, 30, 60, 70, 80}, {25, 26, 60, 75}, {90, 95}} {
+			s := storagetest.NewStore()
+			var entries []storage.Entry
+			for _, at := range times {
+				h := &histogram.FloatHistogram{Count: 1, ZeroCount: 1, CounterResetHint: histogram.NotCounterReset}
+				entries = append(entries, storage.Entry{Labels: labels.FromStrings("a", "1"), T: at, FloatHistogram: h})
+			}
+			app := s.Appender()
+			if err := errors.Join(app.Append(t.Context(), entries, make([]storage.Outcome, len(entries))), app.Commit(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			q, err := s.Querier(0, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bounded {
+				q = boundedQuerier{q, 0}
+			}
+			qs = append(qs, q)
+		}
+		set := Queriers(qs...).Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchEqual, "a", "1"))
+		if !set.Next() {
+			t.Fatal(set.Err())
+		}
+		var got []int64
+		var cols storage.Columns
+		for r := set.At().Samples(nil); r.Read(&cols); cols.Reset() {
+			for i, h := range cols.H {
+				if h.CounterResetHint == histogram.NotCounterReset {
+					got = append(got, cols.T[i])
+				}
+			}
+		}
+		if want := []int64{20, 26, 60, 70, 95}; !slices.Equal(got, want) {
+			t.Errorf("bounded %v: no reset is known at %d, want %d", bounded, got, want)
+		}
+	}
+}

@@ -15,6 +15,9 @@ type reader struct {
 	sources []source
 	// chained tells that all samples of a source come before those of the next.
 	chained bool
+	// last is the set that the samples before came from, negative if there are none. What a
+	// histogram says about the sample before it is true only if that is of the same set.
+	last int
 	// spare are readers for reuse, by the set that they came from.
 	spare map[int]storage.ColumnReader
 	err   error
@@ -37,7 +40,7 @@ type bounded interface {
 }
 
 func (r *reader) reset(parts []head) {
-	r.err = nil
+	r.err, r.last = nil, -1
 	if r.spare == nil {
 		r.spare = map[int]storage.ColumnReader{}
 	}
@@ -95,7 +98,8 @@ func (r *reader) unsort() {
 func (r *reader) readChain(dst *storage.Columns) bool {
 	for len(r.sources) > 0 {
 		s := &r.sources[0]
-		if s.reader.Read(dst) {
+		if before := dst.Len(); s.reader.Read(dst) {
+			r.follow(s, dst, before)
 			return true
 		}
 		if r.err = s.reader.Err(); r.err != nil {
@@ -122,7 +126,8 @@ func (r *reader) Read(dst *storage.Columns) bool {
 	if len(r.sources) == 1 && r.sources[0].next == r.sources[0].ahead.Len() {
 		// Fast path: nothing to merge with any more.
 		s := &r.sources[0]
-		if s.reader.Read(dst) {
+		if before := dst.Len(); s.reader.Read(dst) {
+			r.follow(s, dst, before)
 			return true
 		}
 		r.err = s.reader.Err()
@@ -154,9 +159,20 @@ func (r *reader) Read(dst *storage.Columns) bool {
 			}
 		}
 	}
+	before := dst.Len()
 	appendRange(dst, &s.ahead, s.next, end)
 	s.next = end
+	r.follow(s, dst, before)
 	return true
+}
+
+// follow notes that the samples from number from on are of s, and forgets what the first says about the one before it if
+// that is of another.
+func (r *reader) follow(s *source, dst *storage.Columns, from int) {
+	if r.last != s.set {
+		dst.ForgetReset(from)
+	}
+	r.last = s.set
 }
 
 // fill reads ahead where nothing is left, drops exhausted readers and reports whether any is left. A single one that
