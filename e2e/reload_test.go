@@ -27,6 +27,7 @@ var badConfigs = []badConfig{
 	{"bad regex", "  - job_name: b\n    relabel_configs: [{source_labels: [job], target_label: x, regex: 'a('}]\n", "scrape_configs[1].relabel_configs[0].regex", "missing closing )"},
 	{"bad duration", "  - {job_name: b, scrape_interval: 5 parsecs}\n", "scrape_configs[1].scrape_interval", "duration"},
 	{"key that no plugin claims", "  - job_name: b\n    foo_sd_configs: [{a: b}]\n", "scrape_configs[1].foo_sd_configs[0]", "no plugin claims the key foo_sd_configs"},
+	{"empty list that no plugin claims", "  - job_name: b\n    foo_sd_configs: []\n", "scrape_configs[1].foo_sd_configs", "no plugin claims the key foo_sd_configs"},
 	{"exporter that is not there", "  - job_name: b\n    exporters: [{plugin: exporter-nowhere}]\n", "scrape_configs[1].exporters[0]", "exporter-nowhere"},
 	{"section that a discovery refuses", "  - job_name: b\n    file_sd_configs: [{files: ['a/*/b.yml']}]\n", "scrape_configs[1].file_sd_configs[0]", "files"},
 	{"section that an exporter refuses", "  - job_name: b\n    exporters: [{plugin: exporter-node, config: {collectors: [horoscope]}}]\n", "scrape_configs[1].exporters[0]", "horoscope"},

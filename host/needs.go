@@ -34,6 +34,8 @@ type needs struct {
 	receivers   int
 	auth        int
 	signing     signings
+	// empty are the uses of lists that have no entries.
+	empty []plugin.Use
 
 	userAgent string
 	// finder finds what signs the requests of plugins, when it runs.
@@ -73,6 +75,7 @@ func needsOf(cfg *config.Config, userAgent string, finder httpclient.Signers) (*
 	}
 	n.signing.first = len(n.uses)
 	n.uses = append(n.uses, n.signing.uses...)
+	n.uses = append(n.uses, n.empty...)
 	return n, errors.Join(n.errs...)
 }
 
@@ -82,6 +85,9 @@ func (n *needs) addDiscoveries(owner string, from *discovery.Configs, origin con
 	n.discoveries[from] = len(n.uses)
 	for _, d := range from.Plugins {
 		n.add(n.pluginUse(owner, d.Key, d.Name(), d.JSON, origin))
+	}
+	for _, key := range from.Empty {
+		n.empty = append(n.empty, plugin.Use{Key: key, Empty: true, Position: origin.Position(key)})
 	}
 }
 

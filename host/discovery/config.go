@@ -44,6 +44,8 @@ type Configs struct {
 	Static []StaticConfig
 	// Plugins are the entries for plugins in the order of the file.
 	Plugins []Config
+	// Empty are the keys whose lists have no entries, but for those that Prometheus knows, which say nothing then.
+	Empty []string
 	// shown are the entries for plugins by key, without secrets, for display.
 	shown map[string][]any
 }
@@ -99,8 +101,23 @@ func (c *Configs) Take(node *yaml.Node) (rest *yaml.Node, err error) {
 		if err := c.take(name, value); err != nil {
 			return nil, strictyaml.At(name, err)
 		}
+		if name != "static_configs" && !knownToPrometheus(name) && len(strictyaml.Resolve(value).Content) == 0 {
+			c.Empty = append(c.Empty, name)
+		}
 	}
 	return &out, nil
+}
+
+// knownToPrometheus reports whether a key is one of a discovery that Prometheus has.
+func knownToPrometheus(key string) bool {
+	switch strings.TrimSuffix(key, KeySuffix) {
+	case "aws", "azure", "consul", "digitalocean", "dns", "docker", "dockerswarm", "ec2", "ecs", "elasticache", "eureka", "file", "gce",
+		"hetzner", "http", "ionos", "kubernetes", "kuma", "lightsail", "linode", "marathon", "msk", "nerve", "nomad", "oci", "openstack",
+		"outscale", "ovhcloud", "puppetdb", "rds", "scaleway", "serverset", "stackit", "triton", "uyuni", "vultr":
+		return true
+	default:
+		return false
+	}
 }
 
 func (c *Configs) take(key string, value *yaml.Node) error {

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,16 @@ more: 2
 	}
 	if s := string(shown); strings.Contains(s, "hidden") || !strings.Contains(s, "token_file: f") || strings.Count(s, "<secret>") != 2 {
 		t.Errorf("shown as\n%s", s)
+	}
+}
+
+func TestTakeListsWithoutEntries(t *testing.T) {
+	var c Configs
+	if _, err := c.Take(parse(t, "b_sd_configs: []\nec2_sd_configs: []\na_sd_configs:\nc_sd_configs: [{}]\nstatic_configs: []")); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.Empty, []string{"b_sd_configs", "a_sd_configs"}) || len(c.Plugins) != 1 {
+		t.Errorf("got %q, %v", c.Empty, c.Plugins)
 	}
 }
 

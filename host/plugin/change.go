@@ -67,6 +67,12 @@ func (ch *Change) prepare(ctx context.Context, config Config, uses []Use) error 
 	ch.files = found.files
 	var errs []error
 	for i := range uses {
+		if uses[i].Empty {
+			if _, err := found.resolve(&uses[i]); err != nil {
+				errs = append(errs, uses[i].errorf("%w", err))
+			}
+			continue
+		}
 		u, err := ch.choose(found, config, uses[i])
 		if err != nil {
 			errs = append(errs, err)

@@ -160,7 +160,7 @@ func (c *Catalogue) MakeLock(ctx context.Context, config Config, uses []Use) (Lo
 			continue
 		}
 		e := Locked{f.name, f.digest, f.manifest.Version}
-		if !slices.Contains(lock, e) {
+		if !uses[i].Empty && !slices.Contains(lock, e) {
 			lock = append(lock, e)
 		}
 	}

@@ -33,6 +33,19 @@ func TestPrepareRefuses(t *testing.T) {
 		refuses(t, b, Config{}, on("zzz_sd_configs", `{}`), "p.yml:7: jobs[0].zzz_sd_configs: no plugin claims the key zzz_sd_configs",
 			b.dir, "sd-broken.wasm cannot be loaded: not a plugin")
 	})
+	t.Run("unclaimed key without entries", func(t *testing.T) {
+		refuses(t, newBench(t), Config{}, Use{Key: "zzz_sd_configs", Empty: true, Position: "p.yml:7: jobs[0].zzz_sd_configs"},
+			"p.yml:7: jobs[0].zzz_sd_configs: no plugin claims the key zzz_sd_configs")
+	})
+	t.Run("claimed key without entries", func(t *testing.T) {
+		b := newBench(t)
+		ch, err := b.Prepare(t.Context(), Config{}, []Use{{Key: "a_sd_configs", Empty: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch.Discard()
+		b.wantAlive()
+	})
 	t.Run("key claimed twice", func(t *testing.T) {
 		b := newBench(t)
 		b.manifests["sd-c"] = sdk.Manifest{Name: "sd-c", Kinds: []sdk.Kind{sdk.KindDiscovery}, Keys: []string{"a_sd_configs"}}

@@ -35,6 +35,8 @@ type Use struct {
 	HTTPClient *http.Client
 	// HTTPKey changes when what HTTPClient was made from changes. It holds a digest rather than a secret.
 	HTTPKey string
+	// Empty says that the list below Key has no entries: somebody has to claim the key, but nothing runs. Such uses come last.
+	Empty bool
 	// Alternatives are names that the operator may have meant, if nobody claims Key.
 	Alternatives []string
 }

@@ -39,6 +39,10 @@ func TestMethods(t *testing.T) {
 	check(http.MethodPut, "/-/reload", 200, "")
 	check(http.MethodOptions, "/nothing", 404, "")
 	check(http.MethodGet, "/graph?g0.expr=up", 302, "")
+	check(http.MethodPut, "/-/reload/", 307, "")
+	check(http.MethodHead, "/metrics/", 405, "GET, OPTIONS")
+	check(http.MethodGet, "/metrics/", 301, "")
+	check(http.MethodGet, "/nothing/", 404, "")
 	http.DefaultClient.CloseIdleConnections()
 	client.CloseIdleConnections()
 }

@@ -40,6 +40,9 @@ func (s *Server) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	handle := func(methods, path string, h http.Handler) {
 		mux.Handle(s.prefix+path, only(strings.Fields(methods), m.instrument(path, h)))
+		if !strings.HasSuffix(path, "/") && !strings.HasSuffix(path, "{$}") {
+			mux.Handle(s.prefix+path+"/{$}", only(strings.Fields(methods), unslashed()))
+		}
 	}
 	handle("GET", "/{$}", s.toQuery())
 	handle("GET", "/graph", s.toQuery()) // Alerts link to /graph?g0.expr=….
@@ -80,6 +83,18 @@ func only(methods []string, h http.Handler) http.Handler {
 		if r.Method != http.MethodOptions {
 			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
 		}
+	})
+}
+
+// unslashed leads to the same path without the slash at its end. What is posted has to be posted there.
+func unslashed() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		to := url.URL{Path: strings.TrimSuffix(r.URL.Path, "/"), RawQuery: r.URL.RawQuery}
+		status := http.StatusTemporaryRedirect
+		if r.Method == http.MethodGet {
+			status = http.StatusMovedPermanently
+		}
+		http.Redirect(w, r, to.String(), status)
 	})
 }
 

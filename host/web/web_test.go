@@ -126,7 +126,9 @@ func TestLinksOfAlertsLeadToAPage(t *testing.T) {
 
 func TestRoutePrefix(t *testing.T) {
 	_, url := start(t, func(o *Options) { o.RoutePrefix = "prom/" })
-	for path, want := range map[string]string{"/prom/api/v1/labels": "api /labels", "/prom/-/healthy": "Healthy", "/": "<title>Narthex"} {
+	for path, want := range map[string]string{
+		"/prom/api/v1/labels": "api /labels", "/prom/-/healthy": "Healthy", "/prom/-/healthy/": "Healthy", "/": "<title>Narthex",
+	} {
 		if status, body := request(t, http.MethodGet, url+path); status != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s answers %d %q", path, status, body)
 		}

@@ -56,6 +56,8 @@ type Config struct {
 	Action      Action `yaml:"action"`
 
 	compiled *rule
+	// written is whether the file has a regex, be it the default.
+	written bool
 }
 
 // Default returns a rule with the defaults that apply to what a file leaves out.
@@ -77,11 +79,31 @@ func (c *Config) UnmarshalYAML(node *yaml.Node) error {
 		return err
 	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == "action" && node.Content[i+1].Tag == "!!null" {
-			return strictyaml.At("action", errors.New("action is empty: leave the field out for replace"))
+		null := node.Content[i+1].Tag == "!!null"
+		switch node.Content[i].Value {
+		case "action":
+			if null {
+				return strictyaml.At("action", errors.New("action is empty: leave the field out for replace"))
+			}
+		case "regex":
+			c.written = !null
 		}
 	}
 	return c.Validate(false)
+}
+
+// MarshalYAML shows the rule, with its regex only if that was written: some actions take none.
+func (c Config) MarshalYAML() (any, error) {
+	type plain Config
+	var node yaml.Node
+	if err := node.Encode(plain(c)); err != nil {
+		return nil, fmt.Errorf("show relabel rule: %w", err)
+	}
+	if !c.written && c.Regex == defaultRegex {
+		i := slices.IndexFunc(node.Content, func(n *yaml.Node) bool { return n.Value == "regex" })
+		node.Content = slices.Delete(node.Content, i, i+2)
+	}
+	return &node, nil
 }
 
 // Validate checks the rule and makes it ready for use. With legacyNames, labels must be named [a-zA-Z_][a-zA-Z0-9_]*;
@@ -128,7 +150,7 @@ func (c *Config) checkFields() error {
 			return strictyaml.At("replacement", fmt.Errorf("action %s takes no replacement", c.Action))
 		}
 	case KeepEqual, DropEqual:
-		if c.Regex != defaultRegex || c.Modulus != 0 || c.Separator != defaultSeparator || c.Replacement != defaultReplacement {
+		if c.written || c.Regex != defaultRegex || c.Modulus != 0 || c.Separator != defaultSeparator || c.Replacement != defaultReplacement {
 			return fmt.Errorf("action %s takes source_labels and target_label only", c.Action)
 		}
 	case LabelDrop, LabelKeep:

@@ -106,6 +106,7 @@ func TestValidation(t *testing.T) {
 	fails("{action: hashmod, modulus: 1}", "target_label: ")
 	fails("{action: lowercase}", "target_label: ")
 	fails("{action: lowercase, target_label: a, replacement: x}", "replacement: action lowercase takes no replacement")
+	fails("{action: dropequal, source_labels: [a], target_label: b, regex: (.*)}", "action dropequal takes source_labels and target_label only")
 	fails("{action: keepequal, source_labels: [a], target_label: b, regex: x}", "action keepequal takes source_labels and target_label only")
 	fails("{action: labeldrop, source_labels: [a]}", "action labeldrop takes regex only")
 	fails("{action: labelkeep, target_label: a}", "action labelkeep takes regex only")
@@ -160,5 +161,37 @@ func BenchmarkProcess(b *testing.B) {
 				Process(cfgs, builder)
 			}
 		})
+	}
+}
+
+// TestShownRulesCanBeRead checks that a rule is shown with the regex that was written, and without one where none may be.
+func TestShownRulesCanBeRead(t *testing.T) {
+	for rule, regex := range map[string]bool{
+		"{source_labels: [a], target_label: b, action: keepequal}":  false,
+		"{source_labels: [a], target_label: b}":                     false,
+		"{source_labels: [a], target_label: b, regex: null}":        false,
+		"{source_labels: [a], target_label: b, regex: (.*)}":        true,
+		"{source_labels: [a], target_label: b, regex: ''}":          true,
+		"{source_labels: [a], target_label: regex, regex: 'x(.*)'}": true,
+	} {
+		var c, again Config
+		if err := yaml.Unmarshal([]byte(rule), &c); err != nil {
+			t.Fatal(err)
+		}
+		text, err := yaml.Marshal([]*Config{&c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(text), "  regex:"); got != regex {
+			t.Errorf("%s is shown as\n%s", rule, text)
+		}
+		var list []Config
+		if err := yaml.Unmarshal(text, &list); err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if again = list[0]; again.Regex != c.Regex || again.Action != c.Action {
+			t.Errorf("%s is read again as %+v", rule, again)
+		}
 	}
 }

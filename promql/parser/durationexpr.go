@@ -64,7 +64,11 @@ func (p *durationParser) binary(lowest int) Expr {
 	return lhs
 }
 
-// unary parses a duration that may have signs. A sign reaches over what operand parses, or else the next operand.
+// signed parses an operand that may have signs.
+func (p *durationParser) signed() Expr { return p.unary(p.signed) }
+
+// unary parses a duration that may have signs. A sign reaches over what operand parses, or else the next operand. A plus says
+// nothing, but that of an offset, which has no operand to parse, stays in the tree before a function, as upstream has it.
 func (p *durationParser) unary(operand func() Expr) Expr {
 	if !p.tok.isSign() {
 		return p.primary()
@@ -72,12 +76,11 @@ func (p *durationParser) unary(operand func() Expr) Expr {
 	p.enter()
 	defer func() { p.depth-- }()
 	sign := p.take()
-	var e Expr
-	if operand != nil {
-		e = operand()
-	} else {
-		e = p.unary(nil)
+	kept := operand == nil && p.tok.kind == tokTime
+	if operand == nil {
+		operand = p.signed
 	}
+	e := operand()
 	pos := PositionRange{sign.pos.Start, e.PositionRange().End}
 	n, isNumber := e.(*NumberLiteral)
 	switch {
@@ -88,6 +91,8 @@ func (p *durationParser) unary(operand func() Expr) Expr {
 		n.PosRange = pos
 	case sign.op == OpSub:
 		return &DurationExpr{Op: DurationSub, RHS: e, PosRange: pos}
+	case kept:
+		return &DurationExpr{Op: DurationAdd, RHS: e, PosRange: pos}
 	}
 	return e
 }

@@ -325,8 +325,8 @@ func (p *printer) durationExpr(n *DurationExpr) {
 			p.str(" ")
 			p.str(n.Op.String())
 			p.str(" ")
-		} else {
-			p.str(n.Op.String())
+		} else if n.Op == DurationSub {
+			p.str("-")
 		}
 		p.node(n.RHS)
 	}

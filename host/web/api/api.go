@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -262,10 +263,11 @@ func valid(err error) error {
 	return badData("error parsing form values: %w", err)
 }
 
-// mostlyValid is for endpoints that overlook a parameter that is not escaped as it should be, as upstream's do. A form
-// that is cut off, since it is too long or has too many parameters, is an error.
+// mostlyValid is for endpoints that overlook a parameter that is not escaped as it should be, and one of the content type that
+// makes no sense, as upstream's do. A form that is cut off, since it is too long or has too many parameters, is an error.
 func mostlyValid(err error) error {
-	if _, ok := errors.AsType[url.EscapeError](err); ok || err != nil && strings.Contains(err.Error(), "semicolon") {
+	_, escape := errors.AsType[url.EscapeError](err)
+	if escape || errors.Is(err, mime.ErrInvalidMediaParameter) || err != nil && strings.Contains(err.Error(), "semicolon") {
 		return nil
 	}
 	return valid(err)
@@ -283,7 +285,7 @@ func (a *api) endpoint(h handler, check formCheck) http.Handler {
 		if err := check(r.ParseForm()); err != nil {
 			return nil, err
 		}
-		if err := r.ParseMultipartForm(maxFormMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+		if err := r.ParseMultipartForm(maxFormMemory); err != nil && !errors.Is(err, http.ErrNotMultipart) && check(err) != nil {
 			return nil, badData("error parsing form values: %w", err)
 		}
 		return h(r)

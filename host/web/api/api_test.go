@@ -257,6 +257,17 @@ func TestMethods(t *testing.T) {
 	check(http.MethodOptions, "/nothing", 204, "")
 }
 
+// TestContentTypeWithMistake checks that a form is read whose content type says more than makes sense.
+func TestContentTypeWithMistake(t *testing.T) {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/query", strings.NewReader("query=1%2B1"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset")
+	w := httptest.NewRecorder()
+	newAPI(t).ServeHTTP(w, r)
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"2"`) {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
 func TestMultipartForm(t *testing.T) {
 	body := "--x\r\nContent-Disposition: form-data; name=\"query\"\r\n\r\n1+1\r\n--x--\r\n"
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/query", strings.NewReader(body))

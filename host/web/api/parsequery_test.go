@@ -28,6 +28,11 @@ func TestParseQuery(t *testing.T) {
 		`a offset (2m)`: `{"type":"vectorSelector","name":"a","matchers":[{"name":"__name__","type":"=","value":"a"}],"anchored":false,"smoothed":false,` +
 			`"offset":0,"offsetExpr":{"type":"durationExpr","op":"+","lhs":null,"rhs":{"type":"numberLiteral","val":"120","duration":true},"wrapped":true},` +
 			`"timestamp":null,"startOrEnd":null}`,
+		`a offset +step()`: `{"type":"vectorSelector","name":"a","matchers":[{"name":"__name__","type":"=","value":"a"}],"anchored":false,"smoothed":false,` +
+			`"offset":0,"offsetExpr":{"type":"durationExpr","op":"+","lhs":null,"rhs":{"type":"durationExpr","op":"step","lhs":null,"rhs":null,"wrapped":false},` +
+			`"wrapped":false},"timestamp":null,"startOrEnd":null}`,
+		`a offset + +step()`: `{"type":"vectorSelector","name":"a","matchers":[{"name":"__name__","type":"=","value":"a"}],"anchored":false,"smoothed":false,` +
+			`"offset":0,"offsetExpr":{"type":"durationExpr","op":"step","lhs":null,"rhs":null,"wrapped":false},"timestamp":null,"startOrEnd":null}`,
 		`a[10m:step() * 2] @ 3`: `{"type":"subquery","expr":` + selector("a", "") + `,"range":600000,"rangeExpr":null,"step":0,"stepExpr":{"type":"durationExpr",` +
 			`"op":"*","lhs":{"type":"durationExpr","op":"step","lhs":null,"rhs":null,"wrapped":false},"rhs":{"type":"numberLiteral","val":"2","duration":false},"wrapped":false},` +
 			`"offset":0,"offsetExpr":null,"timestamp":3000,"startOrEnd":null}`,
