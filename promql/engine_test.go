@@ -77,7 +77,7 @@ func TestResultsDoNotDependOnTheSplit(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.EqualFunc(a.Value.(promql.Matrix), b.Value.(promql.Matrix), func(x, y promql.Series) bool {
-			return labels.Equal(x.Labels, y.Labels) && slices.Equal(x.Points, y.Points)
+			return labels.Equal(x.Labels, y.Labels) && slices.Equal(x.Points.T, y.Points.T) && slices.Equal(x.Points.F, y.Points.F)
 		}) {
 			t.Errorf("%s: results differ", query)
 		}
@@ -214,15 +214,15 @@ func TestResultTypes(t *testing.T) {
 	instant("1 + 1", promql.TypeScalar)
 	instant(`"a"`, promql.TypeString)
 	m := instant("x_total[1m]", promql.TypeMatrix).(promql.Matrix)
-	if len(m) != 3 || len(m[0].Points) != 4 || m[0].Points[3].T != end.UnixMilli() {
+	if len(m) != 3 || m[0].Points.Len() != 4 || m[0].Points.T[3] != end.UnixMilli() {
 		t.Errorf("range selector returned %v", m)
 	}
 	sub := instant("x_total[2m:30s] offset 1m", promql.TypeMatrix).(promql.Matrix)
-	if len(sub) != 3 || len(sub[0].Points) != 4 || sub[0].Points[3].T != end.UnixMilli()-60_000 {
+	if len(sub) != 3 || sub[0].Points.Len() != 4 || sub[0].Points.T[3] != end.UnixMilli()-60_000 {
 		t.Errorf("subquery returned %v", sub)
 	}
 	res, err := ask(t.Context(), e, store, "time()")
-	if err != nil || res.Value.Type() != promql.TypeMatrix || len(res.Value.(promql.Matrix)[0].Points) != 51 {
+	if err != nil || res.Value.Type() != promql.TypeMatrix || res.Value.(promql.Matrix)[0].Points.Len() != 51 {
 		t.Errorf("scalar in a range query: %v, %v", res, err)
 	}
 }

@@ -189,7 +189,7 @@ func (e *Engine) result(ctx context.Context, r *request, out *exec.Result) (*Res
 func scalarMatrix(r *request, values []float64) Matrix {
 	s := Series{Labels: labels.EmptyLabels()}
 	for i, v := range values {
-		s.Points = append(s.Points, Point{T: r.start + int64(i)*r.step, F: v})
+		s.Points.Append(Point{T: r.start + int64(i)*r.step, F: v})
 	}
 	return Matrix{s}
 }
@@ -197,7 +197,7 @@ func scalarMatrix(r *request, values []float64) Matrix {
 func vector(series []exec.ResultSeries) Vector {
 	v := make(Vector, 0, len(series))
 	for _, s := range series {
-		p := s.Points[0]
+		p := s.Points.At(0)
 		v = append(v, Sample{Labels: s.Labels, T: p.T, F: p.F, H: p.H})
 	}
 	return v

@@ -53,7 +53,7 @@ func Example() {
 	}
 	defer res.Release()
 	for _, series := range res.Value.(promql.Matrix) {
-		for _, p := range series.Points {
+		for _, p := range series.Points.All() {
 			fmt.Printf("%s %.0f s: %g/s\n", series.Labels, float64(p.T)/1000, p.F)
 		}
 	}

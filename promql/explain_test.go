@@ -58,10 +58,10 @@ func TestExplainAnalyzeMeasures(t *testing.T) {
 		_, table, _ := strings.Cut(got, "\noptimized plan\n")
 		for _, line := range []string{
 			"7     7      357      0       0 B  binary / on (job) group_left ()",
-			"7     7      357      0  11.2 KiB  ├─ aggregate sum by (job)",
+			"7     7      357      0   8.4 KiB  ├─ aggregate sum by (job)",
 			"100   100     5100      0       0 B  │  └─ window rate",
 			"100     0        0  22000  11.9 KiB  │     └─ selector x_total[5m], labels (job), read 1",
-			"7     7      357      0  11.2 KiB  └─ aggregate count by (job)",
+			"7     7      357      0   8.4 KiB  └─ aggregate count by (job)",
 			"100   100     5100  22000       0 B     └─ selector x_total, labels (job), read 1",
 		} {
 			if !strings.Contains(table, line+"\n") {

@@ -36,7 +36,7 @@ func TestSharedSeriesLoseTheirTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Release()
-	if m := res.Value.(promql.Matrix); len(m) != 1 || m[0].Points[0].F != 3-3*8 {
+	if m := res.Value.(promql.Matrix); len(m) != 1 || m[0].Points.F[0] != 3-3*8 {
 		t.Errorf("got %v", m)
 	}
 }

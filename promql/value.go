@@ -21,6 +21,9 @@ const (
 // Point is a sample of a [Series]: a float or, where H is set, a histogram.
 type Point = sample.Sample
 
+// Points are those of a [Series], in columns.
+type Points = sample.Points
+
 // Value is the answer to a query: a [Vector], [Matrix], [Scalar] or [String].
 type Value interface {
 	Type() ValueType
@@ -43,11 +46,11 @@ type Sample struct {
 // Matrix holds series in the order of their labels.
 type Matrix []Series
 
-// Series is the points of one series in ascending order of time; there is at least one.
+// Series is the points of one series; there is at least one.
 type Series struct {
 	Labels labels.Labels
-	// Points mix floats and histograms as they came. The histograms may be shared: do not change them.
-	Points []Point
+	// Points mix floats and histograms as they came. Series that have points at all steps share the times.
+	Points Points
 }
 
 // Scalar is a number without labels.

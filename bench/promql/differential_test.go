@@ -130,7 +130,7 @@ func oursAnswer(res *promql.Result, err error) answer {
 		}
 	case promql.Matrix:
 		for _, s := range v {
-			for _, p := range s.Points {
+			for _, p := range s.Points.All() {
 				a.put(s.Labels.String(), p.T, numbers(p.F, upstreamHistogram(p.H))...)
 			}
 		}

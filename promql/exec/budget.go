@@ -9,7 +9,6 @@ import (
 	"unsafe"
 
 	"github.com/narthex-io/narthex/model/histogram"
-	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/promql/plan"
 )
 
@@ -85,8 +84,8 @@ func (u *Usage) addBytes(n int64) {
 }
 
 const (
-	// sampleBytes is the size of a sample in a result; in other places it is about that.
-	sampleBytes = int64(unsafe.Sizeof(sample.Sample{}))
+	// sampleBytes is the size of a sample: a time and a value.
+	sampleBytes = 16
 	// seriesBytes is what a series costs about, besides its labels.
 	seriesBytes = 96
 )

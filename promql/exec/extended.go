@@ -319,12 +319,12 @@ func (in *windowed) smoothHistogram(lo, next, hi int, t int64, exact bool) *hist
 
 // extendedSamples returns the samples of an anchored or smoothed range selector by itself, with the values at its
 // borders.
-func (s *rawSamples) extendedSamples(w *worker) ([]sample.Sample, error) {
+func (s *rawSamples) extendedSamples(w *worker) (points sample.Points, err error) {
 	c, g := &w.cols, s.q.Grid.First()
 	in := &windowed{windows: &windows{}, T: c.T, F: c.F, H: c.H, shift: s.n.Shift, length: s.n.Range, smoothed: s.n.Smoothed, g: g}
 	before, after := s.n.Reach(s.q.Lookback)
 	if err := in.find(w.ended, in.T, in.shift, before, after, g); err != nil {
-		return nil, err
+		return points, err
 	}
 	if len(in.H) > 0 {
 		if _, hists := in.kinds(in.lo[0], in.hi[0]); hists {
@@ -332,19 +332,20 @@ func (s *rawSamples) extendedSamples(w *worker) ([]sample.Sample, error) {
 			if s.n.Smoothed {
 				modifier = "smoothed"
 			}
-			return nil, fmt.Errorf("%s modifier is not supported with histograms", modifier)
+			return points, fmt.Errorf("%s modifier is not supported with histograms", modifier)
 		}
 	}
 	e, ok := in.extent(0)
 	if !ok {
-		return nil, nil
+		return points, nil
 	}
 	left, right := in.borders(e, false)
-	points := []sample.Sample{{T: e.start, F: left}}
+	points.Append(sample.Sample{T: e.start, F: left})
 	for k := e.first; k <= e.last; k++ {
 		if t := in.T[k]; t > e.start && t < e.end {
-			points = append(points, sample.Sample{T: t, F: in.F[k]})
+			points.Append(sample.Sample{T: t, F: in.F[k]})
 		}
 	}
-	return append(points, sample.Sample{T: e.end, F: right}), nil
+	points.Append(sample.Sample{T: e.end, F: right})
+	return points, nil
 }

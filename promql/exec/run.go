@@ -25,17 +25,17 @@ type Result struct {
 	// StorageWarnings are what the storage had to say.
 	StorageWarnings []error
 	Stats           Stats
-	slabs           *slabs
+	memory          *resultMemory
 }
 
 // Release gives the memory of all points back to the pool. They must not be used any more.
-func (r *Result) Release() { r.slabs.release() }
+func (r *Result) Release() { r.memory.release() }
 
 // ReleaseSeries gives back the memory of Series itself. The points stay.
 func (r *Result) ReleaseSeries() {
 	if len(r.Series) > 0 && cap(r.Series) <= maxPooledSeries {
 		clear(r.Series)
-		r.slabs.pool.results.Put(&seriesList{r.Series[:0]})
+		r.memory.pool.results.Put(&seriesList{r.Series[:0]})
 	}
 	r.Series = nil
 }
@@ -54,7 +54,7 @@ func (q *query) newSeriesList(n int) []ResultSeries {
 // ResultSeries is a series with its points.
 type ResultSeries struct {
 	Labels labels.Labels
-	Points []sample.Sample
+	Points sample.Points
 }
 
 // Prepared is a plan whose series have been selected.
@@ -62,8 +62,8 @@ type Prepared struct {
 	q    *query
 	root plan.Node
 	op   operator
-	// slabs hold the points of the result.
-	slabs slabs
+	// memory is that of the points of the result.
+	memory resultMemory
 }
 
 // Prepare makes the operators of a plan. Operators that need all of their input, such as aggregations, are evaluated
@@ -80,7 +80,7 @@ func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
 		q.perStep, q.readPerStep = make([]atomic.Int64, env.Grid.N), make([]atomic.Int64, env.Grid.N)
 	}
 	q.notes.usage = q.Usage
-	p := &Prepared{q: q, root: root, slabs: slabs{pool: q.Pool}}
+	p := &Prepared{q: q, root: root, memory: resultMemory{pool: q.Pool}}
 	q.findReads(root)
 	var err error
 	switch root.Type() {
@@ -119,7 +119,7 @@ func (q *query) finalNames(ctx context.Context, op operator) (operator, error) {
 
 // Finish evaluates what is left and returns the result. It may be called once.
 func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
-	res := &Result{Type: p.root.Type(), Notes: &p.q.notes, slabs: &p.slabs}
+	res := &Result{Type: p.root.Type(), Notes: &p.q.notes, memory: &p.memory}
 	var err error
 	if p.q.Probes != nil {
 		defer p.q.enterProbe(&p.q.Probes.result)()
@@ -158,13 +158,7 @@ func (p *Prepared) collect(ctx context.Context) ([]ResultSeries, error) {
 		if n == 0 {
 			return nil
 		}
-		points := p.slabs.take(n, (len(in)-i)*grid.N)
-		for step, f := range r.F {
-			if !isAbsent(f) {
-				points = append(points, sample.Sample{T: grid.At(step), F: f, H: r.hist(step)})
-			}
-		}
-		all = append(all, ResultSeries{in[i].Labels, points})
+		all = append(all, ResultSeries{in[i].Labels, p.memory.points(r, n, grid, (len(in)-i)*grid.N)})
 		return p.q.keepMore(n, int64(n)*sampleBytes+histogramBytes(r.H))
 	})
 	return all, err
@@ -229,16 +223,16 @@ func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, erro
 		if err != nil {
 			return nil, err
 		}
-		if len(points) == 0 {
+		if points.Len() == 0 {
 			continue
 		}
 		t := q.tallyRow(s.tally, s.counted, i)
-		for _, p := range points {
+		for _, p := range points.All() {
 			size := sampleSize(p.H)
 			t.add(0, size, size)
 		}
 		t.done()
-		if err := q.hold(len(points)); err != nil {
+		if err := q.hold(points.Len()); err != nil {
 			return nil, err
 		}
 		all = append(all, ResultSeries{s.out[i].Labels, points})
@@ -247,11 +241,10 @@ func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, erro
 }
 
 // window returns the samples of the window.
-func (s *rawSamples) window(w *worker) ([]sample.Sample, error) {
+func (s *rawSamples) window(w *worker) (points sample.Points, err error) {
 	if s.n.Anchored || s.n.Smoothed {
 		return s.extendedSamples(w)
 	}
-	var points []sample.Sample
 	c := &w.cols
 	for k, t := range c.T {
 		if t > s.from && t <= s.to {
@@ -259,7 +252,7 @@ func (s *rawSamples) window(w *worker) ([]sample.Sample, error) {
 			if h != nil {
 				h = w.arena.Copy(h)
 			}
-			points = append(points, sample.Sample{T: t, F: c.F[k], H: h})
+			points.Append(sample.Sample{T: t, F: c.F[k], H: h})
 		}
 	}
 	return points, nil

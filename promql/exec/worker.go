@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/narthex-io/narthex/model/histogram"
-	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
 )
 
@@ -42,7 +41,7 @@ type worker struct {
 }
 
 // Pool lends scratch memory and that of results to one query after the other. The zero value is ready to use.
-type Pool struct{ workers, slabs, selections, results sync.Pool }
+type Pool struct{ workers, times, values, selections, results sync.Pool }
 
 // newWorker returns a worker, to be closed by its goroutine.
 func (q *query) newWorker(ctx context.Context) *worker {
@@ -186,47 +185,4 @@ func (w *worker) account() error {
 		w.count(w.sizedBytes - w.bytes)
 	}
 	return w.ended()
-}
-
-// slabPoints is the size of the pieces of memory of results.
-const slabPoints = 8192
-
-type slab [slabPoints]sample.Sample
-
-// slabs cut the points of a result from larger pieces of memory.
-type slabs struct {
-	pool *Pool
-	used []*slab
-	free []sample.Sample
-}
-
-// take returns memory for n points; want is how many more there may be to come, these included.
-func (s *slabs) take(n, want int) []sample.Sample {
-	if len(s.free) < n {
-		switch {
-		case n > slabPoints/4:
-			return make([]sample.Sample, 0, n)
-		case want < slabPoints:
-			s.free = make([]sample.Sample, max(n, want))
-		default:
-			piece, ok := s.pool.slabs.Get().(*slab)
-			if !ok {
-				piece = &slab{}
-			}
-			s.used = append(s.used, piece)
-			s.free = piece[:]
-		}
-	}
-	taken := s.free[:0:n]
-	s.free = s.free[n:]
-	return taken
-}
-
-// release gives the memory back. The points must not be used any more.
-func (s *slabs) release() {
-	for _, piece := range s.used {
-		clear(piece[:]) // They may hold histograms.
-		s.pool.slabs.Put(piece)
-	}
-	s.used, s.free = nil, nil
 }

@@ -140,8 +140,8 @@ func (a asked) answer(t *testing.T, store storage.Queryable, optimize func(plan.
 	}
 	var lines []string
 	for _, s := range res.Series {
-		lines = append(lines, fmt.Sprint(s.Labels, s.Points))
-		for _, p := range s.Points {
+		lines = append(lines, fmt.Sprint(s.Labels, s.Points.T, s.Points.F))
+		for _, p := range s.Points.All() {
 			if p.H != nil {
 				lines = append(lines, fmt.Sprint(s.Labels, p.T, p.H))
 			}

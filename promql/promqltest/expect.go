@@ -138,14 +138,14 @@ func (e *expectation) points(got promql.Matrix, g grid) error {
 		if at < 0 {
 			return fmt.Errorf("unexpected series %v", s.Labels)
 		}
-		if err := samePoints(e.series[at].values, s.Points, g); err != nil {
+		if err := samePoints(e.series[at].values, &s.Points, g); err != nil {
 			return fmt.Errorf("%v: %w", s.Labels, err)
 		}
 	}
 	return nil
 }
 
-func samePoints(want []parser.SequenceValue, got []promql.Point, g grid) error {
+func samePoints(want []parser.SequenceValue, got *promql.Points, g grid) error {
 	next := 0
 	for i, w := range want {
 		t := g.start.Milliseconds() + int64(i)*g.step.Milliseconds()
@@ -155,16 +155,16 @@ func samePoints(want []parser.SequenceValue, got []promql.Point, g grid) error {
 		if w.Omitted {
 			continue
 		}
-		if next >= len(got) || got[next].T != t {
-			return fmt.Errorf("no value at %dms: got %v", t, got)
+		if next >= got.Len() || got.T[next] != t {
+			return fmt.Errorf("no value at %dms: got %v at %v", t, got.F, got.T)
 		}
-		if err := sameValue(w, got[next]); err != nil {
+		if err := sameValue(w, got.At(next)); err != nil {
 			return fmt.Errorf("at %dms: %w", t, err)
 		}
 		next++
 	}
-	if next < len(got) {
-		return fmt.Errorf("unexpected value %v at %dms", got[next].F, got[next].T)
+	if next < got.Len() {
+		return fmt.Errorf("unexpected value %v at %dms", got.F[next], got.T[next])
 	}
 	return nil
 }

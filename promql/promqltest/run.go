@@ -146,10 +146,9 @@ func pointsAt(v promql.Value, t int64, typ promql.ValueType) (promql.Value, erro
 	}
 	var vec promql.Vector
 	for _, s := range m {
-		for _, p := range s.Points {
-			if p.T == t {
-				vec = append(vec, promql.Sample{Labels: s.Labels, T: t, F: p.F, H: p.H})
-			}
+		if i, ok := slices.BinarySearch(s.Points.T, t); ok {
+			p := s.Points.At(i)
+			vec = append(vec, promql.Sample{Labels: s.Labels, T: t, F: p.F, H: p.H})
 		}
 	}
 	if typ == promql.TypeScalar && len(vec) == 1 {

@@ -104,7 +104,8 @@ func (e *narthex) Query(ctx context.Context, query string, start, end time.Time,
 		}
 	case promql.Matrix:
 		for _, s := range v {
-			for _, p := range s.Points {
+			for i := range s.Points.Len() {
+				p := s.Points.At(i)
 				add(p.F, p.H)
 			}
 		}

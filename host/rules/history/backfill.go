@@ -233,7 +233,7 @@ func (b *backfill) evaluate(ctx context.Context, store Window, r rules.Recording
 			return 0, errors.New("vector contains metrics with the same labelset after applying rule labels")
 		}
 		seen[key] = true
-		for _, p := range s.Points {
+		for _, p := range s.Points.All() {
 			e := storage.Entry{Labels: ls, T: p.T, V: p.F}
 			if p.H != nil {
 				e.FloatHistogram = p.H.Copy()
@@ -264,7 +264,7 @@ func (b *backfill) query(ctx context.Context, overlay storage.Queryable, r rules
 				found[key] = i
 				m = append(m, promql.Series{Labels: s.Labels})
 			}
-			m[i].Points = append(m[i].Points, promql.Point{T: at.UnixMilli(), F: s.F, H: s.H})
+			m[i].Points.Append(promql.Point{T: at.UnixMilli(), F: s.F, H: s.H})
 		}
 	}
 	return m, nil

@@ -299,7 +299,7 @@ func TestRemote(t *testing.T) {
 	}
 	// 25,000 steps take three requests.
 	m, err := r.Range(t.Context(), nil, "v", at, at.Add(25_000*time.Second), time.Second)
-	if err != nil || len(m) != 1 || len(m[0].Points) != 3 || m[0].Points[2].T != 22_060_000 {
+	if err != nil || len(m) != 1 || m[0].Points.Len() != 3 || m[0].Points.T[2] != 22_060_000 {
 		t.Error(m, err)
 	}
 	fails := func(_ any, err error, want string) {

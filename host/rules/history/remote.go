@@ -105,7 +105,7 @@ func (r *Remote) Range(ctx context.Context, _ storage.Queryable, query string, s
 				m = append(m, promql.Series{Labels: s.Metric})
 			}
 			for _, p := range s.Values {
-				m[i].Points = append(m[i].Points, promql.Point{T: p.t, F: p.v})
+				m[i].Points.Append(promql.Point{T: p.t, F: p.v})
 			}
 		}
 	}

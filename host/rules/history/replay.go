@@ -236,9 +236,9 @@ func (e *ahead) fetch(ctx context.Context, query string, at time.Time) *cache {
 func (c *cache) at(t int64) promql.Vector {
 	var v promql.Vector
 	for _, s := range c.series {
-		i, ok := slices.BinarySearchFunc(s.Points, t, func(p promql.Point, t int64) int { return cmp.Compare(p.T, t) })
-		if ok {
-			v = append(v, promql.Sample{Labels: s.Labels, T: t, F: s.Points[i].F, H: s.Points[i].H})
+		if i, ok := slices.BinarySearch(s.Points.T, t); ok {
+			p := s.Points.At(i)
+			v = append(v, promql.Sample{Labels: s.Labels, T: t, F: p.F, H: p.H})
 		}
 	}
 	return v

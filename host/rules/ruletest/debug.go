@@ -35,7 +35,7 @@ func (r *run) dump(ctx context.Context) {
 	r.opts.debugf("Dump of all data (input_series and rules) at %v:", until)
 	for _, s := range found {
 		fmt.Fprintf(r.opts.Debug, "%s =>\n", s.Labels)
-		for _, p := range s.Points {
+		for _, p := range s.Points.All() {
 			text := strconv.FormatFloat(p.F, 'f', -1, 64)
 			if p.H != nil {
 				text = p.H.String()

@@ -135,17 +135,17 @@ func (e *encoder) matrix(m promql.Matrix) {
 		}
 		e.raw(`{"metric":`)
 		e.labels(series.Labels)
-		floats := 0
-		for _, p := range series.Points {
-			if p.H == nil {
-				floats++
+		histograms := 0
+		for _, h := range series.Points.H {
+			if h != nil {
+				histograms++
 			}
 		}
-		if floats > 0 {
-			e.points(`,"values":[`, series.Points, false)
+		if histograms < series.Points.Len() {
+			e.points(`,"values":[`, &series.Points, false)
 		}
-		if floats < len(series.Points) {
-			e.points(`,"histograms":[`, series.Points, true)
+		if histograms > 0 {
+			e.points(`,"histograms":[`, &series.Points, true)
 		}
 		e.buf = append(e.buf, '}')
 		e.write()
@@ -154,10 +154,10 @@ func (e *encoder) matrix(m promql.Matrix) {
 }
 
 // points appends either the floats or the histograms of a series.
-func (e *encoder) points(head string, points []sample.Sample, histograms bool) {
+func (e *encoder) points(head string, points *sample.Points, histograms bool) {
 	e.raw(head)
 	first := true
-	for i, p := range points {
+	for i, p := range points.All() {
 		if e.err != nil {
 			return
 		}

@@ -44,7 +44,8 @@ func TestResultsInUpstreamsShapes(t *testing.T) {
 		Count: 3, Sum: 4.5, ZeroThreshold: 0.001, ZeroCount: 1,
 		PositiveSpans: []histogram.Span{{Offset: 0, Length: 2}}, PositiveBuckets: []float64{2, 0},
 	}
-	check(promql.Matrix{{Points: []sample.Sample{{T: -1500, F: math.Inf(-1)}, {T: 2000, F: 1e-7}, {T: 3000, H: h}}}},
+	points := promql.Points{T: []int64{-1500, 2000, 3000}, F: []float64{math.Inf(-1), 1e-7, 0}, H: []*histogram.FloatHistogram{nil, nil, h}}
+	check(promql.Matrix{{Points: points}},
 		`{"resultType":"matrix","result":[{"metric":{},"values":[[-1.500,"-Inf"],[2,"1e-07"]],`+
 			`"histograms":[[3,{"count":"3","sum":"4.5","buckets":[[3,"-0.001","0.001","1"],[0,"0.5","1","2"]]}]]}]}`)
 }
@@ -73,16 +74,16 @@ func TestStampsAreThoseOfTheSeries(t *testing.T) {
 	e := &encoder{}
 	for _, times := range [][]int64{{0, 1000, 2500}, {0, 1000, 2500}, {1000, 2500}, {-1500, 1000}, {math.MinInt64 + 1, math.MaxInt64, 5, 6}} {
 		want := &encoder{}
-		var points []sample.Sample
+		var points sample.Points
 		for i, at := range times {
-			points = append(points, sample.Sample{T: at, F: 1.5})
+			points.Append(sample.Sample{T: at, F: 1.5})
 			if i > 0 {
 				want.raw(",")
 			}
 			want.point(at, 1.5)
 		}
 		e.buf = e.buf[:0]
-		if e.points("[", points, false); string(e.buf) != "["+string(want.buf)+"]" {
+		if e.points("[", &points, false); string(e.buf) != "["+string(want.buf)+"]" {
 			t.Errorf("got %s, want [%s]", e.buf, want.buf)
 		}
 	}
@@ -144,7 +145,7 @@ func BenchmarkList(b *testing.B) {
 func BenchmarkMatrix(b *testing.B) {
 	series := promql.Series{Labels: labels.FromStrings("__name__", "node_cpu_seconds_total", "cpu", "3", "mode", "idle")}
 	for i := range 1000 {
-		series.Points = append(series.Points, sample.Sample{T: int64(i) * 15_000, F: float64(i) * 1.37})
+		series.Points.Append(sample.Sample{T: int64(i) * 15_000, F: float64(i) * 1.37})
 	}
 	m := make(promql.Matrix, 100)
 	for i := range m {
