@@ -30,7 +30,7 @@ var (
 // TestMetamorphic runs the same random operations under different options, and compares with a plain model after each. Run
 // it again with the seed that it prints: go test ./tsdb -run TestMetamorphic -seed 17 -ops 200.
 func TestMetamorphic(t *testing.T) {
-	seeds := []uint64{1, uint64(time.Now().UnixNano()) % 1_000_000}
+	seeds := []uint64{1, 763241, uint64(time.Now().UnixNano()) % 1_000_000}
 	switch {
 	case *seedFlag != 0:
 		seeds = []uint64{*seedFlag}
@@ -72,7 +72,9 @@ type world struct {
 	want map[string]map[int64]string
 	// exemplars are those that were taken, by series and time.
 	exemplars map[string]map[int64]float64
-	done      []string
+	// absent are series that are not appended to, so that memory forgets them.
+	absent [metaSeries]bool
+	done   []string
 }
 
 const metaSeries = 7
@@ -96,6 +98,8 @@ func runMetamorphic(t *testing.T, seed uint64, ops int, change func(*Options)) {
 		{"append", 10, w.append},
 		{"append late", 4, w.appendLate},
 		{"end series", 2, w.endSeries},
+		{"come and go", 2, w.comeAndGo},
+		{"jump", 1, w.jump},
 		{"delete", 2, w.delete},
 		{"maintain", 4, func() { w.check(maintainIt(t, w.db)) }},
 		{"map chunks", 2, func() { w.check(w.db.head.MapChunks(t.Context())) }},
@@ -208,7 +212,7 @@ func (w *world) append() {
 		var entries []storage.Entry
 		var texts []string
 		for i := range metaSeries {
-			if w.r.IntN(4) > 0 {
+			if !w.absent[i] && w.r.IntN(4) > 0 {
 				e, text := w.entry(i, w.now)
 				entries, texts = append(entries, e), append(texts, text)
 			}
@@ -239,6 +243,22 @@ func (w *world) endSeries() {
 		if w.r.IntN(2) == 0 {
 			w.put([]storage.Entry{{Labels: metaLabels(i), T: w.now, V: sample.StaleNaN()}}, []string{"stale"})
 		}
+	}
+}
+
+// comeAndGo lets some series stay away, and others come back: their references are new, while the log has the old ones.
+func (w *world) comeAndGo() {
+	for i := range w.absent {
+		w.absent[i] = w.r.IntN(2) == 0
+	}
+}
+
+// jump appends to one series, or to two, samples that are far ahead of all others.
+func (w *world) jump() {
+	w.now += 20*minute + w.r.Int64N(60*minute)
+	for i := range 1 + w.r.IntN(2) {
+		e, text := w.entry((i+len(w.done))%metaSeries, w.now)
+		w.put([]storage.Entry{e}, []string{text})
 	}
 }
 

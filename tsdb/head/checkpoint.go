@@ -19,7 +19,7 @@ func (h *Head) checkpoint(mint int64) error {
 	if err != nil || how == noCheckpoint {
 		return err
 	}
-	stoneMint := min(mint, h.lateMin.Load())
+	stoneMint := h.stoneMint(mint)
 	if how == fromMemory {
 		err = h.log.Checkpoint(last, func(add func(recs ...[]byte) error) error { return h.writeState(add, stoneMint) })
 	} else {

@@ -213,6 +213,7 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 // open reads the log and opens it.
 func (h *Head) open(ctx context.Context, o *Options) error {
 	start := time.Now()
+	h.window.Store(max(o.OutOfOrderWindow, 0)) // By which deletions are kept or not.
 	if err := h.replay(ctx, o); err != nil {
 		return err
 	}

@@ -367,7 +367,7 @@ func (p *player) finish() {
 	}
 	h.dropEmpty()
 	h.exemplars.forgetHasT()
-	h.extra.remove(nil, min(p.minValid, h.lateMin.Load()))
+	h.extra.remove(nil, h.stoneMint(p.minValid))
 	for t, n := range p.unknownRefs {
 		if n > 0 {
 			h.metrics.unknownRefs.WithLabelValues(wal.Type(t).String()).Add(float64(n))

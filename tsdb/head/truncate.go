@@ -74,7 +74,7 @@ func (h *Head) collect(mint int64) {
 	})
 	if len(dead) > 0 {
 		x.remove(dead)
-		h.extra.remove(dead, min(mint, h.lateMin.Load()))
+		h.extra.remove(dead, h.stoneMint(mint))
 	}
 	h.chunks.Add(-int64(dropped))
 	h.metrics.chunksRemoved.Add(float64(dropped))
@@ -86,6 +86,17 @@ func (h *Head) collect(mint int64) {
 	}
 	h.toldWide.Store(false)
 	h.noteWidth()
+}
+
+// stoneMint returns the time before which deletions are not needed, if what comes in order is from mint on: neither for samples
+// that came out of order nor for those that still may. These are refused where they would be deleted, for segments of the log
+// that stay may hold the deletion, and a restart would apply it to them.
+func (h *Head) stoneMint(mint int64) int64 {
+	mint = min(mint, h.lateMin.Load())
+	if newest := h.maxTime.Load(); newest > math.MinInt64 {
+		mint = min(mint, newest-h.window.Load())
+	}
+	return mint
 }
 
 // remove forgets series, given ascending, and deletions before mint.
