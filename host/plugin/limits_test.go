@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,10 +72,21 @@ func limits(t *testing.T, k *kitchen) {
 	ch = prepare(plugin.Limits{CallTimeout: short, Queue: 4 << 10},
 		plugin.Use{Key: "kitchen_notify_configs", Config: []byte(`{"do": "loop"}`)})
 	batch := bytes.Repeat([]byte{' '}, 512<<10) // Streams to workers hold some, too.
-	for range 20 {                              // The guest reads some of them before it runs the first.
-		go func() { _ = ch.Notifier(0).Notify(t.Context(), batch) }()
+	ctx, cancel = context.WithCancel(t.Context())
+	var senders sync.WaitGroup
+	for range 20 { // The guest reads some of them before it runs the first; who comes late on a busy machine sends again.
+		senders.Go(func() {
+			again := time.NewTicker(50 * time.Millisecond)
+			defer again.Stop()
+			for ctx.Err() == nil {
+				_ = ch.Notifier(0).Notify(ctx, batch)
+				<-again.C
+			}
+		})
 	}
 	counts(session.ReasonQueue, "did not read what waits for it")
+	cancel()
+	senders.Wait()
 }
 
 // counted returns the value of the kitchen's counter with a reason.
