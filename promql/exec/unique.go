@@ -81,6 +81,8 @@ type merged struct {
 	op      operator
 	out     []Series
 	members [][]int32
+	// single says that two of them may not even have values at different times.
+	single bool
 }
 
 // unique returns an operator whose series differ, for one whose series have lost the names that they had before, by
@@ -151,6 +153,9 @@ func (m *merged) row(ctx context.Context, w *worker, i int, dst *Row) error {
 	for _, member := range m.members[i][1:] {
 		if err := m.op.row(ctx, w, int(member), r); err != nil {
 			return err
+		}
+		if m.single && r.count() > 0 && dst.count() > 0 {
+			return errSameLabels
 		}
 		for step, f := range r.F {
 			if isAbsent(f) {

@@ -173,7 +173,11 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 	if o.out, err = q.dropNames(ctx, before); err != nil {
 		return nil, err
 	}
-	return q.unique(ctx, o, before)
+	op, err := q.unique(ctx, o, before)
+	if m, ok := op.(*merged); ok {
+		m.single = true // As upstream has it for functions of ranges alone.
+	}
+	return op, err
 }
 
 func (o *window) series() []Series { return o.out }
