@@ -25,7 +25,7 @@ func TestLateHistogramsKnowNoReset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer q.Close()
+	defer q.Close() //nolint:errcheck // a test's reader
 	set := q.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "i", ".+"))
 	if !set.Next() {
 		t.Fatal(set.Err())
@@ -65,7 +65,7 @@ func knownNoResets(t *testing.T, h *Head) (times []int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer q.Close()
+	defer q.Close() //nolint:errcheck // a test's reader
 	set := q.Select(t.Context(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "i", ".+"))
 	if !set.Next() {
 		t.Fatal(set.Err())

@@ -343,7 +343,7 @@ func TestSeriesForABlock(t *testing.T) {
 // TestSnapshotsAreBeforeDeletions: a snapshot shows the same before and after a deletion that it does not know of.
 func TestSnapshotsAreBeforeDeletions(t *testing.T) {
 	h := openHead(t, t.TempDir())
-	for ts := int64(0); ts < 10; ts++ {
+	for ts := range int64(10) {
 		appendAll(t, h, storage.Entry{Labels: metric(1), T: ts, V: float64(ts)})
 	}
 	everything := labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, ".*")
@@ -354,7 +354,7 @@ func TestSnapshotsAreBeforeDeletions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer q.Close()
+	defer q.Close() //nolint:errcheck // a test's reader
 	count := func(q storage.Querier) int {
 		set, n := q.Select(t.Context(), false, nil, everything), 0
 		for set.Next() {
@@ -378,7 +378,7 @@ func TestSnapshotsAreBeforeDeletions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer later.Close()
+	defer later.Close() //nolint:errcheck // a test's reader
 	if n := count(later); n != 5 {
 		t.Errorf("%d samples, want those that are left", n)
 	}

@@ -32,20 +32,26 @@ func timeoutParam(r *http.Request) (boundContext, error) {
 }
 
 // inTime gives a handler that the engine does not watch over the time that a query may take.
-func (a *api) inTime(h handler) handler {
-	return func(r *http.Request) (*answer, error) {
-		bound, err := timeoutParam(r)
-		if err != nil {
-			return nil, err
-		}
-		ctx, cancel := bound(r)
-		defer cancel()
-		ctx, cancelTimeout := context.WithTimeout(ctx, a.Engine.Timeout())
-		defer cancelTimeout()
-		ans, err := h(r.WithContext(ctx))
-		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, &apiError{typeTimeout, errors.New("the request took longer than it may")}
-		}
-		return ans, err
+func (a *api) inTime(h handler) handler { return bounded{a, h}.serve }
+
+// bounded is a handler that ends after that time.
+type bounded struct {
+	api     *api
+	handler handler
+}
+
+func (b bounded) serve(r *http.Request) (*answer, error) {
+	bound, err := timeoutParam(r)
+	if err != nil {
+		return nil, err
 	}
+	ctx, cancel := bound(r)
+	defer cancel()
+	ctx, cancelTimeout := context.WithTimeout(ctx, b.api.Engine.Timeout())
+	defer cancelTimeout()
+	ans, err := b.handler(r.WithContext(ctx))
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, &apiError{typeTimeout, errors.New("the request took longer than it may")}
+	}
+	return ans, err
 }
