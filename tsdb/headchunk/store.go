@@ -41,8 +41,10 @@ type Store struct {
 	mu sync.RWMutex
 	// files are in the order of their numbers; those of earlier runs are not written to.
 	files []*file
-	// current is the one that is being written, nil before the first chunk.
+	// current is the one that is being written, nil if the next chunk begins one.
 	current *file
+	// last is the number of the newest file that there was: one that is gone may still be read by its number.
+	last uint32
 }
 
 // file is one file.
@@ -184,9 +186,9 @@ func (s *Store) writable(data int) (*file, error) {
 		return nil, err
 	}
 	s.mu.RLock()
-	number := uint32(1)
+	number := s.last + 1
 	if n := len(s.files); n > 0 {
-		number = s.files[n-1].number + 1
+		number = max(number, s.files[n-1].number+1)
 	}
 	s.mu.RUnlock()
 	name := fileName(s.dir, number)
@@ -200,7 +202,7 @@ func (s *Store) writable(data int) (*file, error) {
 	}
 	f.mapInto(maxFileBytes)
 	s.mu.Lock()
-	s.files, s.current = append(slices.Clip(s.files), f), f
+	s.files, s.current, s.last = append(slices.Clip(s.files), f), f, number
 	s.mu.Unlock()
 	s.torn = false
 	return f, nil
@@ -246,8 +248,11 @@ func (s *Store) find(number uint32) *file {
 	return s.files[i]
 }
 
-// Truncate deletes the files before the given number; the one that is being written stays. Chunks in them must not be
-// asked for any more; data that were returned are valid until the next call.
+// worthEnding is the size in bytes from which on a file is ended when others are deleted, so that it can be, the next time.
+const worthEnding = 1 << 20
+
+// Truncate deletes the files before the given number. Chunks in them must not be asked for any more; data that were
+// returned are valid until the next call. Chunks that are written later go to a new file, unless there are few yet.
 func (s *Store) Truncate(number uint32) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -259,7 +264,10 @@ func (s *Store) Truncate(number uint32) error {
 	s.retired = nil
 	for {
 		s.mu.Lock()
-		if len(s.files) == 0 || s.files[0].number >= number || s.files[0] == s.current {
+		if len(s.files) == 0 || s.files[0].number >= number {
+			if s.current != nil && s.current.size >= worthEnding {
+				s.current = nil
+			}
 			s.mu.Unlock()
 			return nil
 		}
@@ -270,6 +278,9 @@ func (s *Store) Truncate(number uint32) error {
 			return fmt.Errorf("delete head chunks: %w", err)
 		}
 		s.files = slices.Clone(s.files[1:])
+		if s.current == f {
+			s.current = nil
+		}
 		s.mu.Unlock()
 		s.retired = append(s.retired, f)
 	}

@@ -151,6 +151,50 @@ func TestEachRunHasFilesOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestFilesCanGoWhileOthersAreWritten deletes the file that is being written, too, and ends one with much in it.
+func TestFilesCanGoWhileOthersAreWritten(t *testing.T) {
+	s := open(t, Options{Dir: t.TempDir()})
+	truncate := func(number uint32) {
+		t.Helper()
+		if err := s.Truncate(number); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writes := func(chunk Chunk, want uint32) Ref {
+		t.Helper()
+		ref := add(t, s, []Chunk{chunk})[0]
+		if ref.File() != want {
+			t.Fatalf("file %d is written, want %d", ref.File(), want)
+		}
+		return ref
+	}
+	writes(testChunk(1), 1)
+	truncate(1)
+	gone := writes(testChunk(2), 1)
+	truncate(gone.File() + 1)
+	if s.Size() != 0 {
+		t.Errorf("%d bytes are left", s.Size())
+	}
+	large := testChunk(3)
+	large.Data = make([]byte, worthEnding)
+	kept := writes(large, 2)
+	if _, err := s.Chunk(gone); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a deleted chunk: %v", err)
+	}
+	truncate(2)
+	last := writes(testChunk(4), 3)
+	if c, err := s.Chunk(kept); err != nil || !equal(c, large) {
+		t.Errorf("the chunk of a file that was ended: %v", err)
+	}
+	truncate(3)
+	if _, err := s.Chunk(kept); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a deleted chunk: %v", err)
+	}
+	if c, err := s.Chunk(last); err != nil || !equal(c, testChunk(4)) {
+		t.Errorf("the last chunk: %v", err)
+	}
+}
+
 // TestDamageCostsWhatItTouches flips and zeroes bytes, and cuts files.
 func TestDamageCostsWhatItTouches(t *testing.T) {
 	offsets := []uint32{}
