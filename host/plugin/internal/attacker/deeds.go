@@ -233,6 +233,9 @@ func (a *attacker) reach() string {
 		if f.Type == wire.FileData || f.Type == wire.HTTPHead && bytes.HasPrefix(f.Payload, []byte("200")) {
 			got = 1
 		}
+		if f.Type == wire.HTTPHead { // The body stays unread, and the number is used again.
+			_ = a.text(wire.HTTPClose, uint32(i+1), "")
+		}
 		fmt.Fprintf(&out, "attacker_reached{what=%q,answer=%q} %d\n", name, printable(f.Payload), got)
 	}
 	return out.String()
