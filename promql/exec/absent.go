@@ -13,7 +13,7 @@ func (q *query) absent(ctx context.Context, op operator, g plan.Grid, of plan.No
 	if err != nil {
 		return nil, err
 	}
-	err = q.look(ctx, op, g, func(_ int, r *Row) error {
+	err = q.look(ctx, op, g, func(_ int, r *row) error {
 		return inPieces(ctx.Err, len(r.F), func(from, to int) {
 			for step, f := range r.F[from:to] {
 				if !isAbsent(f) {
@@ -22,7 +22,7 @@ func (q *query) absent(ctx context.Context, op operator, g plan.Grid, of plan.No
 			}
 		})
 	})
-	return &fixed{out: []Series{{Labels: askedFor(of)}}, rows: []Row{{F: values}}}, err
+	return &fixed{out: []series{{labels: askedFor(of)}}, rows: []row{{F: values}}}, err
 }
 
 // askedFor returns the labels that a selector matches by equality, each with one value.

@@ -9,9 +9,9 @@ import (
 
 // accumulator takes rows into groups. The cells of a group start at base, one for each step.
 type accumulator interface {
-	fold(base int, r *Row, s *Series)
+	fold(base int, r *row, s *series)
 	// result puts what the cells hold into a row of absent values.
-	result(base int, dst *Row) error
+	result(base int, dst *row) error
 }
 
 // sumCell is a sum, absent before the first value.
@@ -31,7 +31,7 @@ type sumAcc struct {
 	hists  *histogramCells
 }
 
-func (a *sumAcc) fold(base int, r *Row, s *Series) {
+func (a *sumAcc) fold(base int, r *row, s *series) {
 	cells := a.floats[base : base+len(r.F)]
 	for step, f := range r.F {
 		if isAbsent(f) {
@@ -52,7 +52,7 @@ func (a *sumAcc) fold(base int, r *Row, s *Series) {
 	}
 }
 
-func (a *sumAcc) result(base int, dst *Row) error {
+func (a *sumAcc) result(base int, dst *row) error {
 	for step := range dst.F {
 		c := &a.floats[base+step]
 		present := !isAbsent(c.S)
@@ -71,7 +71,7 @@ type avgAcc struct {
 	hists  *histogramCells
 }
 
-func (a *avgAcc) fold(base int, r *Row, s *Series) {
+func (a *avgAcc) fold(base int, r *row, s *series) {
 	cells := a.floats[base : base+len(r.F)]
 	for step, f := range r.F {
 		if isAbsent(f) {
@@ -87,7 +87,7 @@ func (a *avgAcc) fold(base int, r *Row, s *Series) {
 	}
 }
 
-func (a *avgAcc) result(base int, dst *Row) error {
+func (a *avgAcc) result(base int, dst *row) error {
 	for step := range dst.F {
 		c := &a.floats[base+step]
 		if a.hists.any() && a.hists.result(base+step, c.count > 0, step, dst) {
@@ -106,7 +106,7 @@ type extremeAcc struct {
 	sign   float64
 }
 
-func (a *extremeAcc) fold(base int, r *Row, _ *Series) {
+func (a *extremeAcc) fold(base int, r *row, _ *series) {
 	cells := a.values[base : base+len(r.F)]
 	for step, f := range r.F {
 		if isAbsent(f) {
@@ -118,7 +118,7 @@ func (a *extremeAcc) fold(base int, r *Row, _ *Series) {
 	}
 }
 
-func (a *extremeAcc) result(base int, dst *Row) error {
+func (a *extremeAcc) result(base int, dst *row) error {
 	copy(dst.F, a.values[base:base+len(dst.F)])
 	return nil
 }
@@ -129,7 +129,7 @@ type countAcc struct {
 	group  bool
 }
 
-func (a *countAcc) fold(base int, r *Row, _ *Series) {
+func (a *countAcc) fold(base int, r *row, _ *series) {
 	cells := a.counts[base : base+len(r.F)]
 	for step, f := range r.F {
 		if !isAbsent(f) {
@@ -138,7 +138,7 @@ func (a *countAcc) fold(base int, r *Row, _ *Series) {
 	}
 }
 
-func (a *countAcc) result(base int, dst *Row) error {
+func (a *countAcc) result(base int, dst *row) error {
 	for step := range dst.F {
 		switch n := a.counts[base+step]; {
 		case n == 0:
@@ -159,7 +159,7 @@ type varianceAcc struct {
 	root  bool
 }
 
-func (a *varianceAcc) fold(base int, r *Row, _ *Series) {
+func (a *varianceAcc) fold(base int, r *row, _ *series) {
 	cells := a.cells[base : base+len(r.F)]
 	for step, f := range r.F {
 		if isAbsent(f) {
@@ -180,7 +180,7 @@ func (a *varianceAcc) fold(base int, r *Row, _ *Series) {
 	}
 }
 
-func (a *varianceAcc) result(base int, dst *Row) error {
+func (a *varianceAcc) result(base int, dst *row) error {
 	for step := range dst.F {
 		c := &a.cells[base+step]
 		if c.count == 0 {

@@ -74,33 +74,33 @@ func (q *query) noteQuantileParam(ctx context.Context, values []float64, at spot
 // groups tells to which group each series belongs.
 type groups struct {
 	of  []int32
-	out []Series
+	out []series
 }
 
-func (q *query) groupSeries(ctx context.Context, in []Series, n *plan.Aggregate) (*groups, error) {
+func (q *query) groupSeries(ctx context.Context, in []series, n *plan.Aggregate) (*groups, error) {
 	gr := &groups{of: make([]int32, len(in))}
 	index := newKeyIndex(0)
 	var key []byte
 	pace := q.pace(ctx)
 	for i := range in {
 		// Fast path: where only the labels to group by are read, most series have those of the one before.
-		if i > 0 && !in[i].DropName && labels.Equal(in[i].Labels, in[i-1].Labels) {
+		if i > 0 && !in[i].dropName && labels.Equal(in[i].labels, in[i-1].labels) {
 			gr.of[i] = gr.of[i-1]
 			continue
 		}
 		made := int64(0)
 		if n.Without {
-			key = in[i].Labels.AppendKeyWithout(key[:0], n.Grouping)
+			key = in[i].labels.AppendKeyWithout(key[:0], n.Grouping)
 		} else {
-			key = in[i].Labels.AppendKeyBy(key[:0], n.Grouping)
+			key = in[i].labels.AppendKeyBy(key[:0], n.Grouping)
 		}
 		k, isNew := index.add(key)
 		if isNew {
-			gr.out = append(gr.out, Series{Labels: groupLabels(in[i].Labels, n)})
-			made = seriesBytes + int64(gr.out[k].Labels.ByteSize())
+			gr.out = append(gr.out, series{labels: groupLabels(in[i].labels, n)})
+			made = seriesBytes + int64(gr.out[k].labels.ByteSize())
 		}
 		gr.of[i] = k
-		gr.out[k].DropName = gr.out[k].DropName || in[i].DropName
+		gr.out[k].dropName = gr.out[k].dropName || in[i].dropName
 		if err := pace(made); err != nil {
 			return nil, err
 		}
@@ -119,8 +119,8 @@ func groupLabels(ls labels.Labels, n *plan.Aggregate) labels.Labels {
 func (q *query) fold(ctx context.Context, op operator, n *plan.Aggregate, gr *groups, acc accumulator, g plan.Grid) error {
 	ignores, in := ignoresHistograms(n.Op), op.series()
 	nameless := !q.DelayNameRemoval && plan.NamesUnread(n.Expr)
-	var nobody Series
-	return q.look(ctx, op, g, func(i int, r *Row) error {
+	var nobody series
+	return q.look(ctx, op, g, func(i int, r *row) error {
 		if ignores && len(r.H) > 0 {
 			q.dropHistograms(r, n.Op, spotOf(n, n.ExprPos))
 		}
@@ -141,7 +141,7 @@ func ignoresHistograms(op parser.AggregateOp) bool {
 }
 
 // dropHistograms leaves a row with its floats.
-func (q *query) dropHistograms(r *Row, op parser.AggregateOp, at spot) {
+func (q *query) dropHistograms(r *row, op parser.AggregateOp, at spot) {
 	for step := range r.H {
 		if r.H[step] != nil {
 			r.F[step] = absent
@@ -153,7 +153,7 @@ func (q *query) dropHistograms(r *Row, op parser.AggregateOp, at spot) {
 
 // results makes rows of what the accumulator holds.
 func (q *query) results(ctx context.Context, gr *groups, acc accumulator, g plan.Grid) (operator, error) {
-	f, ended := &fixed{out: make([]Series, 0, len(gr.out)), rows: make([]Row, 0, len(gr.out))}, ending(ctx)
+	f, ended := &fixed{out: make([]series, 0, len(gr.out)), rows: make([]row, 0, len(gr.out))}, ending(ctx)
 	// Small rows are cut from larger pieces of memory.
 	var free []float64
 	for k := range gr.out {
@@ -163,7 +163,7 @@ func (q *query) results(ctx context.Context, gr *groups, acc accumulator, g plan
 		if len(free) < g.N {
 			free = make([]float64, max(g.N, min(blockValues, (len(gr.out)-k)*g.N)))
 		}
-		r := Row{F: free[:0:g.N]}
+		r := row{F: free[:0:g.N]}
 		free = free[g.N:]
 		if err := r.resetUnless(ctx.Err, g.N); err != nil {
 			return nil, err

@@ -44,7 +44,7 @@ type scalarSide struct {
 	n       *plan.Binary
 	scalars []float64
 	swapped bool
-	out     []Series
+	out     []series
 }
 
 func (q *query) withScalar(ctx context.Context, n *plan.Binary, vector, scalar plan.Node, swapped bool, g plan.Grid) (operator, error) {
@@ -67,9 +67,9 @@ func (q *query) withScalar(ctx context.Context, n *plan.Binary, vector, scalar p
 	return q.unique(ctx, o, before)
 }
 
-func (o *scalarSide) series() []Series { return o.out }
+func (o *scalarSide) series() []series { return o.out }
 
-func (o *scalarSide) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *scalarSide) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := o.operator.row(ctx, w, i, dst); err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ const (
 )
 
 // set puts the result of an operator.
-func (r *Row) set(step int, v value, returnBool bool, o outcome) {
+func (r *row) set(step int, v value, returnBool bool, o outcome) {
 	switch {
 	case o == impossible:
 		r.drop(step)

@@ -38,7 +38,7 @@ type overBuckets struct {
 	f func(step int, name string, buckets []bucket) float64
 	// native is f for native histograms.
 	native  func(step int, name string, h *histogram.FloatHistogram) float64
-	out     []Series
+	out     []series
 	members [][]bucketSeries
 }
 
@@ -122,8 +122,8 @@ func (o *overBuckets) group(ctx context.Context) error {
 	index, pace := newLabelIndex(0), o.q.pace(ctx)
 	b := labels.NewBuilder(labels.EmptyLabels())
 	for i, s := range o.op.series() {
-		upper, err := strconv.ParseFloat(s.Labels.Get(labels.BucketLabel), 64)
-		b.Reset(s.Labels)
+		upper, err := strconv.ParseFloat(s.labels.Get(labels.BucketLabel), 64)
+		b.Reset(s.labels)
 		if err == nil {
 			b.Del(labels.BucketLabel)
 		}
@@ -131,7 +131,7 @@ func (o *overBuckets) group(ctx context.Context) error {
 		made := bucketBytes
 		if isNew {
 			made += seriesBytes + int64(index.sets[n].ByteSize())
-			o.out = append(o.out, Series{Labels: b.Labels(), DropName: s.DropName})
+			o.out = append(o.out, series{labels: b.Labels(), dropName: s.dropName})
 			o.members = append(o.members, nil)
 		}
 		o.members[n] = append(o.members[n], bucketSeries{upper, int32(i), err != nil})
@@ -147,11 +147,11 @@ func (o *overBuckets) group(ctx context.Context) error {
 	return nil
 }
 
-func (o *overBuckets) series() []Series { return o.out }
+func (o *overBuckets) series() []series { return o.out }
 
-func (o *overBuckets) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *overBuckets) row(ctx context.Context, w *worker, i int, dst *row) error {
 	members := o.members[i]
-	rows := make([]*Row, len(members))
+	rows := make([]*row, len(members))
 	for k, m := range members {
 		rows[k] = w.borrow(o.g.N)
 		defer w.giveBack(rows[k])
@@ -193,7 +193,7 @@ func (o *overBuckets) name(i int) string {
 }
 
 // bucketsAt appends the buckets of one step, and returns the native histogram if there is one.
-func (o *overBuckets) bucketsAt(step int, members []bucketSeries, rows []*Row, to []bucket) (_ []bucket, native *histogram.FloatHistogram) {
+func (o *overBuckets) bucketsAt(step int, members []bucketSeries, rows []*row, to []bucket) (_ []bucket, native *histogram.FloatHistogram) {
 	for k, r := range rows {
 		switch {
 		case isAbsent(r.F[step]):
@@ -201,7 +201,7 @@ func (o *overBuckets) bucketsAt(step int, members []bucketSeries, rows []*Row, t
 			native = r.hist(step)
 		case members[k].bad:
 			s := &o.op.series()[members[k].series]
-			text := fmt.Sprintf("bucket label %q is missing or has a malformed value of %q", labels.BucketLabel, s.Labels.Get(labels.BucketLabel))
+			text := fmt.Sprintf("bucket label %q is missing or has a malformed value of %q", labels.BucketLabel, s.labels.Get(labels.BucketLabel))
 			name := ""
 			if o.q.DelayNameRemoval {
 				name = metricName(s)

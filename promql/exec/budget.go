@@ -100,7 +100,7 @@ func (q *query) release(n int) {
 }
 
 // holdRow counts a row that is going to be kept in memory.
-func (q *query) holdRow(r *Row) error { return q.keepMore(r.count(), r.bytes()) }
+func (q *query) holdRow(r *row) error { return q.keepMore(r.count(), r.bytes()) }
 
 // keepMore is holdMore for what the operator that is being made keeps.
 func (q *query) keepMore(n int, bytes int64) error {
@@ -165,7 +165,7 @@ func (q *query) tooMuch() error {
 }
 
 // bytes returns the memory of a row.
-func (r *Row) bytes() int64 { return 8*int64(cap(r.F)+cap(r.H)) + histogramBytes(r.H) }
+func (r *row) bytes() int64 { return 8*int64(cap(r.F)+cap(r.H)) + histogramBytes(r.H) }
 
 // histogramBytes returns the memory of histograms, as if they shared none.
 func histogramBytes(hs []*histogram.FloatHistogram) int64 {

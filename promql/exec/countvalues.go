@@ -30,7 +30,7 @@ func (q *query) countValues(ctx context.Context, n *plan.Aggregate, g plan.Grid)
 	in := op.series()
 	f, index := &fixed{}, newLabelIndex(0)
 	b := labels.NewBuilder(labels.EmptyLabels())
-	err = q.look(ctx, op, g, func(i int, r *Row) error {
+	err = q.look(ctx, op, g, func(i int, r *row) error {
 		rowOf := map[string]int{}
 		for step, v := range r.F {
 			if isAbsent(v) {
@@ -39,11 +39,11 @@ func (q *query) countValues(ctx context.Context, n *plan.Aggregate, g plan.Grid)
 			text := valueText(v, r, step)
 			k, found := rowOf[text]
 			if !found {
-				b.Reset(in[i].Labels)
+				b.Reset(in[i].labels)
 				ls := groupLabels(b.Set(label, text).Labels(), &by)
 				var isNew bool
 				if k, isNew = index.add(ls); isNew {
-					f.out, f.rows = append(f.out, Series{Labels: ls}), append(f.rows, Row{})
+					f.out, f.rows = append(f.out, series{labels: ls}), append(f.rows, row{})
 					f.rows[k].reset(g.N)
 					if err := q.hold(g.N); err != nil {
 						return err
@@ -65,7 +65,7 @@ func (q *query) countValues(ctx context.Context, n *plan.Aggregate, g plan.Grid)
 	return f, err
 }
 
-func valueText(v float64, r *Row, step int) string {
+func valueText(v float64, r *row, step int) string {
 	if h := r.hist(step); h != nil {
 		return h.String()
 	}

@@ -1,10 +1,10 @@
 // Package exec evaluates logical plans over a storage.
 //
-// Start with [Run]. It makes an operator of each node of the plan, bottom up. An operator knows the labels of all
-// series that it yields before it calculates any of their values, so that groups and matches are found once per
-// series; afterwards it yields the values of any one series at all steps, a [Row], on any goroutine and in any order.
-// Only operators that need all series to yield one, such as aggregations, keep rows in memory, and of those only
-// groups × steps.
+// Start with [Prepare], which makes an operator of each node of the plan, bottom up, and [Prepared.Finish]. An operator
+// knows the labels of all series that it yields before it calculates any of their values, so that groups and matches are
+// found once per series; after that it yields the values of any one series at all steps, a row, on any goroutine and in
+// any order. Only operators that need all series to yield one, such as aggregations, keep rows in memory: most of them no
+// more than groups × steps.
 //
 // The files, from the outside in: run.go takes a plan to its result, query.go makes an operator of each node, and each.go
 // calculates the rows of one, on several goroutines; row.go and worker.go have what they calculate with. The leaves are

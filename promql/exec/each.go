@@ -26,23 +26,23 @@ const blockValues = 4096
 // each calculates all rows of an operator, on several goroutines if there are enough, and calls fold with one after
 // the other in the order of the series: results do not depend on the number of goroutines. The row is valid during
 // the call only. Two calls of fold never overlap.
-func (q *query) each(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *Row) error) error {
+func (q *query) each(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *row) error) error {
 	return q.eachMeasured(ctx, op, g, false, fold)
 }
 
 // look is each for a fold that keeps none of the histograms: their memory is used again after the call.
-func (q *query) look(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *Row) error) error {
+func (q *query) look(ctx context.Context, op operator, g plan.Grid, fold func(i int, r *row) error) error {
 	return q.eachMeasured(ctx, op, g, true, fold)
 }
 
-func (q *query) eachMeasured(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(i int, r *Row) error) error {
+func (q *query) eachMeasured(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(i int, r *row) error) error {
 	if q.at != nil {
 		return q.measuredEach(ctx, op, g, lent, fold)
 	}
 	return q.eachRow(ctx, op, g, lent, fold)
 }
 
-func (q *query) eachRow(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(i int, r *Row) error) error {
+func (q *query) eachRow(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(i int, r *row) error) error {
 	n := len(op.series())
 	block := max(1, min(128, blockValues/max(g.N, 1)))
 	blocks := (n + block - 1) / block
@@ -53,7 +53,7 @@ func (q *query) eachRow(ctx context.Context, op operator, g plan.Grid, lent bool
 	return q.eachParallel(ctx, op, n, block, parallel, g.N, lent, fold)
 }
 
-func (q *query) eachSerial(ctx context.Context, op operator, n, steps int, lent bool, fold func(int, *Row) error) error {
+func (q *query) eachSerial(ctx context.Context, op operator, n, steps int, lent bool, fold func(int, *row) error) error {
 	w := q.newWorker(ctx)
 	defer w.close()
 	r := w.borrow(steps)
@@ -126,7 +126,7 @@ type shared struct {
 	op              operator
 	n, block, steps int
 	lent            bool
-	fold            func(int, *Row) error
+	fold            func(int, *row) error
 	claimed         atomic.Int64
 	turns           turns
 }
@@ -142,7 +142,7 @@ func (s *shared) claim() (block, from, to int) {
 func (s *shared) left() bool { return int(s.claimed.Load())*s.block < s.n }
 
 // eachParallel begins in the goroutine of the caller, for most queries have ended before it is worth it to start others.
-func (q *query) eachParallel(ctx context.Context, op operator, n, block, parallel, steps int, lent bool, fold func(int, *Row) error) error {
+func (q *query) eachParallel(ctx context.Context, op operator, n, block, parallel, steps int, lent bool, fold func(int, *row) error) error {
 	s := &shared{op: op, n: n, block: block, steps: steps, lent: lent, fold: fold}
 	s.turns.cond.L = &s.turns.mu
 	var helpers sync.WaitGroup
@@ -196,7 +196,7 @@ func (q *query) share(ctx context.Context, s *shared, between func()) {
 	}
 }
 
-func calculate(ctx context.Context, op operator, w *worker, from int, rows []Row) error {
+func calculate(ctx context.Context, op operator, w *worker, from int, rows []row) error {
 	for i := range rows {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -209,7 +209,7 @@ func calculate(ctx context.Context, op operator, w *worker, from int, rows []Row
 }
 
 // foldRows folds a block; a panic becomes an error, for a turn must be passed.
-func foldRows(from int, rows []Row, fold func(int, *Row) error) (err error) {
+func foldRows(from int, rows []row, fold func(int, *row) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &PanicError{p, debug.Stack()}

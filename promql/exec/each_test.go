@@ -16,9 +16,9 @@ type numbered struct {
 	err  error
 }
 
-func (o *numbered) series() []Series { return make([]Series, o.n) }
+func (o *numbered) series() []series { return make([]series, o.n) }
 
-func (o *numbered) row(_ context.Context, _ *worker, i int, dst *Row) error {
+func (o *numbered) row(_ context.Context, _ *worker, i int, dst *row) error {
 	if o.fail == i {
 		if o.err == nil {
 			panic("boom")
@@ -34,7 +34,7 @@ func TestEachKeepsTheOrder(t *testing.T) {
 	for _, parallelism := range []int{1, 2, 7} {
 		q := &query{Usage: &Usage{}, Env: Env{Pool: &Pool{}, Parallelism: parallelism}}
 		next := 0
-		err := q.each(t.Context(), &numbered{n: 10_000, fail: -1}, plan.NewGrid(0, 0, 0), func(i int, r *Row) error {
+		err := q.each(t.Context(), &numbered{n: 10_000, fail: -1}, plan.NewGrid(0, 0, 0), func(i int, r *row) error {
 			if i != next || r.F[0] != float64(i) {
 				t.Fatalf("parallelism %d: row %d with value %v comes as number %d", parallelism, i, r.F[0], next)
 			}
@@ -52,10 +52,10 @@ func TestEachStopsAtErrors(t *testing.T) {
 	for _, parallelism := range []int{1, 4} {
 		q := &query{Usage: &Usage{}, Env: Env{Pool: &Pool{}, Parallelism: parallelism}}
 		g := plan.NewGrid(0, 0, 0)
-		if err := q.each(t.Context(), &numbered{n: 1000, fail: 500, err: broken}, g, func(int, *Row) error { return nil }); !errors.Is(err, broken) {
+		if err := q.each(t.Context(), &numbered{n: 1000, fail: 500, err: broken}, g, func(int, *row) error { return nil }); !errors.Is(err, broken) {
 			t.Errorf("parallelism %d: error of a row came as %v", parallelism, err)
 		}
-		if err := q.each(t.Context(), &numbered{n: 1000, fail: -1}, g, func(i int, _ *Row) error {
+		if err := q.each(t.Context(), &numbered{n: 1000, fail: -1}, g, func(i int, _ *row) error {
 			if i == 700 {
 				return broken
 			}
@@ -65,7 +65,7 @@ func TestEachStopsAtErrors(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := q.each(ctx, &numbered{n: 1000, fail: -1}, g, func(int, *Row) error { return nil }); !errors.Is(err, context.Canceled) {
+		if err := q.each(ctx, &numbered{n: 1000, fail: -1}, g, func(int, *row) error { return nil }); !errors.Is(err, context.Canceled) {
 			t.Errorf("parallelism %d: cancelled, got %v", parallelism, err)
 		}
 	}
@@ -74,11 +74,11 @@ func TestEachStopsAtErrors(t *testing.T) {
 func TestEachTurnsPanicsIntoErrors(t *testing.T) {
 	q := &query{Usage: &Usage{}, Env: Env{Pool: &Pool{}, Parallelism: 4}}
 	g := plan.NewGrid(0, 0, 0)
-	err := q.each(t.Context(), &numbered{n: 1000, fail: 500}, g, func(int, *Row) error { return nil })
+	err := q.each(t.Context(), &numbered{n: 1000, fail: 500}, g, func(int, *row) error { return nil })
 	if bug, ok := errors.AsType[*PanicError](err); !ok || !strings.Contains(string(bug.Stack), "numbered") {
 		t.Errorf("panic of a row came as %v", err)
 	}
-	err = q.each(t.Context(), &numbered{n: 1000, fail: -1}, g, func(i int, _ *Row) error {
+	err = q.each(t.Context(), &numbered{n: 1000, fail: -1}, g, func(i int, _ *row) error {
 		if i == 300 {
 			panic("boom")
 		}

@@ -68,7 +68,7 @@ func (in *windowed) anchoredAt(step int) (lo, hi int32) {
 }
 
 // extendedRates is rate, increase and delta of an anchored or smoothed selector.
-func (in *windowed) extendedRates(isCounter, isRate bool, dst *Row) error {
+func (in *windowed) extendedRates(isCounter, isRate bool, dst *row) error {
 	seconds := float64(in.length) / 1000
 	for i := range dst.F {
 		n := in.hi[i] - in.lo[i]
@@ -249,9 +249,9 @@ type smoothed struct {
 	g plan.Grid
 }
 
-func (s *smoothed) series() []Series { return s.out }
+func (s *smoothed) series() []series { return s.out }
 
-func (s *smoothed) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (s *smoothed) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := s.read(ctx, w, i, false); err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func (s *smoothed) row(ctx context.Context, w *worker, i int, dst *Row) error {
 }
 
 // smooth puts the value of one step.
-func (in *windowed) smooth(step int, dst *Row) {
+func (in *windowed) smooth(step int, dst *row) {
 	lo, hi := int(in.lo[step]), int(in.hi[step])
 	t := in.shift.Reference(in.g.At(step))
 	next := in.after(lo, hi, t-1)

@@ -8,13 +8,13 @@ import (
 
 // fixed yields rows that are in memory.
 type fixed struct {
-	out  []Series
-	rows []Row
+	out  []series
+	rows []row
 }
 
-func (f *fixed) series() []Series { return f.out }
+func (f *fixed) series() []series { return f.out }
 
-func (f *fixed) row(_ context.Context, w *worker, i int, dst *Row) error {
+func (f *fixed) row(_ context.Context, w *worker, i int, dst *row) error {
 	return dst.copyFrom(w.ended, &f.rows[i])
 }
 
@@ -22,7 +22,7 @@ func (f *fixed) row(_ context.Context, w *worker, i int, dst *Row) error {
 func (q *query) materialize(ctx context.Context, op operator, g plan.Grid) (*fixed, error) {
 	f := &fixed{}
 	in := op.series()
-	err := q.each(ctx, op, g, func(i int, r *Row) error {
+	err := q.each(ctx, op, g, func(i int, r *row) error {
 		if r.count() == 0 {
 			return nil
 		}
@@ -41,8 +41,8 @@ func (q *query) keep(ctx context.Context, op operator, which []int32, g plan.Gri
 	if len(which) == 0 {
 		return op, nil
 	}
-	kept := &kept{operator: op, rows: map[int32]*Row{}}
-	err := q.each(ctx, &subset{op, which}, g, func(i int, r *Row) error {
+	kept := &kept{operator: op, rows: map[int32]*row{}}
+	err := q.each(ctx, &subset{op, which}, g, func(i int, r *row) error {
 		row, err := r.clone(ctx.Err)
 		if err != nil {
 			return err
@@ -56,10 +56,10 @@ func (q *query) keep(ctx context.Context, op operator, which []int32, g plan.Gri
 // kept is an operator of which some rows are in memory.
 type kept struct {
 	operator
-	rows map[int32]*Row
+	rows map[int32]*row
 }
 
-func (k *kept) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (k *kept) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if r, found := k.rows[int32(i)]; found {
 		return dst.copyFrom(w.ended, r)
 	}
@@ -84,7 +84,7 @@ func (q *query) buildInvariant(ctx context.Context, n *plan.StepInvariant, g pla
 	return &invariant{op, g.N}, nil
 }
 
-func (o *invariant) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *invariant) row(ctx context.Context, w *worker, i int, dst *row) error {
 	r := w.borrow(1)
 	defer w.giveBack(r)
 	if err := o.operator.row(ctx, w, i, r); err != nil {

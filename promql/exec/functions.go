@@ -17,12 +17,12 @@ type mapper func(step int, f float64, h *histogram.FloatHistogram) (float64, boo
 type mapped struct {
 	operator
 	f   mapper
-	out []Series
+	out []series
 }
 
-func (m *mapped) series() []Series { return m.out }
+func (m *mapped) series() []series { return m.out }
 
-func (m *mapped) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (m *mapped) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if dst.lent == nil {
 		w.lend(dst) // No histogram is left in the end.
 		defer w.takeBack(dst)
@@ -107,7 +107,7 @@ func (q *query) buildCall(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 	if strings.HasPrefix(n.Func, "histogram_") && !q.DelayNameRemoval {
 		// What is said of the histogram is still of that type and in that unit, to upstream.
 		for i, s := range op.series() {
-			out[i].Labels = s.Labels.DropMetricName()
+			out[i].labels = s.labels.DropMetricName()
 		}
 	}
 	return q.unique(ctx, &mapped{op, build(args), out}, op.series())
@@ -246,7 +246,7 @@ func (q *query) date(ctx context.Context, n *plan.Call, f func(time.Time) int, g
 		}); err != nil {
 			return nil, err
 		}
-		return &fixed{out: []Series{{}}, rows: []Row{{F: values}}}, q.hold(len(values))
+		return &fixed{out: []series{{}}, rows: []row{{F: values}}}, q.hold(len(values))
 	}
 	op, err := q.build(ctx, n.Args[0], g)
 	if err != nil {
@@ -284,7 +284,7 @@ func (q *query) startTimestamp(ctx context.Context, n *plan.Call, g plan.Grid) (
 // negated changes the sign of each value.
 type negated struct {
 	operator
-	out []Series
+	out []series
 }
 
 func (q *query) buildNegate(ctx context.Context, n *plan.Negate, g plan.Grid) (operator, error) {
@@ -299,9 +299,9 @@ func (q *query) buildNegate(ctx context.Context, n *plan.Negate, g plan.Grid) (o
 	return q.unique(ctx, &negated{op, out}, op.series())
 }
 
-func (o *negated) series() []Series { return o.out }
+func (o *negated) series() []series { return o.out }
 
-func (o *negated) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *negated) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := o.operator.row(ctx, w, i, dst); err != nil {
 		return err
 	}

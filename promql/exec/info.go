@@ -20,7 +20,7 @@ func identifying() []string { return []string{"instance", "job"} }
 type enriched struct {
 	base operator
 	g    plan.Grid
-	out  []Series
+	out  []series
 	// from tells of each result where it comes from.
 	from []enrichedFrom
 	// clashes tell at which steps which info series contradict each other; nil if none do.
@@ -69,7 +69,7 @@ type enricher struct {
 	// of is the group of each base series; nil for those that are info series themselves.
 	of      []*infoGroup
 	groups  map[string]*infoGroup
-	infos   []Series
+	infos   []series
 	clashes []error
 }
 
@@ -102,10 +102,10 @@ func (b *enricher) number(ctx context.Context) error {
 		if matchesAll(b.n.Names, metricName(&s)) {
 			continue
 		}
-		key = s.Labels.AppendKeyBy(key[:0], identifying())
+		key = s.labels.AppendKeyBy(key[:0], identifying())
 		group := b.groups[string(key)]
 		if group == nil {
-			group = &infoGroup{key: s.Labels.KeepSorted(identifying())}
+			group = &infoGroup{key: s.labels.KeepSorted(identifying())}
 			b.groups[string(key)] = group
 		}
 		b.of[i] = group
@@ -187,14 +187,14 @@ func (b *enricher) choose(ctx context.Context, infos operator) error {
 		if err := pace(8); err != nil {
 			return err
 		}
-		key = b.infos[i].Labels.AppendKeyBy(key[:0], identifying())
+		key = b.infos[i].labels.AppendKeyBy(key[:0], identifying())
 		if group := b.groups[string(key)]; group != nil {
 			cells[i] = group.named(metricName(&b.infos[i]))
 		} else {
 			cells[i] = &infoName{} // No base series has this pair of labels, but a clash is one nevertheless.
 		}
 	}
-	err := b.q.each(ctx, infos, b.g, func(i int, r *Row) error {
+	err := b.q.each(ctx, infos, b.g, func(i int, r *row) error {
 		cell := cells[i]
 		if cell.winner == nil {
 			cell.winner, cell.times = make([]int32, b.g.N), make([]float64, b.g.N)
@@ -253,7 +253,7 @@ func (b *enricher) clash(step int, first, second int32, seconds float64) {
 	if b.clashes[step] == nil {
 		t := int64(math.Round(seconds * 1000))
 		b.clashes[step] = fmt.Errorf("found duplicate series for info metric: existing %s @ %d, new %s @ %d",
-			b.infos[first].Labels, t, b.infos[second].Labels, t)
+			b.infos[first].labels, t, b.infos[second].labels, t)
 	}
 }
 
@@ -314,13 +314,13 @@ func (b *enricher) enrich(ctx context.Context) (operator, error) {
 		}
 		n := len(o.out)
 		for k, choice := range group.choices {
-			ls, keep, err := b.labels(s.Labels, choice)
+			ls, keep, err := b.labels(s.labels, choice)
 			if !keep {
 				continue
 			}
-			o.out = append(o.out, Series{Labels: ls, DropName: s.DropName})
+			o.out = append(o.out, series{labels: ls, dropName: s.dropName})
 			o.from = append(o.from, enrichedFrom{base: int32(i), choice: int32(k), at: group.at, err: err})
-			if err := pace(seriesBytes + madeOf(s.Labels, ls)); err != nil {
+			if err := pace(seriesBytes + madeOf(s.labels, ls)); err != nil {
 				return nil, err
 			}
 		}
@@ -356,7 +356,7 @@ func (b *enricher) labels(base labels.Labels, choice []int32) (ls labels.Labels,
 			continue
 		}
 		found = true
-		for name, value := range b.infos[k].Labels.All() {
+		for name, value := range b.infos[k].labels.All() {
 			if name == labels.MetricName || base.Has(name) || !b.wants(name) {
 				continue
 			}
@@ -377,9 +377,9 @@ func (b *enricher) wants(name string) bool {
 	return len(b.n.Data) == 0 || slices.ContainsFunc(b.n.Data, func(m *labels.Matcher) bool { return m.Name == name })
 }
 
-func (o *enriched) series() []Series { return o.out }
+func (o *enriched) series() []series { return o.out }
 
-func (o *enriched) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *enriched) row(ctx context.Context, w *worker, i int, dst *row) error {
 	from := o.from[i]
 	if err := o.base.row(ctx, w, int(from.base), dst); err != nil {
 		return err
@@ -403,7 +403,7 @@ func (o *enriched) checkLost(ctx context.Context, q *query, lost []int32) error 
 	if o.clashes == nil {
 		return q.drain(ctx, o.base, lost, o.g)
 	}
-	return q.each(ctx, &subset{o.base, lost}, o.g, func(_ int, r *Row) error {
+	return q.each(ctx, &subset{o.base, lost}, o.g, func(_ int, r *row) error {
 		for step, f := range r.F {
 			if !isAbsent(f) && o.clashes[step] != nil {
 				return o.clashes[step]

@@ -22,7 +22,7 @@ type join struct {
 	one  operator
 	// swapped says that many is the right-hand side.
 	swapped bool
-	out     []Series
+	out     []series
 	pairs   [][]pair
 	// groups of many and one, and their members.
 	mt               *matching
@@ -156,7 +156,7 @@ func (o *join) checkAll(ctx context.Context) error {
 		lhs, rhs = rhs, lhs
 	}
 	for _, op := range []operator{lhs, rhs} {
-		if err := o.q.each(ctx, op, o.g, func(int, *Row) error { return nil }); err != nil {
+		if err := o.q.each(ctx, op, o.g, func(int, *row) error { return nil }); err != nil {
 			return err
 		}
 	}
@@ -213,7 +213,7 @@ func (o *join) checkOnes(ctx context.Context, k int, found func(conflict)) error
 // manySteps tells at which steps the side of many has any value at all.
 func (o *join) manySteps(ctx context.Context) ([]bool, error) {
 	busy := make([]bool, o.g.N)
-	err := o.q.each(ctx, o.many, o.g, func(_ int, r *Row) error {
+	err := o.q.each(ctx, o.many, o.g, func(_ int, r *row) error {
 		for step, f := range r.F {
 			busy[step] = busy[step] || !isAbsent(f)
 		}
@@ -228,11 +228,11 @@ func (o *join) duplicate(a, b int32) error {
 		side = "left"
 	}
 	in := o.one.series()
-	x, y := in[a].Labels.String(), in[b].Labels.String()
+	x, y := in[a].labels.String(), in[b].labels.String()
 	if x > y {
 		x, y = y, x
 	}
-	group := matchLabels(in[a].Labels, o.n.Matching)
+	group := matchLabels(in[a].labels, o.n.Matching)
 	return fmt.Errorf("found duplicate series for the match group %s on the %s hand-side of the operation: [%s, %s]"+
 		";many-to-many matching not allowed: matching labels must be unique on one side", group, side, x, y)
 }
@@ -273,8 +273,8 @@ func (o *join) checkManys(ctx context.Context, k int, found func(conflict)) erro
 }
 
 // onesOf returns the values that a group has on the side of one, where nothing is wrong with it, filled if need be.
-func (o *join) onesOf(ctx context.Context, k int) (*Row, error) {
-	ones, r := &Row{}, &Row{}
+func (o *join) onesOf(ctx context.Context, k int) (*row, error) {
+	ones, r := &row{}, &row{}
 	ones.reset(o.g.N)
 	w := o.q.newWorker(ctx)
 	defer w.close()
@@ -305,7 +305,7 @@ func (o *join) pairUp(ctx context.Context) error {
 		made := pairBytes
 		n, isNew := index.add(o.resultLabels(many, one))
 		if isNew {
-			o.out = append(o.out, Series{Labels: index.sets[n], DropName: o.n.ReturnBool && o.q.DelayNameRemoval})
+			o.out = append(o.out, series{labels: index.sets[n], dropName: o.n.ReturnBool && o.q.DelayNameRemoval})
 			o.pairs = append(o.pairs, nil)
 			made += seriesBytes + int64(index.sets[n].ByteSize())
 		}
@@ -315,12 +315,12 @@ func (o *join) pairUp(ctx context.Context) error {
 	for i := range manys {
 		k := o.mt.left[i]
 		for _, one := range o.oneOf[k] {
-			if err := add(pair{int32(i), one}, manys[i].Labels, ones[one].Labels); err != nil {
+			if err := add(pair{int32(i), one}, manys[i].labels, ones[one].labels); err != nil {
 				return err
 			}
 		}
 		if o.fillOne != nil {
-			if err := add(pair{int32(i), -1}, manys[i].Labels, matchLabels(manys[i].Labels, o.n.Matching)); err != nil {
+			if err := add(pair{int32(i), -1}, manys[i].labels, matchLabels(manys[i].labels, o.n.Matching)); err != nil {
 				return err
 			}
 		}
@@ -329,7 +329,7 @@ func (o *join) pairUp(ctx context.Context) error {
 		return nil
 	}
 	for i := range ones {
-		if err := add(pair{-1, int32(i)}, matchLabels(ones[i].Labels, o.n.Matching), ones[i].Labels); err != nil {
+		if err := add(pair{-1, int32(i)}, matchLabels(ones[i].labels, o.n.Matching), ones[i].labels); err != nil {
 			return err
 		}
 	}
@@ -357,9 +357,9 @@ func (o *join) resultLabels(many, one labels.Labels) labels.Labels {
 	return b.Labels()
 }
 
-func (o *join) series() []Series { return o.out }
+func (o *join) series() []series { return o.out }
 
-func (o *join) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *join) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := w.reset(dst, o.g.N); err != nil {
 		return err
 	}
@@ -408,7 +408,7 @@ func (o *join) row(ctx context.Context, w *worker, i int, dst *Row) error {
 }
 
 // calculate calculates one value.
-func (o *join) calculate(step int, many, one *Row) (value, outcome, error) {
+func (o *join) calculate(step int, many, one *row) (value, outcome, error) {
 	l, r := value{many.F[step], many.hist(step)}, value{one.F[step], one.hist(step)}
 	if o.swapped {
 		l, r = r, l
@@ -418,7 +418,7 @@ func (o *join) calculate(step int, many, one *Row) (value, outcome, error) {
 
 // load calculates the rows of a pair and returns its group. A fill value stands at the steps at which the group has
 // no value on its side.
-func (o *join) load(ctx context.Context, w *worker, p pair, many, one *Row) (int32, error) {
+func (o *join) load(ctx context.Context, w *worker, p pair, many, one *row) (int32, error) {
 	switch {
 	case p.one < 0:
 		group := o.mt.left[p.many]
@@ -441,7 +441,7 @@ func (o *join) load(ctx context.Context, w *worker, p pair, many, one *Row) (int
 
 // fillMany makes a row of the fill value at the steps at which the one has met no value on the side of many: there is
 // none, or the operator does not take the two.
-func (o *join) fillMany(ctx context.Context, w *worker, members []int32, one, dst *Row) error {
+func (o *join) fillMany(ctx context.Context, w *worker, members []int32, one, dst *row) error {
 	if err := w.reset(dst, o.g.N); err != nil {
 		return err
 	}
@@ -471,7 +471,7 @@ func (o *join) fillMany(ctx context.Context, w *worker, members []int32, one, ds
 }
 
 // fillOnes makes a row of the fill value at the steps at which the side of one has none.
-func (o *join) fillOnes(ctx context.Context, members []int32, dst *Row) error {
+func (o *join) fillOnes(ctx context.Context, members []int32, dst *row) error {
 	at, err := o.presence(ctx, o.one, members, func(int, int32, int32) {})
 	if err != nil {
 		return err

@@ -43,7 +43,7 @@ func (r *resets) within(lo, hi int32) []int32 {
 
 // extrapolated is the kernel of rate, increase (both for counters) and delta.
 func extrapolated(isCounter, isRate bool) kernel {
-	return func(in *windowed, dst *Row) error {
+	return func(in *windowed, dst *row) error {
 		if in.anchored || in.smoothed {
 			return in.extendedRates(isCounter, isRate, dst)
 		}
@@ -146,7 +146,7 @@ func (s *stretch) factor(step int, first, delta float64) float64 {
 
 // lastTwo is the kernel of irate, which is for counters, and idelta.
 func lastTwo(isRate bool) kernel {
-	return func(in *windowed, dst *Row) error {
+	return func(in *windowed, dst *row) error {
 		for i := range dst.F {
 			lo, hi := in.lo[i], in.hi[i]
 			if hi-lo < 2 {

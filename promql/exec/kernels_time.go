@@ -38,7 +38,7 @@ func (in *windowed) prefixSums() (sums []float64, exact bool, err error) {
 
 // sumOverTime adds up. Fast path: where windows overlap, sums are differences of running sums, which are exact for whole
 // numbers, and of twice the precision for others.
-func sumOverTime(in *windowed, dst *Row) error {
+func sumOverTime(in *windowed, dst *row) error {
 	if len(in.H) > 0 {
 		return in.aggregateHistograms(false, dst)
 	}
@@ -60,7 +60,7 @@ func sumOverTime(in *windowed, dst *Row) error {
 	return in.each(dst, sumOf)
 }
 
-func avgOverTime(in *windowed, dst *Row) error {
+func avgOverTime(in *windowed, dst *row) error {
 	if len(in.H) > 0 {
 		return in.aggregateHistograms(true, dst)
 	}
@@ -83,7 +83,7 @@ func avgOverTime(in *windowed, dst *Row) error {
 }
 
 // each calls f with the values of each window that is not empty.
-func (in *windowed) each(dst *Row, f func(values []float64) float64) error {
+func (in *windowed) each(dst *row, f func(values []float64) float64) error {
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
 		if lo == hi {
@@ -145,7 +145,7 @@ func varianceOf(values []float64) float64 {
 
 // spreadOverTime is the kernel of the variance, or of what finish makes of it.
 func spreadOverTime(finish func(variance float64) float64) kernel {
-	return func(in *windowed, dst *Row) error {
+	return func(in *windowed, dst *row) error {
 		if done, err := in.slideVariances(dst, finish); done || err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func spreadOverTime(finish func(variance float64) float64) kernel {
 	}
 }
 
-func countOverTime(in *windowed, dst *Row) error {
+func countOverTime(in *windowed, dst *row) error {
 	for i := range dst.F {
 		if n := in.hi[i] - in.lo[i]; n > 0 {
 			dst.F[i] = float64(n)
@@ -162,7 +162,7 @@ func countOverTime(in *windowed, dst *Row) error {
 	return nil
 }
 
-func presentOverTime(in *windowed, dst *Row) error {
+func presentOverTime(in *windowed, dst *row) error {
 	for i := range dst.F {
 		if in.hi[i] > in.lo[i] {
 			dst.F[i] = 1
@@ -173,7 +173,7 @@ func presentOverTime(in *windowed, dst *Row) error {
 
 // pick is the kernel of functions that return one sample of the window: the last one or the first.
 func pick(last bool) kernel {
-	return func(in *windowed, dst *Row) error {
+	return func(in *windowed, dst *row) error {
 		copies := copier{to: in.w.memory(dst), from: -1}
 		for i := range dst.F {
 			lo, hi := in.lo[i], in.hi[i]
@@ -196,7 +196,7 @@ func pick(last bool) kernel {
 
 // pickTime is pick for the sample's time in seconds.
 func pickTime(last bool) kernel {
-	return func(in *windowed, dst *Row) error {
+	return func(in *windowed, dst *row) error {
 		for i := range dst.F {
 			lo, hi := in.lo[i], in.hi[i]
 			if lo == hi {
@@ -216,7 +216,7 @@ func pickTime(last bool) kernel {
 // only if there is nothing else. It keeps the candidates of a window in a queue in which each is better than those
 // behind it.
 func extreme(sign float64, wantTime bool) kernel {
-	return func(in *windowed, dst *Row) error {
+	return func(in *windowed, dst *row) error {
 		if !wantTime && !in.slides() {
 			return in.each(dst, func(values []float64) float64 { return extremeOf(sign, values) })
 		}
@@ -276,7 +276,7 @@ func beats(later, earlier float64, orEqual bool) bool {
 
 // countSteps is the kernel of functions that count the samples that are related in some way to the one before them.
 func countSteps(hit func(in *windowed, i int) bool) kernel {
-	return func(in *windowed, dst *Row) error {
+	return func(in *windowed, dst *row) error {
 		counts, n := append(roomFor(in.w.order, len(in.F)+1), 0), int32(0)
 		for i := 1; i < len(in.F); i++ {
 			if i%pieceSteps == pieceSteps-1 {
@@ -321,7 +321,7 @@ func wasReset(in *windowed, i int) bool {
 }
 
 // quantileOverTime keeps the values of the window sorted while it moves.
-func quantileOverTime(in *windowed, dst *Row) error {
+func quantileOverTime(in *windowed, dst *row) error {
 	sorted, from, to := in.w.floats[:0], int32(0), int32(0)
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
@@ -363,7 +363,7 @@ func quantileOverTime(in *windowed, dst *Row) error {
 }
 
 // madOverTime is the median of the distances to the median.
-func madOverTime(in *windowed, dst *Row) error {
+func madOverTime(in *windowed, dst *row) error {
 	var ended error
 	err := in.each(dst, func(values []float64) float64 {
 		sorted := append(in.w.floats[:0], values...)
@@ -383,7 +383,7 @@ func madOverTime(in *windowed, dst *Row) error {
 }
 
 // deriv is the slope of the line through the samples of the window.
-func deriv(in *windowed, dst *Row) error {
+func deriv(in *windowed, dst *row) error {
 	for i := range dst.F {
 		if lo, hi := in.lo[i], in.hi[i]; hi-lo >= 2 {
 			dst.F[i], _ = regression(in.T[lo:hi], in.F[lo:hi], in.T[lo])
@@ -396,7 +396,7 @@ func deriv(in *windowed, dst *Row) error {
 }
 
 // predictLinear continues that line into the future.
-func predictLinear(in *windowed, dst *Row) error {
+func predictLinear(in *windowed, dst *row) error {
 	for i := range dst.F {
 		if lo, hi := in.lo[i], in.hi[i]; hi-lo >= 2 {
 			slope, intercept := regression(in.T[lo:hi], in.F[lo:hi], in.g.At(i))
@@ -436,7 +436,7 @@ func regression(ts []int64, values []float64, origin int64) (slope, intercept fl
 }
 
 // smoothing is double exponential smoothing, after Holt and Winters.
-func smoothing(in *windowed, dst *Row) error {
+func smoothing(in *windowed, dst *row) error {
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
 		if hi-lo < 2 {

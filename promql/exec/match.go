@@ -18,14 +18,14 @@ type matching struct {
 const groupBytes = 16
 
 // match finds the group of each series of both sides, once for all steps.
-func (q *query) match(ctx context.Context, left, right []Series, m *parser.VectorMatching) (*matching, error) {
+func (q *query) match(ctx context.Context, left, right []series, m *parser.VectorMatching) (*matching, error) {
 	index := newKeyIndex(max(len(left), len(right)))
 	var key []byte
 	pace := q.pace(ctx)
-	number := func(in []Series) ([]int32, error) {
+	number := func(in []series) ([]int32, error) {
 		of := make([]int32, len(in))
 		for i := range in {
-			key = appendMatchKey(key[:0], in[i].Labels, m)
+			key = appendMatchKey(key[:0], in[i].labels, m)
 			of[i], _ = index.add(key)
 			if err := pace(groupBytes); err != nil {
 				return nil, err

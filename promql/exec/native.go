@@ -28,7 +28,7 @@ func (in *windowed) kinds(lo, hi int32) (floats, hists bool) {
 
 // histogramRates is rate, increase and delta of a series that has histograms. Fast path: where all are alike, and none is
 // a reset, the first and the last of a window are enough.
-func (in *windowed) histogramRates(isCounter, isRate bool, dst *Row) error {
+func (in *windowed) histogramRates(isCounter, isRate bool, dst *row) error {
 	alike := in.alike(isCounter)
 	var rs resets
 	if isCounter {
@@ -195,7 +195,7 @@ func (in *windowed) noteRateHints(hs []*histogram.FloatHistogram, isCounter bool
 }
 
 // lastTwoHistograms is irate and idelta where at least one of the last two samples is a histogram.
-func (in *windowed) lastTwoHistograms(step int, isRate bool, dst *Row) error {
+func (in *windowed) lastTwoHistograms(step int, isRate bool, dst *row) error {
 	hi := in.hi[step]
 	prev, cur := in.H[hi-2], in.H[hi-1]
 	if prev == nil || cur == nil {
@@ -219,7 +219,7 @@ func (in *windowed) lastTwoHistograms(step int, isRate bool, dst *Row) error {
 }
 
 // aggregateHistograms is sum_over_time or avg_over_time of a series that has histograms.
-func (in *windowed) aggregateHistograms(average bool, dst *Row) error {
+func (in *windowed) aggregateHistograms(average bool, dst *row) error {
 	for i := range dst.F {
 		lo, hi := in.lo[i], in.hi[i]
 		if err := in.worked(workHistogram * (hi - lo)); err != nil {
@@ -344,7 +344,7 @@ func (c *histogramCells) broken(cell int) bool {
 func (c *histogramCells) any() bool { return c.cells != nil }
 
 // add adds a histogram of a series to a cell; behindFloat says that the cell has got a float already.
-func (c *histogramCells) add(cell int, h *histogram.FloatHistogram, s *Series, behindFloat bool) {
+func (c *histogramCells) add(cell int, h *histogram.FloatHistogram, s *series, behindFloat bool) {
 	if c.cells == nil {
 		c.cells = make([]*histogramSum, c.n)
 	}
@@ -361,7 +361,7 @@ func (c *histogramCells) add(cell int, h *histogram.FloatHistogram, s *Series, b
 
 // result puts the histogram of a cell, and reports whether that settles the cell. A group of floats and histograms
 // has no result.
-func (c *histogramCells) result(cell int, floats bool, step int, dst *Row) bool {
+func (c *histogramCells) result(cell int, floats bool, step int, dst *row) bool {
 	sum := c.cells[cell]
 	if sum == nil {
 		return false

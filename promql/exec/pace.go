@@ -11,7 +11,7 @@ const (
 	// paceSeries and paceBytes are how much a loop may do between two looks at the deadline: well below a millisecond.
 	paceSeries, paceBytes = 256, 256 << 10
 	// seriesHeader is the size of a series without its labels.
-	seriesHeader = int64(unsafe.Sizeof(Series{}))
+	seriesHeader = int64(unsafe.Sizeof(series{}))
 )
 
 // pace returns a function to be called once for each turn of a loop over series, with the bytes that the turn has

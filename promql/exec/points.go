@@ -18,7 +18,7 @@ type resultMemory struct {
 }
 
 // points returns the n points of a row; want is how many more there may be to come, these included.
-func (m *resultMemory) points(r *Row, n int, g plan.Grid, want int) sample.Points {
+func (m *resultMemory) points(r *row, n int, g plan.Grid, want int) sample.Points {
 	p := sample.Points{F: m.values.take(&m.pool.values, n, want)}
 	if len(r.H) > 0 {
 		p.H = make([]*histogram.FloatHistogram, 0, n)

@@ -111,9 +111,9 @@ func (q *query) measured(n plan.Node, make func() (operator, error)) (operator, 
 }
 
 // measuredEach is each, with the time of fold counted for the node that is being made.
-func (q *query) measuredEach(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(int, *Row) error) error {
+func (q *query) measuredEach(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(int, *row) error) error {
 	p, begin := q.at, time.Now()
-	err := q.eachRow(ctx, op, g, lent, func(i int, r *Row) error {
+	err := q.eachRow(ctx, op, g, lent, func(i int, r *row) error {
 		start := time.Now()
 		defer func() { p.time.Add(int64(time.Since(start))) }()
 		return fold(i, r)
@@ -128,7 +128,7 @@ type probed struct {
 	p *probe
 }
 
-func (o *probed) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *probed) row(ctx context.Context, w *worker, i int, dst *row) error {
 	outer := w.inner
 	w.inner = 0
 	begin := time.Now()

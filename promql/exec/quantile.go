@@ -27,7 +27,7 @@ type keptValues struct {
 // tileSteps is the number of steps whose values are gathered together: those that lie side by side in a cache line.
 const tileSteps = 8
 
-func (a *quantileAcc) fold(base int, r *Row, _ *Series) {
+func (a *quantileAcc) fold(base int, r *row, _ *series) {
 	from, to := 0, len(r.F)
 	for from < to && isAbsent(r.F[from]) {
 		from++
@@ -59,7 +59,7 @@ func (a *quantileAcc) copyOf(values []float64) []float64 {
 	return c
 }
 
-func (a *quantileAcc) result(base int, dst *Row) error {
+func (a *quantileAcc) result(base int, dst *row) error {
 	if a.err != nil {
 		return a.err
 	}

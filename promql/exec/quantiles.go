@@ -18,7 +18,7 @@ type severalQuantiles struct {
 	masks [][]bool
 	// twice tells at which steps it is asked for twice, and is empty where it never is.
 	twice [][]bool
-	out   []Series
+	out   []series
 }
 
 // quantiles makes the operator of histogram_quantiles. The arguments are the quantiles at all steps; as they may
@@ -69,10 +69,10 @@ func (q *query) quantiles(ctx context.Context, o *overBuckets, n *plan.Call, arg
 	}
 	pace := q.pace(ctx)
 	for _, name := range names {
-		for _, series := range without {
-			series.Labels = labels.NewBuilder(series.Labels).Set(label, name).Labels()
-			s.out = append(s.out, series)
-			if err := pace(madeOf(labels.EmptyLabels(), series.Labels)); err != nil {
+		for _, in := range without {
+			in.labels = labels.NewBuilder(in.labels).Set(label, name).Labels()
+			s.out = append(s.out, in)
+			if err := pace(madeOf(labels.EmptyLabels(), in.labels)); err != nil {
 				return nil, err
 			}
 		}
@@ -101,9 +101,9 @@ func openMetricsFloat(v float64) string {
 	return text
 }
 
-func (s *severalQuantiles) series() []Series { return s.out }
+func (s *severalQuantiles) series() []series { return s.out }
 
-func (s *severalQuantiles) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (s *severalQuantiles) row(ctx context.Context, w *worker, i int, dst *row) error {
 	n := len(s.each[0].out)
 	k := i / n
 	if err := s.each[k].row(ctx, w, i%n, dst); err != nil {

@@ -72,10 +72,10 @@ type query struct {
 // operator yields rows.
 type operator interface {
 	// series returns the identities of all rows. They differ from each other unless stated otherwise.
-	series() []Series
+	series() []series
 	// row calculates the values of the i-th series into dst, which it resets. It may be called by several goroutines,
 	// each with a worker of its own, and several times for the same series.
-	row(ctx context.Context, w *worker, i int, dst *Row) error
+	row(ctx context.Context, w *worker, i int, dst *row) error
 }
 
 // build makes the operator of a node of type vector.
@@ -116,4 +116,4 @@ func (q *query) operatorOf(ctx context.Context, n plan.Node, g plan.Grid) (opera
 func unsupported(what string) error { return fmt.Errorf("%s is not supported yet", what) }
 
 // metricName returns the name that annotations give to a series.
-func metricName(s *Series) string { return s.Labels.Get(labels.MetricName) }
+func metricName(s *series) string { return s.labels.Get(labels.MetricName) }

@@ -13,7 +13,7 @@ import (
 type selection struct {
 	list []storage.Series
 	// out are the labels, which nobody changes.
-	out []Series
+	out []series
 }
 
 // timeRange bounds samples, both ends included, in milliseconds.
@@ -142,10 +142,10 @@ func (q *query) ask(ctx context.Context, n *plan.Selector, hints *storage.Select
 	}
 	bytes := int64(0)
 	for set.Next() {
-		series := set.At()
-		ls := series.Labels()
-		s.list = append(s.list, series)
-		s.out = append(s.out, Series{Labels: ls})
+		found := set.At()
+		ls := found.Labels()
+		s.list = append(s.list, found)
+		s.out = append(s.out, series{labels: ls})
 		bytes += seriesBytes + int64(ls.ByteSize())
 		if len(s.list)%256 == 0 {
 			if err := q.holdBytes(bytes); err != nil {

@@ -78,21 +78,21 @@ func (q *query) labelJoin(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 // set this way stays.
 func (q *query) relabel(ctx context.Context, op operator, dst string, value func(labels.Labels) (string, bool)) (operator, error) {
 	in := op.series()
-	out, pace := make([]Series, len(in)), q.pace(ctx)
+	out, pace := make([]series, len(in)), q.pace(ctx)
 	b := labels.NewBuilder(labels.EmptyLabels())
 	for i, s := range in {
 		out[i] = s
-		v, ok := value(s.Labels)
+		v, ok := value(s.labels)
 		if !ok {
 			if err := pace(seriesHeader); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		b.Reset(s.Labels)
-		out[i].Labels = b.Set(dst, v).Labels()
-		out[i].DropName = s.DropName && dst != labels.MetricName
-		if err := pace(madeOf(labels.EmptyLabels(), out[i].Labels)); err != nil {
+		b.Reset(s.labels)
+		out[i].labels = b.Set(dst, v).Labels()
+		out[i].dropName = s.dropName && dst != labels.MetricName
+		if err := pace(madeOf(labels.EmptyLabels(), out[i].labels)); err != nil {
 			return nil, err
 		}
 	}

@@ -7,15 +7,15 @@ import (
 	"github.com/narthex-io/narthex/model/labels"
 )
 
-// Series is the identity of a row.
-type Series struct {
-	Labels labels.Labels
-	// DropName says that the metric name has to go in the end. It stays until then if names are removed late.
-	DropName bool
+// series is the identity of a row.
+type series struct {
+	labels labels.Labels
+	// dropName says that the metric name has to go in the end. It stays until then if names are removed late.
+	dropName bool
 }
 
-// Row holds the values of one series at the steps of a grid.
-type Row struct {
+// row holds the values of one series at the steps of a grid.
+type row struct {
 	// F has a value for each step, [absent] where there is none. Where H has a histogram, it is zero.
 	F []float64
 	// H is empty if no value is a histogram; else it is as long as F. The histograms may be shared.
@@ -35,7 +35,7 @@ var absent = math.Float64frombits(absentBits) //nolint:gochecknoglobals // const
 func isAbsent(f float64) bool { return math.Float64bits(f) == absentBits }
 
 // reset makes a row of n absent values.
-func (r *Row) reset(n int) {
+func (r *row) reset(n int) {
 	r.resize(n)
 	for i := range r.F {
 		r.F[i] = absent
@@ -43,7 +43,7 @@ func (r *Row) reset(n int) {
 }
 
 // resize makes a row of n values, whatever they are, without histograms.
-func (r *Row) resize(n int) {
+func (r *row) resize(n int) {
 	if cap(r.F) < n {
 		r.F = make([]float64, n)
 	}
@@ -53,10 +53,10 @@ func (r *Row) resize(n int) {
 }
 
 // reset makes a row of n absent values, unless there are many and the query ends meanwhile.
-func (w *worker) reset(r *Row, n int) error { return r.resetUnless(w.ended, n) }
+func (w *worker) reset(r *row, n int) error { return r.resetUnless(w.ended, n) }
 
 // resetUnless makes a row of n absent values, unless there are many and the query ends meanwhile.
-func (r *Row) resetUnless(ended func() error, n int) error {
+func (r *row) resetUnless(ended func() error, n int) error {
 	r.resize(n)
 	return inPieces(ended, n, func(from, to int) {
 		piece := r.F[from:to]
@@ -67,11 +67,11 @@ func (r *Row) resetUnless(ended func() error, n int) error {
 }
 
 // part returns some of the steps of a row, in the same memory.
-func (r *Row) part(from, to int) *Row {
+func (r *row) part(from, to int) *row {
 	if from == 0 && to == len(r.F) {
 		return r
 	}
-	p := &Row{F: r.F[from:to]}
+	p := &row{F: r.F[from:to]}
 	if len(r.H) > 0 {
 		p.H = r.H[from:to]
 	}
@@ -79,7 +79,7 @@ func (r *Row) part(from, to int) *Row {
 }
 
 // setH puts a histogram that is in memory of its own, or of [worker.memory].
-func (r *Row) setH(i int, h *histogram.FloatHistogram) {
+func (r *row) setH(i int, h *histogram.FloatHistogram) {
 	if len(r.H) == 0 {
 		if n := len(r.F); cap(r.H) < n {
 			r.H = make([]*histogram.FloatHistogram, n)
@@ -92,7 +92,7 @@ func (r *Row) setH(i int, h *histogram.FloatHistogram) {
 }
 
 // hist returns the histogram at a step, or nil.
-func (r *Row) hist(i int) *histogram.FloatHistogram {
+func (r *row) hist(i int) *histogram.FloatHistogram {
 	if len(r.H) == 0 {
 		return nil
 	}
@@ -100,7 +100,7 @@ func (r *Row) hist(i int) *histogram.FloatHistogram {
 }
 
 // drop removes the value at a step.
-func (r *Row) drop(i int) {
+func (r *row) drop(i int) {
 	r.F[i] = absent
 	if len(r.H) > 0 {
 		r.H[i] = nil
@@ -108,7 +108,7 @@ func (r *Row) drop(i int) {
 }
 
 // put copies the value at a step of another row.
-func (r *Row) put(i int, from *Row, j int) {
+func (r *row) put(i int, from *row, j int) {
 	if h := from.hist(j); h != nil {
 		r.setH(i, h)
 		return
@@ -120,7 +120,7 @@ func (r *Row) put(i int, from *Row, j int) {
 }
 
 // copyFrom makes r equal to another row, unless that is a long one and the query ends meanwhile.
-func (r *Row) copyFrom(ended func() error, from *Row) error {
+func (r *row) copyFrom(ended func() error, from *row) error {
 	r.F = roomFor(r.F, len(from.F))
 	err := inPieces(ended, len(from.F), func(first, last int) { r.F = append(r.F, from.F[first:last]...) })
 	clear(r.H)
@@ -129,14 +129,14 @@ func (r *Row) copyFrom(ended func() error, from *Row) error {
 }
 
 // clone returns a copy of its own memory.
-func (r *Row) clone(ended func() error) (Row, error) {
-	var c Row
+func (r *row) clone(ended func() error) (row, error) {
+	var c row
 	err := c.copyFrom(ended, r)
 	return c, err
 }
 
 // count returns the number of values.
-func (r *Row) count() int {
+func (r *row) count() int {
 	n := 0
 	for _, f := range r.F {
 		if !isAbsent(f) {

@@ -101,16 +101,16 @@ func Prepare(ctx context.Context, root plan.Node, env Env) (*Prepared, error) {
 // finalNames drops the metric names that were kept to the end.
 func (q *query) finalNames(ctx context.Context, op operator) (operator, error) {
 	in := op.series()
-	if !slices.ContainsFunc(in, func(s Series) bool { return s.DropName }) {
+	if !slices.ContainsFunc(in, func(s series) bool { return s.dropName }) {
 		return op, nil
 	}
-	out, pace := make([]Series, len(in)), q.pace(ctx)
+	out, pace := make([]series, len(in)), q.pace(ctx)
 	for i, s := range in {
-		out[i].Labels = s.Labels
-		if s.DropName {
-			out[i].Labels = withoutName(s.Labels)
+		out[i].labels = s.labels
+		if s.dropName {
+			out[i].labels = withoutName(s.labels)
 		}
-		if err := pace(madeOf(s.Labels, out[i].Labels)); err != nil {
+		if err := pace(madeOf(s.labels, out[i].labels)); err != nil {
 			return nil, err
 		}
 	}
@@ -153,12 +153,12 @@ func (p *Prepared) collect(ctx context.Context) ([]ResultSeries, error) {
 		return m.points(ctx, p.q)
 	}
 	all := p.q.newSeriesList(len(in))
-	err := p.q.each(ctx, p.op, grid, func(i int, r *Row) error {
+	err := p.q.each(ctx, p.op, grid, func(i int, r *row) error {
 		n := r.count()
 		if n == 0 {
 			return nil
 		}
-		all = append(all, ResultSeries{in[i].Labels, p.memory.points(r, n, grid, (len(in)-i)*grid.N)})
+		all = append(all, ResultSeries{in[i].labels, p.memory.points(r, n, grid, (len(in)-i)*grid.N)})
 		return p.q.keepMore(n, int64(n)*sampleBytes+histogramBytes(r.H))
 	})
 	return all, err
@@ -203,10 +203,10 @@ type rawSamples struct {
 	from, to int64
 }
 
-func (s *rawSamples) series() []Series { return s.out }
+func (s *rawSamples) series() []series { return s.out }
 
 // row is never called: the samples do not lie on a grid.
-func (s *rawSamples) row(_ context.Context, _ *worker, _ int, dst *Row) error {
+func (s *rawSamples) row(_ context.Context, _ *worker, _ int, dst *row) error {
 	dst.reset(0)
 	return nil
 }
@@ -235,7 +235,7 @@ func (s *rawSamples) points(ctx context.Context, q *query) ([]ResultSeries, erro
 		if err := q.hold(points.Len()); err != nil {
 			return nil, err
 		}
-		all = append(all, ResultSeries{s.out[i].Labels, points})
+		all = append(all, ResultSeries{s.out[i].labels, points})
 	}
 	return all, nil
 }

@@ -132,7 +132,7 @@ func (q *query) scalarOf(ctx context.Context, n plan.Node, g plan.Grid) ([]float
 		return nil, err
 	}
 	found := make([]bool, g.N)
-	err = q.each(ctx, op, g, func(_ int, r *Row) error {
+	err = q.each(ctx, op, g, func(_ int, r *row) error {
 		return inPieces(ctx.Err, len(r.F), func(from, to int) {
 			for step := from; step < to; step++ {
 				switch f := r.F[step]; {
@@ -154,7 +154,7 @@ func (q *query) vectorOf(ctx context.Context, n plan.Node, g plan.Grid) (operato
 	if err != nil {
 		return nil, err
 	}
-	return &fixed{out: []Series{{}}, rows: []Row{{F: values}}}, q.hold(len(values))
+	return &fixed{out: []series{{}}, rows: []row{{F: values}}}, q.hold(len(values))
 }
 
 // stringArg returns the value of a string argument.

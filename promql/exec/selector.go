@@ -96,9 +96,9 @@ func (q *query) buildSelector(ctx context.Context, n *plan.Selector, g plan.Grid
 	return &instant{source: s, g: g}, nil
 }
 
-func (s *instant) series() []Series { return s.out }
+func (s *instant) series() []series { return s.out }
 
-func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (s *instant) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := s.read(ctx, w, i, true); err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 		case h == nil && sample.IsStale(c.F[last]), h != nil && sample.IsStale(h.Sum):
 			continue
 		case h != nil && s.floatsOnly:
-			return fmt.Errorf("this should be an info metric, with float samples: %s", s.out[i].Labels)
+			return fmt.Errorf("this should be an info metric, with float samples: %s", s.out[i].labels)
 		case s.n.Starts:
 			dst.F[step] = startAt(c, last)
 		case s.n.Timestamps:
@@ -152,7 +152,7 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *Row) error {
 
 // floats is row for series without histograms, of which all samples count alike. Fast path: where there are more steps
 // than samples, most of the time goes by here. It returns how many steps have a value.
-func (s *instant) floats(w *worker, dst *Row) (found int64, err error) {
+func (s *instant) floats(w *worker, dst *row) (found int64, err error) {
 	times, values := w.cols.T, w.cols.F[:len(w.cols.T)]
 	at, by := s.n.Reference(s.g.At(0)), s.g.Step
 	if s.n.At != nil {

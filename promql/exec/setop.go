@@ -19,7 +19,7 @@ type masked struct {
 	present bool
 }
 
-func (o *masked) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *masked) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := o.operator.row(ctx, w, i, dst); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (q *query) masks(ctx context.Context, op operator, group []int32, wanted []
 	if err := q.drain(ctx, op, others, g); err != nil {
 		return nil, err
 	}
-	err := q.each(ctx, sub, g, func(i int, r *Row) error {
+	err := q.each(ctx, sub, g, func(i int, r *row) error {
 		k := group[sub.pick[i]]
 		if masks[k] == nil {
 			masks[k] = make([]bool, g.N)
@@ -102,7 +102,7 @@ func (q *query) drain(ctx context.Context, op operator, which []int32, g plan.Gr
 	if _, silent := bare(op).(*instant); silent || len(which) == 0 {
 		return nil
 	}
-	return q.each(ctx, &subset{op, which}, g, func(int, *Row) error { return nil })
+	return q.each(ctx, &subset{op, which}, g, func(int, *row) error { return nil })
 }
 
 // subset yields some of the rows of an operator.
@@ -111,16 +111,16 @@ type subset struct {
 	pick []int32
 }
 
-func (s *subset) series() []Series {
+func (s *subset) series() []series {
 	all := s.operator.series()
-	some := make([]Series, len(s.pick))
+	some := make([]series, len(s.pick))
 	for i, k := range s.pick {
 		some[i] = all[k]
 	}
 	return some
 }
 
-func (s *subset) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (s *subset) row(ctx context.Context, w *worker, i int, dst *row) error {
 	return s.operator.row(ctx, w, int(s.pick[i]), dst)
 }
 
@@ -129,7 +129,7 @@ type concatenated struct {
 	a, b operator
 	// of is the number of series of a.
 	of  int
-	out []Series
+	out []series
 }
 
 // concat joins two operators; the rows of series that both have are merged.
@@ -147,7 +147,7 @@ func (q *query) concat(ctx context.Context, a, b operator) (operator, error) {
 }
 
 // settleIfMerged calls settleNames if op has merged any of the series.
-func (q *query) settleIfMerged(ctx context.Context, op operator, in []Series) error {
+func (q *query) settleIfMerged(ctx context.Context, op operator, in []series) error {
 	if m, ok := op.(*merged); ok {
 		return q.settleNames(ctx, m, in)
 	}
@@ -155,8 +155,8 @@ func (q *query) settleIfMerged(ctx context.Context, op operator, in []Series) er
 }
 
 // settleNames decides for rows whose members do not agree whether the name goes: the first value in time counts.
-func (q *query) settleNames(ctx context.Context, m *merged, in []Series) error {
-	w, r := q.newWorker(ctx), &Row{}
+func (q *query) settleNames(ctx context.Context, m *merged, in []series) error {
+	w, r := q.newWorker(ctx), &row{}
 	defer w.close()
 	ended := ending(ctx)
 	for i, members := range m.members {
@@ -165,7 +165,7 @@ func (q *query) settleNames(ctx context.Context, m *merged, in []Series) error {
 		}
 		agree := true
 		for _, k := range members {
-			agree = agree && in[k].DropName == in[members[0]].DropName
+			agree = agree && in[k].dropName == in[members[0]].dropName
 		}
 		if agree {
 			continue
@@ -177,16 +177,16 @@ func (q *query) settleNames(ctx context.Context, m *merged, in []Series) error {
 			}
 			first := slices.IndexFunc(r.F, func(f float64) bool { return !isAbsent(f) })
 			if first >= 0 && (earliest < 0 || first < earliest) {
-				earliest, m.out[i].DropName = first, in[k].DropName
+				earliest, m.out[i].dropName = first, in[k].dropName
 			}
 		}
 	}
 	return nil
 }
 
-func (c *concatenated) series() []Series { return c.out }
+func (c *concatenated) series() []series { return c.out }
 
-func (c *concatenated) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (c *concatenated) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if i >= c.of {
 		return c.b.row(ctx, w, i-c.of, dst)
 	}

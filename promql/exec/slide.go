@@ -67,7 +67,7 @@ func (r *runningSums) trusts(v float64) bool { return math.Abs(v) > r.largest*0x
 
 // slideSums calculates sums, divided by the number of samples for averages, from running sums, if windows overlap; f is for the windows of
 // which the sum is too small for that. It reports false, having done nothing, if a value is not finite.
-func (in *windowed) slideSums(dst *Row, average bool, f func(values []float64) float64) (done bool, err error) {
+func (in *windowed) slideSums(dst *row, average bool, f func(values []float64) float64) (done bool, err error) {
 	if !in.slides() {
 		return false, nil
 	}
@@ -110,7 +110,7 @@ func (in *windowed) slideSums(dst *Row, average bool, f func(values []float64) f
 // and of their squares. A window whose values lie too close together is left to varianceOf, whose rounding errors are
 // then part of the result; so are series of whole numbers, where an error of rounding decides whether a threshold is met.
 // It reports false, having done nothing, if a value is not finite either.
-func (in *windowed) slideVariances(dst *Row, finish func(float64) float64) (done bool, err error) {
+func (in *windowed) slideVariances(dst *row, finish func(float64) float64) (done bool, err error) {
 	if !in.slides() || !slices.ContainsFunc(in.F, func(v float64) bool { return v != math.Trunc(v) }) {
 		return false, nil
 	}

@@ -50,13 +50,13 @@ func TestRunningSumsAreAsGoodAsSumsOfWindows(t *testing.T) {
 	g := plan.NewGrid(0, n*1000, 3000)
 	for _, name := range []string{"sum_over_time", "avg_over_time", "stdvar_over_time", "stddev_over_time"} {
 		for series, values := range hostile(rand.New(rand.NewPCG(1, 2)), n) {
-			var all Row
+			var all row
 			all.reset(g.N)
 			if err := windowTable[name].kernel(newWindowed(ts, values, g, 60_000, nil), &all); err != nil {
 				t.Fatal(err)
 			}
 			for step := range g.N {
-				var alone Row
+				var alone row
 				alone.reset(1)
 				one := plan.NewGrid(g.At(step), g.At(step), 0)
 				if err := windowTable[name].kernel(newWindowed(ts, values, one, 60_000, nil), &alone); err != nil {

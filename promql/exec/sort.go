@@ -38,7 +38,7 @@ func (q *query) sort(ctx context.Context, n *plan.Call, g plan.Grid) (operator, 
 		return nil, err
 	}
 	return f, f.sort(ctx, func(a, b int) int {
-		c := compareByLabels(f.out[a].Labels, f.out[b].Labels, names)
+		c := compareByLabels(f.out[a].labels, f.out[b].labels, names)
 		if descending {
 			return -c
 		}

@@ -16,7 +16,7 @@ func BenchmarkRateSteps(b *testing.B) {
 	if err := in.find(func() error { return nil }, in.T, in.shift, in.length, 0, in.g); err != nil {
 		b.Fatal(err)
 	}
-	dst := &Row{F: make([]float64, steps)}
+	dst := &row{F: make([]float64, steps)}
 	rate := extrapolated(true, true)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -64,7 +64,7 @@ func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, par
 		return nil, err
 	}
 	if none {
-		return &fixed{}, q.each(ctx, op, g, func(int, *Row) error { return nil })
+		return &fixed{}, q.each(ctx, op, g, func(int, *row) error { return nil })
 	}
 	gr, err := q.groupSeries(ctx, in, n)
 	if err != nil {
@@ -75,7 +75,7 @@ func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, par
 	}
 	ended := ending(ctx)
 	cells := make([]heap, len(gr.out)*g.N)
-	err = q.each(ctx, op, g, func(i int, r *Row) error {
+	err = q.each(ctx, op, g, func(i int, r *row) error {
 		if n.Op != parser.AggLimitK && len(r.H) > 0 {
 			q.dropHistograms(r, n.Op, spotOf(n, n.Pos()))
 		}
@@ -105,7 +105,7 @@ func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, par
 }
 
 // best makes rows of the candidates that are left. With one step, the best come first.
-func (q *query) best(ctx context.Context, in []Series, cells []heap, op parser.AggregateOp, g plan.Grid) (operator, error) {
+func (q *query) best(ctx context.Context, in []series, cells []heap, op parser.AggregateOp, g plan.Grid) (operator, error) {
 	f, rowOf := &fixed{}, map[int32]int{}
 	ended, pace := ending(ctx), q.pace(ctx)
 	for i := range cells {
@@ -124,7 +124,7 @@ func (q *query) best(ctx context.Context, in []Series, cells []heap, op parser.A
 			if !found {
 				k = len(f.rows)
 				rowOf[c.series] = k
-				f.out, f.rows = append(f.out, in[c.series]), append(f.rows, Row{})
+				f.out, f.rows = append(f.out, in[c.series]), append(f.rows, row{})
 				if err := f.rows[k].resetUnless(ctx.Err, g.N); err != nil {
 					return nil, err
 				}
@@ -226,7 +226,7 @@ func (q *query) limitRatio(ctx context.Context, n *plan.Aggregate, op operator, 
 	case b.nan:
 		return nil, errors.New("Ratio value is NaN") //nolint:staticcheck // upstream's text
 	case b.min == 0 && b.max == 0:
-		return &fixed{}, q.each(ctx, op, g, func(int, *Row) error { return nil })
+		return &fixed{}, q.each(ctx, op, g, func(int, *row) error { return nil })
 	}
 	if b.max > 1 {
 		q.notes.warnf(spotOf(n, n.ParamPos), "ratio value should be between -1 and 1, got %g, capping to %g", b.max, 1.0)
@@ -237,11 +237,11 @@ func (q *query) limitRatio(ctx context.Context, n *plan.Aggregate, op operator, 
 	return &ratioOf{op, ratio}, nil
 }
 
-func (o *ratioOf) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *ratioOf) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := o.operator.row(ctx, w, i, dst); err != nil {
 		return err
 	}
-	at := float64(o.series()[i].Labels.Hash()) / float64(math.MaxUint64)
+	at := float64(o.series()[i].labels.Hash()) / float64(math.MaxUint64)
 	return inPieces(w.ended, len(o.ratio), func(from, to int) {
 		for step := from; step < to; step++ {
 			ratio := max(-1, min(1, o.ratio[step]))

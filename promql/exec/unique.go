@@ -22,15 +22,15 @@ func withoutName(ls labels.Labels) labels.Labels {
 
 // dropNames returns the series as they come out of something that changes the meaning of the values: without names
 // or, if names are removed late, marked for that.
-func (q *query) dropNames(ctx context.Context, in []Series) ([]Series, error) {
-	out, pace := make([]Series, len(in)), q.pace(ctx)
+func (q *query) dropNames(ctx context.Context, in []series) ([]series, error) {
+	out, pace := make([]series, len(in)), q.pace(ctx)
 	for i, s := range in {
 		if q.DelayNameRemoval {
-			out[i] = Series{Labels: s.Labels, DropName: true}
+			out[i] = series{labels: s.labels, dropName: true}
 		} else {
-			out[i] = Series{Labels: withoutName(s.Labels)}
+			out[i] = series{labels: withoutName(s.labels)}
 		}
-		if err := pace(madeOf(s.Labels, out[i].Labels)); err != nil {
+		if err := pace(madeOf(s.labels, out[i].labels)); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +79,7 @@ func (x *labelIndex) add(ls labels.Labels) (int, bool) {
 // value at the same time.
 type merged struct {
 	op      operator
-	out     []Series
+	out     []series
 	members [][]int32
 	// single says that two of them may not even have values at different times.
 	single bool
@@ -87,7 +87,7 @@ type merged struct {
 
 // unique returns an operator whose series differ, for one whose series have lost the names that they had before, by
 // which they may have become the same.
-func (q *query) unique(ctx context.Context, op operator, before []Series) (operator, error) {
+func (q *query) unique(ctx context.Context, op operator, before []series) (operator, error) {
 	if q.DelayNameRemoval || haveOneName(before) {
 		return op, nil
 	}
@@ -95,14 +95,14 @@ func (q *query) unique(ctx context.Context, op operator, before []Series) (opera
 }
 
 // haveOneName reports whether all series have the same name and what belongs to it, so that they differ in other labels.
-func haveOneName(in []Series) bool {
+func haveOneName(in []series) bool {
 	if len(in) < 2 {
 		return true
 	}
-	first := nameOf(in[0].Labels)
+	first := nameOf(in[0].labels)
 	for i := 1; i < len(in); i++ {
 		// Fast path: where few labels are read, most series have those of the one before.
-		if !labels.Equal(in[i].Labels, in[i-1].Labels) && nameOf(in[i].Labels) != first {
+		if !labels.Equal(in[i].labels, in[i-1].labels) && nameOf(in[i].labels) != first {
 			return false
 		}
 	}
@@ -118,7 +118,7 @@ func nameOf(ls labels.Labels) [3]string {
 const mergeBytes = 64
 
 // merge returns an operator over the rows of op with the labels of in, each of which comes once.
-func (q *query) merge(ctx context.Context, op operator, in []Series) (operator, error) {
+func (q *query) merge(ctx context.Context, op operator, in []series) (operator, error) {
 	pace := q.pace(ctx)
 	index := newLabelIndex(len(in))
 	of := make([]int32, len(in))
@@ -126,25 +126,25 @@ func (q *query) merge(ctx context.Context, op operator, in []Series) (operator, 
 		if err := pace(mergeBytes); err != nil {
 			return nil, err
 		}
-		n, _ := index.add(s.Labels)
+		n, _ := index.add(s.labels)
 		of[i] = int32(n)
 	}
 	if len(index.sets) == len(in) {
 		return &relabelled{operator: op, out: in}, nil
 	}
-	m := &merged{op: op, out: make([]Series, len(index.sets)), members: byGroup(of, len(index.sets))}
+	m := &merged{op: op, out: make([]series, len(index.sets)), members: byGroup(of, len(index.sets))}
 	for n, members := range m.members {
 		m.out[n] = in[members[0]]
 		for _, i := range members[1:] {
-			m.out[n].DropName = m.out[n].DropName || in[i].DropName
+			m.out[n].dropName = m.out[n].dropName || in[i].dropName
 		}
 	}
 	return m, nil
 }
 
-func (m *merged) series() []Series { return m.out }
+func (m *merged) series() []series { return m.out }
 
-func (m *merged) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (m *merged) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := m.op.row(ctx, w, int(m.members[i][0]), dst); err != nil || len(m.members[i]) == 1 {
 		return err
 	}
@@ -173,7 +173,7 @@ func (m *merged) row(ctx context.Context, w *worker, i int, dst *Row) error {
 // relabelled gives the rows of an operator other labels.
 type relabelled struct {
 	operator
-	out []Series
+	out []series
 }
 
-func (r *relabelled) series() []Series { return r.out }
+func (r *relabelled) series() []series { return r.out }

@@ -62,7 +62,7 @@ type windowed struct {
 	// Annotations point to the place of the windows or of the function's first argument.
 	at, first spot
 	// of is the series that the samples are of, under the name that it was stored with.
-	of    *Series
+	of    *series
 	notes *Annotations
 	// work is how many samples were looked at since somebody asked whether the query has ended.
 	work int
@@ -89,7 +89,7 @@ func (in *windowed) metric() string { return metricName(in.of) }
 
 // kernel calculates a function for all windows of a series into a row of absent values. It leaves steps alone that
 // have no result.
-type kernel func(in *windowed, dst *Row) error
+type kernel func(in *windowed, dst *row) error
 
 // windowFunc is a row in the table of functions over windows.
 type windowFunc struct {
@@ -106,7 +106,7 @@ type window struct {
 	n    *plan.Window
 	g    plan.Grid
 	fn   windowFunc
-	out  []Series
+	out  []series
 	args [][]float64
 	// tally and counted are for the statistics.
 	tally   *tally
@@ -180,9 +180,9 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 	return op, err
 }
 
-func (o *window) series() []Series { return o.out }
+func (o *window) series() []series { return o.out }
 
-func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
+func (o *window) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := o.samples(ctx, w, i); err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (o *window) row(ctx context.Context, w *worker, i int, dst *Row) error {
 }
 
 // sourceSeries are the series before the function, names included.
-func (o *window) sourceSeries() []Series {
+func (o *window) sourceSeries() []series {
 	if o.src != nil {
 		return o.src.out
 	}
@@ -339,7 +339,7 @@ func (in *windowed) sizes() func(n int32) int64 {
 }
 
 // apply runs the kernel, with what it can take.
-func (o *window) apply(in *windowed, dst *Row) error {
+func (o *window) apply(in *windowed, dst *row) error {
 	if err := o.checkArgs(in); err != nil {
 		return err
 	}
@@ -391,7 +391,7 @@ func (o *window) checkArgs(in *windowed) error {
 
 // applyInPieces runs the kernel on one part of the steps after the other, and asks between them whether the query has
 // ended.
-func (o *window) applyInPieces(in *windowed, dst *Row) error {
+func (o *window) applyInPieces(in *windowed, dst *row) error {
 	args := make([][]float64, len(in.args))
 	for from := 0; from < in.g.N; from += pieceSteps {
 		if err := in.w.ended(); err != nil {
@@ -405,7 +405,7 @@ func (o *window) applyInPieces(in *windowed, dst *Row) error {
 			args[i] = values[from:to]
 		}
 		part.args = args
-		if err := o.fn.kernel(&part, &Row{F: dst.F[from:to]}); err != nil {
+		if err := o.fn.kernel(&part, &row{F: dst.F[from:to]}); err != nil {
 			return err
 		}
 	}
@@ -413,11 +413,11 @@ func (o *window) applyInPieces(in *windowed, dst *Row) error {
 }
 
 // noteNonCounter tells when a rate is taken of what does not look like a counter.
-func (o *window) noteNonCounter(i int, dst *Row) {
+func (o *window) noteNonCounter(i int, dst *row) {
 	if o.counters || o.n.Func != "rate" && o.n.Func != "increase" {
 		return
 	}
-	s := o.sourceSeries()[i].Labels
+	s := o.sourceSeries()[i].labels
 	name := s.Get(labels.MetricName)
 	if name == "" || !hasFloat(dst) {
 		return
@@ -433,7 +433,7 @@ func (o *window) noteNonCounter(i int, dst *Row) {
 	}
 }
 
-func hasFloat(r *Row) bool {
+func hasFloat(r *row) bool {
 	for i, f := range r.F {
 		if !isAbsent(f) && r.hist(i) == nil {
 			return true

@@ -49,14 +49,14 @@ func TestWindowsSlide(t *testing.T) {
 				g := plan.NewGrid(r.Int64N(100_000), 1_500_000, 1+r.Int64N(50_000))
 				length := 1 + r.Int64N(200_000)
 				args := [][]float64{slices.Repeat([]float64{0.4}, g.N), slices.Repeat([]float64{0.3}, g.N)}
-				var all Row
+				var all row
 				all.reset(g.N)
 				if err := fn.kernel(newWindowed(ts, values, g, length, args), &all); err != nil {
 					t.Fatal(err)
 				}
 				for step := range g.N {
 					one := plan.NewGrid(g.At(step), g.At(step), 0)
-					var alone Row
+					var alone row
 					alone.reset(1)
 					if err := fn.kernel(newWindowed(ts, values, one, length, args), &alone); err != nil {
 						t.Fatal(err)
@@ -114,7 +114,7 @@ func BenchmarkWindow(b *testing.B) {
 	for _, name := range []string{"rate", "sum_over_time", "max_over_time", "quantile_over_time"} {
 		b.Run("func="+name, func(b *testing.B) {
 			in := newWindowed(ts, values, g, 3_600_000, [][]float64{slices.Repeat([]float64{0.9}, g.N)})
-			var dst Row
+			var dst row
 			b.ReportAllocs()
 			for b.Loop() {
 				dst.reset(g.N)
@@ -140,7 +140,7 @@ func TestLongGridsGiveTheSameInPieces(t *testing.T) {
 	}
 	for _, name := range []string{"rate", "max_over_time", "quantile_over_time", "last_over_time", "sum_over_time"} {
 		fn := windowTable[name]
-		whole, pieces := Row{}, Row{}
+		whole, pieces := row{}, row{}
 		whole.reset(g.N)
 		pieces.reset(g.N)
 		in := newWindowed(ts, values, g, 5000, [][]float64{args[0], args[0]})

@@ -29,8 +29,8 @@ type worker struct {
 	lenders int
 	sums    runningSums
 	squares runningSums
-	rows    []*Row
-	block   []Row
+	rows    []*row
+	block   []row
 	// inner is the time that operators below the one at work have taken, if that is measured.
 	inner time.Duration
 	// held and bytes are what counts of all this; of the columns, the histograms up to sized count so many bytes.
@@ -91,7 +91,7 @@ func (w *worker) close() {
 }
 
 // borrow returns a row of about n values to work with, to be given back.
-func (w *worker) borrow(n int) *Row {
+func (w *worker) borrow(n int) *row {
 	if k := len(w.rows); k > 0 {
 		r := w.rows[k-1]
 		w.rows = w.rows[:k-1]
@@ -102,16 +102,16 @@ func (w *worker) borrow(n int) *Row {
 		return r
 	}
 	w.count(8 * int64(n))
-	return &Row{}
+	return &row{}
 }
 
-func (w *worker) giveBack(r *Row) { w.rows = append(w.rows, r) }
+func (w *worker) giveBack(r *row) { w.rows = append(w.rows, r) }
 
 // rowsOf returns k rows of about n values, which the worker keeps.
-func (w *worker) rowsOf(k, n int) []Row {
+func (w *worker) rowsOf(k, n int) []row {
 	w.count(8 * int64(k) * int64(n))
 	if cap(w.block) < k {
-		w.block = make([]Row, k)
+		w.block = make([]row, k)
 	}
 	w.block = w.block[:k]
 	for i := range w.block {
@@ -122,13 +122,13 @@ func (w *worker) rowsOf(k, n int) []Row {
 
 // lend makes the histograms of a row that the caller only looks at lie in memory that is used again. It ends with
 // takeBack. Those of a row that somebody else looks at only do so already.
-func (w *worker) lend(r *Row) {
+func (w *worker) lend(r *row) {
 	r.lent = w.lent
 	w.lenders++
 }
 
 // takeBack ends what lend began. The histograms must not be used any more.
-func (w *worker) takeBack(r *Row) {
+func (w *worker) takeBack(r *row) {
 	r.lent = nil
 	if w.lenders--; w.lenders == 0 {
 		w.lent.Reset()
@@ -136,20 +136,20 @@ func (w *worker) takeBack(r *Row) {
 }
 
 // lendAll and takeBackAll are lend and takeBack for many rows at once.
-func (w *worker) lendAll(rows []Row) {
+func (w *worker) lendAll(rows []row) {
 	for i := range rows {
 		w.lend(&rows[i])
 	}
 }
 
-func (w *worker) takeBackAll(rows []Row) {
+func (w *worker) takeBackAll(rows []row) {
 	for i := range rows {
 		w.takeBack(&rows[i])
 	}
 }
 
 // memory returns where the histograms of a row are to be put.
-func (w *worker) memory(dst *Row) *histogram.Arena {
+func (w *worker) memory(dst *row) *histogram.Arena {
 	if dst.lent != nil {
 		return dst.lent
 	}
