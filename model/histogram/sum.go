@@ -199,13 +199,16 @@ func (a *Sum) Reduce(schema int32) {
 	a.pos, a.neg, a.schema = a.pos.mapped(a.add, f), a.neg.mapped(a.add, f), schema
 }
 
-// widenZero makes the zero buckets of both equally wide.
+// widenZero makes the zero buckets of both equally wide, unless the width of one is not a number.
 func (a *Sum) widenZero(b *Sum) {
-	for a.zeroThreshold != b.zeroThreshold {
-		if a.zeroThreshold < b.zeroThreshold {
+	for {
+		switch {
+		case a.zeroThreshold < b.zeroThreshold:
 			a.widenZeroTo(b.zeroThreshold)
-		} else {
+		case b.zeroThreshold < a.zeroThreshold:
 			b.widenZeroTo(a.zeroThreshold)
+		default:
+			return
 		}
 	}
 }

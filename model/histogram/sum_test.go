@@ -137,3 +137,21 @@ func TestQuantilesOfHistograms(t *testing.T) {
 		t.Errorf("got %v, %v", f, nans)
 	}
 }
+
+// TestZeroBucketsThatAreNoNumberAddUp adds what a broken client can expose: a zero bucket whose width is NaN.
+func TestZeroBucketsThatAreNoNumberAddUp(t *testing.T) {
+	for _, widths := range [][2]float64{{math.NaN(), math.NaN()}, {math.NaN(), 1}, {1, math.NaN()}, {math.Inf(1), 1}} {
+		histogram := func(width float64) *FloatHistogram {
+			return &FloatHistogram{
+				Count: 3, ZeroThreshold: width, ZeroCount: 1, PositiveSpans: []Span{{Offset: 3, Length: 1}}, PositiveBuckets: []float64{2},
+			}
+		}
+		sum := NewSum(histogram(widths[0]))
+		if _, _, err := sum.Add(histogram(widths[1]), 1); err != nil {
+			t.Fatal(err)
+		}
+		if got := sum.Histogram(); got.Count != 6 || got.ZeroCount < 2 {
+			t.Errorf("zero buckets up to %v add up to %+v", widths, got)
+		}
+	}
+}

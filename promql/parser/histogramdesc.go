@@ -1,11 +1,7 @@
 package parser
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
-	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -122,7 +118,7 @@ func (s *sequence) numbers() []float64 {
 	}
 }
 
-// inHistogram is said of what does not belong into a histogram.
+// inHistogram ends the message about something that does not belong into a histogram.
 const inHistogram = " in histogram description, expected histogram description key, e.g. buckets:[5 10 7]"
 
 // histogramNumber parses a number, which unlike elsewhere has no plus; the format is that of the error for other characters.
@@ -152,111 +148,12 @@ func (s *sequence) counterResetHint() histogram.CounterResetHint {
 
 // addHistogram returns a + sign*b, in the resolution of a and without empty buckets.
 func addHistogram(a, b *histogram.FloatHistogram, sign float64) (*histogram.FloatHistogram, error) {
-	if a.UsesCustomBuckets() != b.UsesCustomBuckets() {
-		return nil, errCustomAndExponential
-	}
-	if b.Schema < a.Schema {
+	if b.Schema < a.Schema && a.UsesCustomBuckets() == b.UsesCustomBuckets() {
 		return nil, fmt.Errorf("error combining histograms: cannot merge from schema %d to %d", b.Schema, a.Schema)
 	}
-	sum := &histogram.FloatHistogram{
-		CounterResetHint: combineHints(a.CounterResetHint, b.CounterResetHint),
-		Schema:           a.Schema,
-		ZeroCount:        a.ZeroCount + sign*b.ZeroCount,
-		Count:            a.Count + sign*b.Count,
-		Sum:              a.Sum + sign*b.Sum,
+	sum := histogram.NewSum(a)
+	if _, _, err := sum.Add(b, sign); err != nil {
+		return nil, err
 	}
-	positive, negative := map[int32]float64{}, map[int32]float64{}
-	index := func(h *histogram.FloatHistogram) func(int32) int32 {
-		return func(i int32) int32 { return (i-1)>>(h.Schema-a.Schema) + 1 }
-	}
-	if a.UsesCustomBuckets() {
-		sum.CustomValues = slices.DeleteFunc(slices.Clone(a.CustomValues), func(v float64) bool {
-			return !slices.Contains(b.CustomValues, v)
-		})
-		index = func(h *histogram.FloatHistogram) func(int32) int32 {
-			return func(i int32) int32 { return customIndex(sum.CustomValues, h, i) }
-		}
-	}
-	addBuckets(positive, a.PositiveSpans, a.PositiveBuckets, index(a), 1)
-	addBuckets(negative, a.NegativeSpans, a.NegativeBuckets, index(a), 1)
-	addBuckets(positive, b.PositiveSpans, b.PositiveBuckets, index(b), sign)
-	addBuckets(negative, b.NegativeSpans, b.NegativeBuckets, index(b), sign)
-	if !a.UsesCustomBuckets() {
-		widenZero(sum, max(a.ZeroThreshold, b.ZeroThreshold), positive, negative)
-	}
-	sum.PositiveSpans, sum.PositiveBuckets = layOut(positive)
-	sum.NegativeSpans, sum.NegativeBuckets = layOut(negative)
-	return sum, nil
-}
-
-func combineHints(a, b histogram.CounterResetHint) histogram.CounterResetHint {
-	switch {
-	case a == b:
-		return a
-	case a == histogram.GaugeType || b == histogram.GaugeType:
-		return histogram.GaugeType
-	default:
-		return histogram.UnknownCounterReset
-	}
-}
-
-// customIndex returns which bucket between the given bounds the i-th bucket of h lies in.
-func customIndex(bounds []float64, h *histogram.FloatHistogram, i int32) int32 {
-	upper := math.Inf(1)
-	if int(i) < len(h.CustomValues) {
-		upper = h.CustomValues[i]
-	}
-	at, _ := slices.BinarySearchFunc(bounds, upper, cmp.Compare[float64])
-	return int32(at)
-}
-
-func addBuckets(counts map[int32]float64, spans []histogram.Span, buckets []float64, index func(int32) int32, factor float64) {
-	var i int32
-	for _, span := range spans {
-		i += span.Offset
-		for range span.Length {
-			counts[index(i)] += factor * buckets[0]
-			buckets = buckets[1:]
-			i++
-		}
-	}
-}
-
-// widenZero sets the zero bucket's width to at least threshold and moves the buckets that it covers into it. A bucket
-// that it covers in part widens it.
-func widenZero(h *histogram.FloatHistogram, threshold float64, sides ...map[int32]float64) {
-	h.ZeroThreshold = threshold
-	if threshold == 0 {
-		return
-	}
-	for again := true; again; {
-		again = false
-		for _, counts := range sides {
-			for _, i := range slices.Sorted(maps.Keys(counts)) {
-				if counts[i] == 0 || histogram.Bound(h.Schema, i-1) >= h.ZeroThreshold {
-					continue
-				}
-				h.ZeroThreshold = max(h.ZeroThreshold, histogram.Bound(h.Schema, i))
-				h.ZeroCount += counts[i]
-				delete(counts, i)
-				again = true
-			}
-		}
-	}
-}
-
-func layOut(counts map[int32]float64) (spans []histogram.Span, buckets []float64) {
-	next := int32(0)
-	for _, i := range slices.Sorted(maps.Keys(counts)) {
-		if counts[i] == 0 {
-			continue
-		}
-		if len(spans) == 0 || i != next {
-			spans = append(spans, histogram.Span{Offset: i - next})
-		}
-		spans[len(spans)-1].Length++
-		buckets = append(buckets, counts[i])
-		next = i + 1
-	}
-	return spans, buckets
+	return sum.Histogram(), nil
 }

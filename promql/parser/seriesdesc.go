@@ -1,7 +1,6 @@
 package parser
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -252,7 +251,7 @@ func (s *sequence) repeat(v SequenceValue, n int) {
 	}
 }
 
-// times parses xN, if it is there, else it returns otherwise.
+// times parses xN; without it, it returns otherwise.
 func (s *sequence) times(otherwise int) int {
 	if s.peek() != 'x' {
 		return otherwise
@@ -337,5 +336,3 @@ func (s *sequence) word() string {
 	}
 	return s.lex.input[start:s.pos]
 }
-
-var errCustomAndExponential = errors.New("cannot apply this operation on histograms with a mix of exponential and custom bucket schemas")
