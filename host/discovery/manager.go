@@ -275,28 +275,3 @@ func (m *Manager) countFailed() {
 	}
 	m.metrics.failed.Set(float64(failed))
 }
-
-// ProviderStatus describes a provider of a job.
-type ProviderStatus struct {
-	Job, Name string
-	// Updated reports whether the provider has sent anything since it was first started.
-	Updated bool
-	// Err is why the provider is not running at the moment; nil if it is.
-	Err error
-	// LastUpdate is when it last sent something.
-	LastUpdate time.Time
-}
-
-// Providers describes all providers, in the order of the jobs.
-func (m *Manager) Providers() []ProviderStatus {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var out []ProviderStatus
-	for _, j := range m.jobs {
-		for _, s := range j.slots {
-			r := s.current
-			out = append(out, ProviderStatus{Job: j.name, Name: s.name, Updated: r.updated, Err: r.err, LastUpdate: r.lastUpdate})
-		}
-	}
-	return out
-}

@@ -75,6 +75,19 @@ type bench struct {
 	published []string
 }
 
+// current returns the first runner of a job.
+func (b *bench) current(job string) runner {
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	for _, j := range b.m.jobs {
+		if j.name == job {
+			return *j.slots[0].current
+		}
+	}
+	b.Fatalf("there is no job %s", job)
+	return runner{}
+}
+
 func inBubble(t *testing.T, f func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -288,12 +301,12 @@ func TestFailureKeepsGroups(t *testing.T) {
 		b.expect("0s j[]", "100ms j[a1 b1]")
 		f.fail <- errors.New("no more")
 		synctest.Wait()
-		if s := b.m.Providers()[0]; s.Err == nil || s.Err.Error() != "no more" || !s.Updated {
-			b.Errorf("provider %+v", s)
+		if r := b.current("j"); r.err == nil || r.err.Error() != "no more" || !r.updated {
+			b.Errorf("updated %v, failed with %v", r.updated, r.err)
 		}
 		time.Sleep(2 * time.Second)
-		if s := b.m.Providers()[0]; s.Err != nil || f.state() != "starts 2 running true" {
-			b.Errorf("provider %+v, %s", s, f.state())
+		if r := b.current("j"); r.err != nil || f.state() != "starts 2 running true" {
+			b.Errorf("failed with %v, %s", r.err, f.state())
 		}
 		b.expect()
 		send(f, group("a", "a2"))

@@ -23,7 +23,6 @@ type runner struct {
 	sources map[string][]sdk.Group
 	// updated says that at least one update has come, fresh that none has come since the discovery was last started.
 	updated, fresh bool
-	lastUpdate     time.Time
 	// err is why the discovery is not running, while it is waiting to be started again.
 	err error
 }
@@ -82,7 +81,6 @@ func (r *runner) update(groups []sdk.Group) (changed bool) {
 	}
 	changed = changed || !r.updated
 	r.updated, r.fresh = true, false
-	r.lastUpdate = time.Now()
 	return changed
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/narthex-io/narthex/model/labels"
 )
 
-// Process applies validated rules in order to the set in b and reports whether it is kept. If it is not, b is left
-// half-way. Nothing is allocated for rules that change nothing.
+// Process applies validated rules in order to the set in b and reports whether it is kept. If it is not, later rules have not
+// been applied. Nothing is allocated for rules that change nothing.
 func Process(cfgs []*Config, b *labels.Builder) (keep bool) {
 	for _, c := range cfgs {
 		if !c.compiled.apply(b) {
@@ -23,15 +23,6 @@ func Process(cfgs []*Config, b *labels.Builder) (keep bool) {
 		}
 	}
 	return true
-}
-
-// ProcessLabels is [Process] for a set; it returns ls itself if nothing changed.
-func ProcessLabels(ls labels.Labels, cfgs []*Config) (labels.Labels, bool) {
-	b := labels.NewBuilder(ls)
-	if !Process(cfgs, b) {
-		return labels.Labels{}, false
-	}
-	return b.Labels(), true
 }
 
 // rule is a Config made ready.

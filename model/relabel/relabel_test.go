@@ -18,13 +18,22 @@ func rules(tb testing.TB, text string) []*Config {
 	return cfgs
 }
 
+// process is Process for a set.
+func process(ls labels.Labels, cfgs []*Config) (labels.Labels, bool) {
+	b := labels.NewBuilder(ls)
+	if !Process(cfgs, b) {
+		return labels.Labels{}, false
+	}
+	return b.Labels(), true
+}
+
 // TestActions applies rules to a="foo", b="bar", c="baz", __name__="m".
 func TestActions(t *testing.T) {
 	base := labels.FromStrings("a", "foo", "b", "bar", "c", "baz", labels.MetricName, "m")
 	const same = `{__name__="m", a="foo", b="bar", c="baz"}`
 	becomes := func(text, want string) {
 		t.Helper()
-		got, keep := ProcessLabels(base, rules(t, text))
+		got, keep := process(base, rules(t, text))
 		shown := got.String()
 		if !keep {
 			shown = "dropped"
@@ -75,14 +84,14 @@ func TestActions(t *testing.T) {
 
 func TestLineBreaksMatch(t *testing.T) {
 	ls := labels.FromStrings("a", "x\ny")
-	if _, keep := ProcessLabels(ls, rules(t, "{source_labels: [a], regex: x.y, action: keep}")); !keep {
+	if _, keep := process(ls, rules(t, "{source_labels: [a], regex: x.y, action: keep}")); !keep {
 		t.Error("the dot does not match a line break")
 	}
 }
 
 func TestUnchangedIsTheSame(t *testing.T) {
 	ls := labels.FromStrings("a", "foo")
-	got, keep := ProcessLabels(ls, rules(t, "{source_labels: [a], target_label: a}"))
+	got, keep := process(ls, rules(t, "{source_labels: [a], target_label: a}"))
 	if !keep || !labels.Equal(got, ls) {
 		t.Errorf("got %s", got)
 	}

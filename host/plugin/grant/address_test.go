@@ -164,7 +164,7 @@ func TestProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(at), DialContext: grant.Dial(net.Dialer{}), DisableKeepAlives: true}}
-	h, err := grant.NewHTTP([]string{"http://far.test", "http://bücher.test"}, nil, client, nil)
+	h, err := grant.NewHTTP([]string{"http://far.test", "http://bücher.test"}, client)
 	if err != nil {
 		t.Fatal(err)
 	}

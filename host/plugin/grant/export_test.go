@@ -1,6 +1,18 @@
 package grant
 
-import "net/netip"
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+)
+
+// NewHTTP is newHTTP with urls that the operator wrote.
+func NewHTTP(urls []string, client *http.Client) (*HTTP, error) {
+	return newHTTP(fields{written: urls}, Options{Client: client}, credentials{}, Implied{})
+}
+
+// AWSVariables returns awsVariables.
+func AWSVariables() []string { return slices.Clone(awsVariables) }
 
 // CheckAddress is place.check.
 func CheckAddress(host string, written bool, ip netip.Addr, granted ...netip.Prefix) error {

@@ -90,7 +90,7 @@ func refused(tb testing.TB, err error) {
 }
 
 func TestHTTPOrigins(t *testing.T) {
-	h, err := grant.NewHTTP([]string{"consul:8500", "https://[::1]:1/path", "http://Dot.Example./"}, nil, nil, nil)
+	h, err := grant.NewHTTP([]string{"consul:8500", "https://[::1]:1/path", "http://Dot.Example./"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,19 +37,14 @@ type origin struct {
 	through http.RoundTripper
 }
 
-// NewHTTP grants the origins (scheme, host and port) of urls through client, and those of explicit through plain. An
-// entry of urls may lack a scheme, as in "consul:8500"; then http and https are granted. See [Options] for what nil
-// means.
-//
-// The allow-list sits below the client, in front of the transports, so that whatever the client decides to send,
-// redirects included, passes it; and so an origin gets only the credentials that are meant for it.
-func NewHTTP(urls, explicit []string, client *http.Client, plain http.RoundTripper) (*HTTP, error) {
-	return newHTTP(fields{written: urls}, Options{HTTP: explicit, Client: client, Plain: plain}, credentials{}, Implied{})
-}
-
 // fields are values of a plugin's section: those that the operator wrote, and those that the manifest has for what was left out.
 type fields struct{ written, defaults []string }
 
+// newHTTP grants the origins (scheme, host and port) of urls, and those of [Options.HTTP]. An entry of urls may lack a scheme,
+// as in "consul:8500"; then http and https are granted. See [Options] for what nil means.
+//
+// The allow-list sits below the client, in front of the transports, so that whatever the client decides to send,
+// redirects included, passes it; and so an origin gets only the credentials that are meant for it.
 func newHTTP(urls fields, o Options, secrets credentials, implied Implied) (*HTTP, error) {
 	plain, proxied := o.Plain, o.Plain
 	if plain == nil {

@@ -37,14 +37,6 @@ func ImpliedBy(key string, section any, getenv func(string) string) Implied {
 	return awsChain(region, getenv)
 }
 
-// Variables returns the names of the environment variables that a section under key grants.
-func Variables(key string) []string {
-	if key != "sigv4" {
-		return nil
-	}
-	return slices.Clone(awsVariables)
-}
-
 // awsVariables are those with which AWS's SDKs look for credentials.
 var awsVariables = []string{ //nolint:gochecknoglobals // constant table
 	"AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_KEY", "AWS_SESSION_TOKEN",

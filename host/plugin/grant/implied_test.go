@@ -45,7 +45,7 @@ func TestImplied(t *testing.T) {
 	derive := func(key, section string, env map[string]string) grant.Set {
 		t.Helper()
 		env["HOME"] = home
-		m := sdk.Manifest{Name: "auth-x", Keys: []string{"sigv4", "x_auth"}, Asks: sdk.Asks{Env: append(grant.Variables("sigv4"), "HOME", "SECRET")}}
+		m := sdk.Manifest{Name: "auth-x", Keys: []string{"sigv4", "x_auth"}, Asks: sdk.Asks{Env: append(grant.AWSVariables(), "HOME", "SECRET")}}
 		set, _, err := grant.Derive(m, sdk.Config(section), grant.Options{Key: key, Getenv: func(name string) string { return env[name] }})
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +87,7 @@ func TestImplied(t *testing.T) {
 	if n := len(set.Env) + len(set.HTTP.Origins()) + len(set.Files.Patterns()); n != 0 {
 		t.Errorf("another key grants %v", set)
 	}
-	m := sdk.Manifest{Name: "auth-x", Keys: []string{"x_auth"}, Asks: sdk.Asks{Env: grant.Variables("sigv4")}}
+	m := sdk.Manifest{Name: "auth-x", Keys: []string{"x_auth"}, Asks: sdk.Asks{Env: grant.AWSVariables()}}
 	if set, _, err := grant.Derive(m, nil, grant.Options{Key: "sigv4"}); err != nil || len(set.Env) != 0 {
 		t.Errorf("a plugin that does not claim the key gets %v, %v", set, err)
 	}
