@@ -22,11 +22,11 @@ type Engine struct {
 	active  activeQueries
 	logs    logs
 	running sync.WaitGroup
-	shared  exec.Shared
+	shared  exec.SharedBudget
 	pool    exec.Pool
 }
 
-// New returns an engine. The error is that of the registerer.
+// New returns an engine; it starts nothing. It fails if the metrics cannot be registered.
 func New(opts Options) (*Engine, error) {
 	if opts.Timeout <= 0 {
 		opts.Timeout = defaultTimeout
@@ -57,7 +57,7 @@ func New(opts Options) (*Engine, error) {
 	}
 	return &Engine{
 		opts: opts, logger: logger, metrics: m, queue: newQueue(opts.MaxConcurrency),
-		shared: exec.Shared{Max: opts.MaxTotalBytes},
+		shared: exec.SharedBudget{Max: opts.MaxTotalBytes},
 	}, nil
 }
 
@@ -67,13 +67,15 @@ func (e *Engine) MaxConcurrency() int { return e.opts.MaxConcurrency }
 // Timeout returns how long a query may take, its wait for a place included.
 func (e *Engine) Timeout() time.Duration { return e.opts.Timeout }
 
-// Instant evaluates a query at one time. The value is of any type; it is a [Matrix] for a range selector.
+// Instant evaluates a query at one time. The value can be of any type: it is a [Matrix] for a range selector. Times are
+// cut to milliseconds. [KindOf] tells errors apart.
 func (e *Engine) Instant(ctx context.Context, q storage.Queryable, query string, opts QueryOptions, ts time.Time) (*Result, error) {
 	t := ts.UnixMilli()
 	return e.run(ctx, &request{storage: q, query: query, opts: opts, start: t, end: t})
 }
 
-// Range evaluates a query at start, start+step, … up to end. The value is a [Matrix].
+// Range evaluates a query at start, start+step, … up to end. The value is a [Matrix]. Times and the step, of at least 1 ms,
+// are cut to milliseconds. The number of steps is not limited, but see [Options.MaxSamples].
 func (e *Engine) Range(ctx context.Context, q storage.Queryable, query string, opts QueryOptions, start, end time.Time, step time.Duration) (*Result, error) {
 	r := &request{storage: q, query: query, opts: opts, start: start.UnixMilli(), end: end.UnixMilli(), step: step.Milliseconds()}
 	if err := r.checkRange(); err != nil {
@@ -93,7 +95,7 @@ type request struct {
 	explain *explainer
 
 	usage exec.Usage
-	// stats grow as the query goes on, so that they tell something even if it fails.
+	// stats are filled in as the query goes on, so that those of a query that fails are known, too.
 	stats Stats
 }
 
@@ -132,7 +134,7 @@ func (e *Engine) run(ctx context.Context, r *request) (*Result, error) {
 	return res, nil
 }
 
-// begin makes a query known, and returns the ID that ends it.
+// begin adds a query to the active ones, and returns its ID, for end.
 func (e *Engine) begin(r *request, cancel context.CancelCauseFunc) (id uint64) {
 	e.metrics.current.Inc()
 	return e.active.add(r, cancel)
@@ -182,9 +184,9 @@ func (e *Engine) inPlace(ctx context.Context, r *request, id uint64, place int) 
 	return outcome{res, r.stats, err}
 }
 
-// grace is how long a query that has to end may take for that. Some steps cannot be interrupted, such as compiling a
-// regular expression or getting memory, and take their time when many others run: then the caller has its answer, and
-// the query keeps its place until it has ended.
+// grace is how long a query may take to end once it has to. Some steps cannot be interrupted, such as compiling a regular
+// expression or allocating memory, and are slow when many queries run: then the caller gets its answer, and the query
+// keeps its place until it has ended.
 const grace = 20 * time.Millisecond
 
 // await waits for the end of a query, but not much longer than for that of ctx.
@@ -204,7 +206,8 @@ func await(ctx context.Context, done <-chan outcome) outcome {
 	}
 }
 
-// Close waits for queries that were given up, but have not ended yet. Nobody may ask any more.
+// Close waits for queries whose callers have their answer, a timeout for example, but which have not ended yet. No query
+// may be started once it has been called.
 func (e *Engine) Close() { e.running.Wait() }
 
 // guarded turns a panic into an error of this query.

@@ -19,6 +19,9 @@ import (
 // Names of labels with a meaning of their own.
 const (
 	MetricName = "__name__"
+	// TypeLabel and UnitLabel hold the type and unit of a metric where they are part of its identity.
+	TypeLabel = "__type__"
+	UnitLabel = "__unit__"
 	// BucketLabel holds the upper bound of a classic histogram's bucket.
 	BucketLabel = "le"
 	// InstanceName is the label that tells the targets of a job apart.
@@ -29,8 +32,6 @@ const (
 	MetaPrefix = "__meta_"
 	// ReservedPrefix starts labels that are dropped after relabelling.
 	ReservedPrefix = "__"
-	// TmpPrefix starts labels that relabelling may use for intermediate values.
-	TmpPrefix = "__tmp_"
 )
 
 // Labels is an immutable set of pairs, sorted by name, without empty values. The zero value is the empty set. It is

@@ -119,14 +119,14 @@ func groupLabels(ls labels.Labels, n *plan.Aggregate) labels.Labels {
 func (q *query) fold(ctx context.Context, op operator, n *plan.Aggregate, gr *groups, acc accumulator, g plan.Grid) error {
 	ignores, in := ignoresHistograms(n.Op), op.series()
 	nameless := !q.DelayNameRemoval && plan.NamesUnread(n.Expr)
-	var nobody series
+	var unnamed series
 	return q.look(ctx, op, g, func(i int, r *row) error {
 		if ignores && len(r.H) > 0 {
 			q.dropHistograms(r, n.Op, spotOf(n, n.ExprPos))
 		}
 		s := &in[i]
 		if nameless {
-			s = &nobody // They still have their names, but nobody is to know.
+			s = &unnamed // The series still have names that they should have lost.
 		}
 		return inPieces(ctx.Err, len(r.F), func(from, to int) {
 			acc.fold(int(gr.of[i])*g.N+from, r.part(from, to), s)
@@ -148,6 +148,7 @@ func (q *query) dropHistograms(r *row, op parser.AggregateOp, at spot) {
 			q.notes.infof(at, "ignored histogram in %s aggregation", op)
 		}
 	}
+	clear(r.H)
 	r.H = r.H[:0]
 }
 

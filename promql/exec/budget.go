@@ -19,14 +19,14 @@ var (
 	ErrTooMuchMemory = errors.New("query processing would use too much memory")
 )
 
-// Usage is what a query holds and has done. Others may look at it while the query runs.
+// Usage is what a query holds and has done. It may be read while the query runs.
 type Usage struct {
 	held, peak  atomic.Int64
 	bytes       atomic.Int64
 	total, read atomic.Int64
 	decoded     atomic.Int64
 	// shared is set before the query begins.
-	shared *Shared
+	shared *SharedBudget
 	// selecting is the time, in nanoseconds, that the storage took to find the series.
 	selecting atomic.Int64
 }
@@ -48,15 +48,15 @@ func (u *Usage) Stats() Stats {
 	return Stats{Total: u.total.Load(), Read: u.read.Load(), Peak: u.peak.Load()}
 }
 
-// Shared is a budget of memory that queries have in common.
-type Shared struct {
+// SharedBudget bounds the memory of several queries together.
+type SharedBudget struct {
 	// Max is in bytes; zero means no bound.
 	Max           int64
 	held, queries atomic.Int64
 }
 
-// Enter makes a query take part until the function that it returns is called.
-func (s *Shared) Enter(u *Usage) (leave func()) {
+// Enter counts the memory of a query, which has not begun, until leave is called.
+func (s *SharedBudget) Enter(u *Usage) (leave func()) {
 	u.shared = s
 	s.queries.Add(1)
 	return func() {
@@ -65,8 +65,8 @@ func (s *Shared) Enter(u *Usage) (leave func()) {
 	}
 }
 
-// exceeded reports whether all queries hold too much, and this one more than its share: small ones do not have to go
-// for the sake of large ones.
+// exceeded reports whether all queries together hold too much, and this one more than its share: small queries do not
+// fail because of large ones.
 func (u *Usage) exceeded() bool {
 	s := u.shared
 	if s == nil || s.Max <= 0 || s.held.Load() <= s.Max {
@@ -86,7 +86,7 @@ func (u *Usage) addBytes(n int64) {
 const (
 	// sampleBytes is the size of a sample: a time and a value.
 	sampleBytes = 16
-	// seriesBytes is what a series costs about, besides its labels.
+	// seriesBytes is about what a series costs besides its labels.
 	seriesBytes = 96
 )
 
@@ -135,8 +135,8 @@ func (q *query) holdBytes(n int64) error {
 	return q.overspent()
 }
 
-// begin returns an error if it makes no sense to begin with a part of the query: it has ended, or not even one row
-// would fit into memory.
+// begin returns an error if there is no point in beginning a part of the query: it has ended, or not even one row would
+// fit into memory.
 func (q *query) begin(ctx context.Context, g plan.Grid) error {
 	switch {
 	case ctx.Err() != nil:

@@ -3,7 +3,7 @@ package exec
 import "testing"
 
 func TestSmallQueriesDoNotGoForLargeOnes(t *testing.T) {
-	s := &Shared{Max: 1000}
+	s := &SharedBudget{Max: 1000}
 	var large, small Usage
 	leave := s.Enter(&large)
 	defer s.Enter(&small)()

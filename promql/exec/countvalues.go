@@ -30,11 +30,15 @@ func (q *query) countValues(ctx context.Context, n *plan.Aggregate, g plan.Grid)
 	in := op.series()
 	f, index := &fixed{}, newLabelIndex(0)
 	b := labels.NewBuilder(labels.EmptyLabels())
+	ended := ending(ctx)
 	err = q.look(ctx, op, g, func(i int, r *row) error {
 		rowOf := map[string]int{}
 		for step, v := range r.F {
 			if isAbsent(v) {
 				continue
+			}
+			if err := ended(); err != nil {
+				return err
 			}
 			text := valueText(v, r, step)
 			k, found := rowOf[text]

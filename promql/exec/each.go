@@ -117,12 +117,12 @@ func (t *turns) fail(err error) {
 	t.mu.Unlock()
 }
 
-// helpAfter is how long one goroutine works alone before others help it: waking threads is not worth it for less. The figure
-// is a guess; on two busy cores no difference to starting all at once could be measured.
+// helpAfter is how long one goroutine works alone before others help it: waking threads does not pay for less. The figure is
+// a guess; on two busy cores, it made no measurable difference to starting all at once.
 const helpAfter = 300 * time.Microsecond
 
-// shared is the work of several goroutines on the rows of an operator.
-type shared struct {
+// rowWork is the rows of an operator, for several goroutines to work on.
+type rowWork struct {
 	op              operator
 	n, block, steps int
 	lent            bool
@@ -131,37 +131,37 @@ type shared struct {
 	turns           turns
 }
 
-// claim returns the next block that nobody works on, and the rows that are in it, none of them at the end.
-func (s *shared) claim() (block, from, to int) {
+// claim returns the next block that is not worked on, and the rows that are in it, of which there are none at the end.
+func (s *rowWork) claim() (block, from, to int) {
 	block = int(s.claimed.Add(1)) - 1
 	from = min(block*s.block, s.n)
 	return block, from, min(from+s.block, s.n)
 }
 
 // left reports whether there is something to claim.
-func (s *shared) left() bool { return int(s.claimed.Load())*s.block < s.n }
+func (s *rowWork) left() bool { return int(s.claimed.Load())*s.block < s.n }
 
-// eachParallel begins in the goroutine of the caller, for most queries have ended before it is worth it to start others.
+// eachParallel begins in the goroutine of the caller, as most queries end before it pays to start others.
 func (q *query) eachParallel(ctx context.Context, op operator, n, block, parallel, steps int, lent bool, fold func(int, *row) error) error {
-	s := &shared{op: op, n: n, block: block, steps: steps, lent: lent, fold: fold}
+	s := &rowWork{op: op, n: n, block: block, steps: steps, lent: lent, fold: fold}
 	s.turns.cond.L = &s.turns.mu
 	var helpers sync.WaitGroup
 	begin, alone := time.Now(), true
-	q.share(ctx, s, func() {
+	q.workOn(ctx, s, func() {
 		if !alone || time.Since(begin) < helpAfter || !s.left() {
 			return
 		}
 		alone = false
 		for range parallel - 1 {
-			helpers.Go(func() { q.share(ctx, s, nil) })
+			helpers.Go(func() { q.workOn(ctx, s, nil) })
 		}
 	})
 	helpers.Wait()
 	return s.turns.err
 }
 
-// share works on blocks until there are none. It calls between, if not nil, after each of them.
-func (q *query) share(ctx context.Context, s *shared, between func()) {
+// workOn works on blocks until there are none left. It calls between, if not nil, after each of them.
+func (q *query) workOn(ctx context.Context, s *rowWork, between func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.turns.fail(&PanicError{p, debug.Stack()})

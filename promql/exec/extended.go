@@ -267,10 +267,11 @@ func (s *smoothed) row(ctx context.Context, w *worker, i int, dst *row) error {
 	if err := in.find(w.ended, in.T, in.shift, s.q.Lookback, s.q.Lookback, in.g); err != nil {
 		return err
 	}
-	for step := range dst.F {
-		in.smooth(step, dst) // As upstream has it, these samples do not count.
-	}
-	return nil
+	return inPieces(w.ended, len(dst.F), func(from, to int) {
+		for step := from; step < to; step++ {
+			in.smooth(step, dst) // As upstream has it, these samples do not count.
+		}
+	})
 }
 
 // smooth puts the value of one step.

@@ -86,7 +86,7 @@ func (q *query) buildCall(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 	}
 	build, ok := valueFuncs[n.Func]
 	if !ok {
-		return nil, unsupported("function " + n.Func)
+		return nil, errNoOperator(n.Func)
 	}
 	op, err := q.build(ctx, n.Args[0], g)
 	if err != nil {

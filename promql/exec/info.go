@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"regexp"
@@ -223,13 +224,15 @@ func (b *enricher) choose(ctx context.Context, infos operator) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		group.settle(b.g)
+		if err := group.settle(ctx, b.g); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// chooseAgain chooses without the base series that have no value at all. They may have selected info series that
-// contradict each other, and nobody is to know.
+// chooseAgain chooses without the base series that have no value at all: it is no error if info series of theirs contradict
+// each other.
 func (b *enricher) chooseAgain(ctx context.Context) error {
 	base, err := b.q.materialize(ctx, b.base, b.g)
 	if err != nil {
@@ -269,36 +272,45 @@ func (g *infoGroup) named(name string) *infoName {
 	return n
 }
 
-// settle lists the choices of all steps.
-func (g *infoGroup) settle(grid plan.Grid) {
+// settle lists the choices of all steps. Fast path: most steps have the choice of the step before.
+func (g *infoGroup) settle(ctx context.Context, grid plan.Grid) error {
 	if len(g.names) == 0 {
 		g.choices = [][]int32{nil}
-		return
+		return nil
 	}
-	at := make([]int32, grid.N)
-	index := map[string]int32{}
+	at, index, ended := make([]int32, grid.N), map[string]int32{}, ending(ctx)
 	var key []byte
+	choice := make([]int32, len(g.names))
 	for step := range at {
-		choice := make([]int32, len(g.names))
-		key = key[:0]
+		if err := ended(); err != nil {
+			return err
+		}
 		for i, n := range g.names {
 			choice[i] = -1
 			if n.winner != nil {
 				choice[i] = n.winner[step]
 			}
-			key = fmt.Append(key, choice[i], " ")
+		}
+		if step > 0 && slices.Equal(choice, g.choices[at[step-1]]) {
+			at[step] = at[step-1]
+			continue
+		}
+		key = key[:0]
+		for _, k := range choice {
+			key = binary.LittleEndian.AppendUint32(key, uint32(k))
 		}
 		k, found := index[string(key)]
 		if !found {
 			k = int32(len(g.choices))
 			index[string(key)] = k
-			g.choices = append(g.choices, choice)
+			g.choices = append(g.choices, slices.Clone(choice))
 		}
 		at[step] = k
 	}
 	if len(g.choices) > 1 {
 		g.at = at
 	}
+	return nil
 }
 
 // enrich lists the results.

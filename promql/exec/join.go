@@ -24,10 +24,11 @@ type join struct {
 	swapped bool
 	out     []series
 	pairs   [][]pair
-	// groups of many and one, and their members.
-	mt               *matching
-	manyOf, oneOf    [][]int32
-	fillOne, fillAll *float64
+	// mt has the groups of many and one, manyOf and oneOf their members.
+	mt            *matching
+	manyOf, oneOf [][]int32
+	// manyFill and oneFill stand in for values that a side lacks; nil if there is no result then.
+	manyFill, oneFill *float64
 }
 
 // pair is a series of each side; -1 stands for the fill value.
@@ -42,7 +43,7 @@ var (
 )
 
 func (q *query) join(ctx context.Context, n *plan.Binary, lhs, rhs operator, g plan.Grid) (operator, error) {
-	o := &join{q: q, n: n, g: g, many: lhs, one: rhs, fillOne: n.Matching.FillRHS, fillAll: n.Matching.FillLHS}
+	o := &join{q: q, n: n, g: g, many: lhs, one: rhs, oneFill: n.Matching.FillRHS, manyFill: n.Matching.FillLHS}
 	if n.Matching.Card == parser.CardOneToMany {
 		o.swapped = true
 		// As upstream has it, fill_right goes on filling the side of one.
@@ -73,12 +74,12 @@ func (o *join) drainLonely(ctx context.Context) error {
 		}
 		return list
 	}
-	if o.fillOne == nil {
+	if o.oneFill == nil {
 		if err := o.q.drain(ctx, o.many, lonely(o.mt.left, o.oneOf), o.g); err != nil {
 			return err
 		}
 	}
-	if o.fillAll == nil {
+	if o.manyFill == nil {
 		return o.q.drain(ctx, o.one, lonely(o.mt.right, o.manyOf), o.g)
 	}
 	return nil
@@ -91,10 +92,10 @@ func (o *join) settle(ctx context.Context) error {
 	var again, crowd []int32
 	for k := range o.mt.n {
 		ones, manys := o.oneOf[k], o.manyOf[k]
-		if len(ones) > 1 || len(ones) == 1 && (len(manys) > 1 || o.fillAll != nil || o.fillOne != nil) {
+		if len(ones) > 1 || len(ones) == 1 && (len(manys) > 1 || o.manyFill != nil || o.oneFill != nil) {
 			again = append(again, ones...)
 		}
-		if len(manys) > 1 && oneToOne || len(manys) > 0 && o.fillAll != nil {
+		if len(manys) > 1 && oneToOne || len(manys) > 0 && o.manyFill != nil {
 			crowd = append(crowd, manys...)
 		}
 	}
@@ -191,8 +192,8 @@ func (o *join) presence(ctx context.Context, op operator, members []int32, twice
 	return at, nil
 }
 
-// checkOnes makes sure that a group does not have two elements on the side of one. That is no matter at a step at
-// which the other side is empty.
+// checkOnes makes sure that a group does not have two elements on the side of one. It does not matter at a step at which
+// the other side is empty.
 func (o *join) checkOnes(ctx context.Context, k int, found func(conflict)) error {
 	var twice []conflict
 	_, err := o.presence(ctx, o.one, o.oneOf[k], func(step int, a, b int32) {
@@ -203,7 +204,7 @@ func (o *join) checkOnes(ctx context.Context, k int, found func(conflict)) error
 	}
 	busy, err := o.manySteps(ctx)
 	for _, c := range twice {
-		if busy[c.step] || o.fillAll != nil || o.fillOne != nil {
+		if busy[c.step] || o.manyFill != nil || o.oneFill != nil {
 			found(c)
 		}
 	}
@@ -289,8 +290,8 @@ func (o *join) onesOf(ctx context.Context, k int) (*row, error) {
 		}
 	}
 	for step, f := range ones.F {
-		if isAbsent(f) && o.fillOne != nil {
-			ones.F[step] = *o.fillOne
+		if isAbsent(f) && o.oneFill != nil {
+			ones.F[step] = *o.oneFill
 		}
 	}
 	return ones, nil
@@ -319,13 +320,13 @@ func (o *join) pairUp(ctx context.Context) error {
 				return err
 			}
 		}
-		if o.fillOne != nil {
+		if o.oneFill != nil {
 			if err := add(pair{int32(i), -1}, manys[i].labels, matchLabels(manys[i].labels, o.n.Matching)); err != nil {
 				return err
 			}
 		}
 	}
-	if o.fillAll == nil {
+	if o.manyFill == nil {
 		return nil
 	}
 	for i := range ones {
@@ -446,7 +447,7 @@ func (o *join) fillMany(ctx context.Context, w *worker, members []int32, one, ds
 		return err
 	}
 	for step := range dst.F {
-		dst.F[step] = *o.fillAll
+		dst.F[step] = *o.manyFill
 	}
 	r := w.borrow(o.g.N)
 	defer w.giveBack(r)
@@ -479,7 +480,7 @@ func (o *join) fillOnes(ctx context.Context, members []int32, dst *row) error {
 	dst.reset(o.g.N)
 	for step, m := range at {
 		if m < 0 {
-			dst.F[step] = *o.fillOne
+			dst.F[step] = *o.oneFill
 		}
 	}
 	return nil

@@ -112,8 +112,8 @@ func (q *query) operatorOf(ctx context.Context, n plan.Node, g plan.Grid) (opera
 	}
 }
 
-// unsupported is the error for a function that the parser knows, and no table here.
-func unsupported(what string) error { return fmt.Errorf("%s is not supported yet", what) }
+// errNoOperator is the error for a function that the parser knows, but no table here.
+func errNoOperator(function string) error { return fmt.Errorf("no operator for function %s", function) }
 
 // metricName returns the name that annotations give to a series.
 func metricName(s *series) string { return s.labels.Get(labels.MetricName) }

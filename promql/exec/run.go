@@ -117,7 +117,7 @@ func (q *query) finalNames(ctx context.Context, op operator) (operator, error) {
 	return q.merge(ctx, op, out)
 }
 
-// Finish evaluates what is left and returns the result. It may be called once.
+// Finish evaluates what is left and returns the result. It is called once.
 func (p *Prepared) Finish(ctx context.Context) (*Result, error) {
 	res := &Result{Type: p.root.Type(), Notes: &p.q.notes, memory: &p.memory}
 	var err error
@@ -248,11 +248,11 @@ func (s *rawSamples) window(w *worker) (points sample.Points, err error) {
 	c := &w.cols
 	for k, t := range c.T {
 		if t > s.from && t <= s.to {
-			h := histogramAt(c, k)
-			if h != nil {
-				h = w.arena.Copy(h)
+			if h := histogramAt(c, k); h != nil {
+				points.Append(sample.Sample{T: t, H: w.arena.Copy(h)})
+			} else {
+				points.Append(sample.Sample{T: t, F: c.F[k]})
 			}
-			points.Append(sample.Sample{T: t, F: c.F[k], H: h})
 		}
 	}
 	return points, nil

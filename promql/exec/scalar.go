@@ -117,7 +117,7 @@ func (q *query) scalarCall(ctx context.Context, n *plan.Call, g plan.Grid) ([]fl
 			}
 		})
 	default:
-		return nil, unsupported("function " + n.Func)
+		return nil, errNoOperator(n.Func)
 	}
 }
 

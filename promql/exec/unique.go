@@ -9,19 +9,13 @@ import (
 
 var errSameLabels = errors.New("vector cannot contain metrics with the same labelset")
 
-// Labels that belong to a metric's name: they go when the name goes.
-const (
-	typeLabel = "__type__"
-	unitLabel = "__unit__"
-)
-
-// withoutName returns labels without the metric name and what belongs to it.
+// withoutName returns labels without the metric name, and without the type and the unit, which go with it.
 func withoutName(ls labels.Labels) labels.Labels {
-	return ls.DropSorted([]string{typeLabel, unitLabel})
+	return ls.DropSorted([]string{labels.TypeLabel, labels.UnitLabel})
 }
 
-// dropNames returns the series as they come out of something that changes the meaning of the values: without names
-// or, if names are removed late, marked for that.
+// dropNames returns the series of a result whose values mean something else than the metric name says: without names or,
+// if names are removed late, marked for that.
 func (q *query) dropNames(ctx context.Context, in []series) ([]series, error) {
 	out, pace := make([]series, len(in)), q.pace(ctx)
 	for i, s := range in {
@@ -85,8 +79,8 @@ type merged struct {
 	single bool
 }
 
-// unique returns an operator whose series differ, for one whose series have lost the names that they had before, by
-// which they may have become the same.
+// unique returns an operator whose series differ from each other, for one whose series may have become the same by losing
+// the names that they had before.
 func (q *query) unique(ctx context.Context, op operator, before []series) (operator, error) {
 	if q.DelayNameRemoval || haveOneName(before) {
 		return op, nil
@@ -111,7 +105,7 @@ func haveOneName(in []series) bool {
 
 // nameOf returns the labels that withoutName drops.
 func nameOf(ls labels.Labels) [3]string {
-	return [3]string{ls.Get(labels.MetricName), ls.Get(typeLabel), ls.Get(unitLabel)}
+	return [3]string{ls.Get(labels.MetricName), ls.Get(labels.TypeLabel), ls.Get(labels.UnitLabel)}
 }
 
 // mergeBytes is about what finding equal series costs for each.

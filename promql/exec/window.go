@@ -13,8 +13,8 @@ import (
 // grow with the steps.
 type windows struct{ lo, hi []int32 }
 
-// find moves a window over the times that reaches back and ahead, the time of its left border excluded. It asks now and
-// then whether the query has ended.
+// find moves a window over times. It reaches from before, which is excluded, to after the time that a step looks at. Now and
+// then it checks whether the query has ended.
 func (ws *windows) find(ended func() error, times []int64, shift plan.Shift, before, after int64, g plan.Grid) error {
 	if cap(ws.lo) < g.N {
 		ws.lo, ws.hi = make([]int32, g.N), make([]int32, g.N)
@@ -64,13 +64,13 @@ type windowed struct {
 	// of is the series that the samples are of, under the name that it was stored with.
 	of    *series
 	notes *Annotations
-	// work is how many samples were looked at since somebody asked whether the query has ended.
+	// work is how many samples were looked at since the last check whether the query has ended.
 	work int
 }
 
 const (
-	// workSamples is how many samples kernels look at before they ask whether the query has ended: some milliseconds of
-	// work. A histogram counts as many.
+	// workSamples is how many samples kernels look at before they check whether the query has ended: some milliseconds of
+	// work. A histogram counts as workHistogram samples.
 	workSamples   = 1 << 19
 	workHistogram = 128
 )
@@ -87,16 +87,16 @@ func (in *windowed) worked(samples int32) error {
 // metric returns the name for annotations.
 func (in *windowed) metric() string { return metricName(in.of) }
 
-// kernel calculates a function for all windows of a series into a row of absent values. It leaves steps alone that
+// kernel calculates a function for all windows of a series into a row of absent values. It leaves the steps alone that
 // have no result.
 type kernel func(in *windowed, dst *row) error
 
 // windowFunc is a row in the table of functions over windows.
 type windowFunc struct {
 	kernel kernel
-	// native says that the kernel looks at histograms itself; else it sees floats alone.
+	// native says that the kernel looks at histograms itself; else it only sees floats.
 	native bool
-	// valid, if it is there, checks the arguments of each step that has samples of any sort.
+	// valid, if not nil, checks the arguments at each step that has samples, floats or histograms.
 	valid func(args [][]float64, step int) error
 }
 
@@ -111,7 +111,7 @@ type window struct {
 	// tally and counted are for the statistics.
 	tally   *tally
 	counted counted
-	// counters says that by their names all series are counters.
+	// counters says that the names of all series are those of counters.
 	counters bool
 	// src is set for a selector, inner for a subquery.
 	src    *source
@@ -126,7 +126,7 @@ type window struct {
 func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (operator, error) {
 	fn, ok := windowTable[n.Func]
 	if !ok && n.Func != "absent_over_time" {
-		return nil, unsupported("function " + n.Func)
+		return nil, errNoOperator(n.Func)
 	}
 	o := &window{q: q, n: n, g: g, fn: fn, tally: q.tally}
 	for _, arg := range n.Args {
@@ -245,24 +245,14 @@ func (o *window) samples(ctx context.Context, w *worker, i int) error {
 			}
 		}
 		if !isAbsent(f) {
-			w.cols.Append(o.innerG.At(step), f, withoutNeighbour(r.hist(step)))
+			// The hint of a histogram is about the sample stored before it, which need not be the one before it here.
+			w.cols.Append(o.innerG.At(step), f, histogram.ForgetReset(r.hist(step)))
 		}
 	}
 	if err := w.account(); err != nil {
 		return err
 	}
 	return w.ended() // Subqueries can be nested, and each of them takes its time.
-}
-
-// withoutNeighbour returns a histogram, which may be nil, that knows nothing of resets: its hint is about the sample that
-// was stored before it, and that is not the one before it in a subquery.
-func withoutNeighbour(h *histogram.FloatHistogram) *histogram.FloatHistogram {
-	if h == nil || h.CounterResetHint != histogram.CounterReset && h.CounterResetHint != histogram.NotCounterReset {
-		return h
-	}
-	c := *h // The buckets may be shared.
-	c.CounterResetHint = histogram.UnknownCounterReset
-	return &c
 }
 
 func (o *window) input(w *worker, c *storage.Columns) *windowed {
@@ -305,7 +295,7 @@ func (o *window) count(i int, in *windowed) error {
 		lo, hi := in.lo[step], in.hi[step]
 		fresh := upTo(hi) - upTo(max(lo, seen))
 		if o.inner != nil {
-			fresh = 0 // What the subquery has read counts there.
+			fresh = 0 // What the subquery reads is counted there.
 		}
 		t.add(step, upTo(hi)-upTo(lo), fresh)
 		seen = max(seen, hi)
@@ -373,7 +363,7 @@ func (o *window) apply(in *windowed, dst *row) error {
 	return o.fn.kernel(&floats, dst)
 }
 
-// checkArgs checks the arguments where there are samples, be they histograms that the kernel does not see.
+// checkArgs checks the arguments where there are samples, including histograms that the kernel does not see.
 func (o *window) checkArgs(in *windowed) error {
 	if o.fn.valid == nil {
 		return nil
@@ -389,8 +379,8 @@ func (o *window) checkArgs(in *windowed) error {
 	return nil
 }
 
-// applyInPieces runs the kernel on one part of the steps after the other, and asks between them whether the query has
-// ended.
+// applyInPieces runs the kernel on one part of the steps after the other, each with the samples in its windows, and checks
+// in between whether the query has ended.
 func (o *window) applyInPieces(in *windowed, dst *row) error {
 	args := make([][]float64, len(in.args))
 	for from := 0; from < in.g.N; from += pieceSteps {
@@ -400,6 +390,7 @@ func (o *window) applyInPieces(in *windowed, dst *row) error {
 		to := min(from+pieceSteps, in.g.N)
 		part := *in
 		part.windows = &windows{lo: in.lo[from:to], hi: in.hi[from:to]}
+		part.cut()
 		part.g = plan.Grid{Start: in.g.At(from), Step: in.g.Step, N: to - from, Until: in.g.Until}
 		for i, values := range in.args {
 			args[i] = values[from:to]
@@ -410,6 +401,19 @@ func (o *window) applyInPieces(in *windowed, dst *row) error {
 		}
 	}
 	return nil
+}
+
+// cut leaves the samples that are in the windows.
+func (in *windowed) cut() {
+	first, end := in.lo[0], in.hi[len(in.hi)-1]
+	in.T, in.F = in.T[first:end], in.F[first:end]
+	if len(in.ST) > 0 {
+		in.ST = in.ST[first:end]
+	}
+	for i := range in.lo {
+		in.lo[i] -= first
+		in.hi[i] -= first
+	}
 }
 
 // noteNonCounter tells when a rate is taken of what does not look like a counter.
@@ -423,7 +427,7 @@ func (o *window) noteNonCounter(i int, dst *row) {
 		return
 	}
 	if o.q.TypeAndUnitLabels {
-		if typ := s.Get("__type__"); typ != "counter" && typ != "histogram" {
+		if typ := s.Get(labels.TypeLabel); typ != "counter" && typ != "histogram" {
 			o.q.notes.infof(spotOf(o.n, o.n.OverPos), "metric might not be a counter, __type__ label is not set to %q or %q, got %q: %q", "counter", "histogram", typ, name)
 		}
 		return

@@ -64,7 +64,7 @@ func (n *Selector) project(grouping []string) {
 	if !n.oneName() {
 		return
 	}
-	needed := append([]string{labels.MetricName, "__type__", "__unit__"}, grouping...)
+	needed := append([]string{labels.MetricName, labels.TypeLabel, labels.UnitLabel}, grouping...)
 	slices.Sort(needed)
 	n.Hints.Project, n.Hints.Labels = true, slices.Compact(needed)
 }
@@ -78,5 +78,5 @@ func (n *Selector) oneName() bool {
 
 // belongsToName reports whether a label goes when the name goes.
 func belongsToName(label string) bool {
-	return label == labels.MetricName || label == "__type__" || label == "__unit__"
+	return label == labels.MetricName || label == labels.TypeLabel || label == labels.UnitLabel
 }

@@ -275,21 +275,18 @@ func (r *request) labelsOf(s *pendingSeries) (labels.Labels, error) {
 	return b.Labels(), nil
 }
 
-// Labels that tell the type and the unit of a series.
-const typeLabel, unitLabel = "__type__", "__unit__"
-
 func (r *request) addTypeAndUnit(s *pendingSeries) {
 	typ, unit := s.meta.typ, r.symbol(s.meta.unit)
 	known := typ != "" && typ != sample.TypeUnknown
 	if !known && unit == "" {
 		return
 	}
-	r.pairs = slices.DeleteFunc(r.pairs, func(l labels.Label) bool { return l.Name == typeLabel || l.Name == unitLabel })
+	r.pairs = slices.DeleteFunc(r.pairs, func(l labels.Label) bool { return l.Name == labels.TypeLabel || l.Name == labels.UnitLabel })
 	if known {
-		r.pairs = append(r.pairs, labels.Label{Name: typeLabel, Value: string(typ)})
+		r.pairs = append(r.pairs, labels.Label{Name: labels.TypeLabel, Value: string(typ)})
 	}
 	if unit != "" {
-		r.pairs = append(r.pairs, labels.Label{Name: unitLabel, Value: unit})
+		r.pairs = append(r.pairs, labels.Label{Name: labels.UnitLabel, Value: unit})
 	}
 }
 

@@ -117,20 +117,15 @@ func keyLabels(key string, strict bool, rounding rounding, dst []labels.Label) (
 	if metricName := dst[first]; part(key[1])&withTypeAndUnit != 0 && metricName.Name == labels.MetricName {
 		dst = replaceLabel(dst, first, labels.MetricName, metricName.Value)
 	}
-	dst = replaceLabel(dst, first, typeLabel, metricType)
-	return replaceLabel(dst, first, unitLabel, unit), ""
+	dst = replaceLabel(dst, first, labels.TypeLabel, metricType)
+	return replaceLabel(dst, first, labels.UnitLabel, unit), ""
 }
 
-// Labels for type and unit.
-const (
-	typeLabel     = "__type__"
-	unitLabel     = "__unit__"
-	quantileLabel = "quantile"
-)
+const quantileLabel = "quantile"
 
 // replaceLabel adds a label, unless the value is empty, in place of those of the same name from first on.
 func replaceLabel(dst []labels.Label, first int, name, value string) []labels.Label {
-	if value == "" || value == string(sample.TypeUnknown) && name == typeLabel {
+	if value == "" || value == string(sample.TypeUnknown) && name == labels.TypeLabel {
 		return dst
 	}
 	kept := dst[:first]
