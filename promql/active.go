@@ -13,17 +13,17 @@ import (
 
 // ActiveQuery is a query that runs or waits for a place.
 type ActiveQuery struct {
-	// ID is for [Engine.Cancel]. It is not used again until the next start.
+	// ID is for [Engine.Cancel]. An engine uses each one once.
 	ID    uint64
 	Query string
 	// Start, End and Step are the times that the query asks for; Step is zero for an instant query.
 	Start, End time.Time
 	Step       time.Duration
 	Origin     Origin
-	// Since is when the query came. Running is false as long as it waits.
+	// Since is when the query arrived. Running is false while it waits.
 	Since   time.Time
 	Running bool
-	// Samples and Bytes are what the query holds in memory now; SamplesRead have come from storage so far.
+	// Samples and Bytes are what the query holds in memory now, SamplesRead what it has read from storage so far.
 	Samples, Bytes, SamplesRead int64
 }
 
@@ -43,7 +43,7 @@ type activeQuery struct {
 	usage  *exec.Usage
 }
 
-// add makes a query known and returns its ID.
+// add adds a query and returns its ID.
 func (a *activeQueries) add(r *request, cancel context.CancelCauseFunc) uint64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -87,8 +87,8 @@ func (e *Engine) Active() []ActiveQuery {
 	return list
 }
 
-// Cancel ends a query, which fails with [ErrCanceled]. It reports whether there is such a query; it does not wait for
-// its end.
+// Cancel ends a query, which then fails with [ErrCanceled]. It reports whether there is such a query, and does not wait
+// for its end.
 func (e *Engine) Cancel(id uint64) bool {
 	e.active.mu.Lock()
 	defer e.active.mu.Unlock()

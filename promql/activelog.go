@@ -14,20 +14,20 @@ import (
 	"unicode/utf8"
 )
 
-// ActiveLog keeps the queries that are running in a file, so that the next start can tell which ones they were when the
-// server was killed. It has Prometheus's format: "[", and for each place a JSON object that is filled up with zero
-// bytes to 999 and ends with a comma, or 1,000 zero bytes if no query runs there.
+// ActiveLog keeps the running queries in a file, so that after a crash the next start can tell which ones they were. It
+// has Prometheus's format: "[", and for each place a JSON object, padded with zero bytes to 999 and followed by a comma,
+// or 1,000 zero bytes if no query runs there.
 type ActiveLog struct {
 	file   *os.File
 	places int
-	// entries are memory for what is written, one a place: one query at a time uses it. After the last comes one that is
-	// empty.
+	// entries are the buffers of what is written, one for each place, which one query at a time uses, and an empty one
+	// after them.
 	entries []byte
 }
 
 const (
 	entryBytes = 1000
-	// maxLogged is the number of places that have an entry; queries on further ones are not logged.
+	// maxLogged is the number of places that have an entry; queries on others are not logged.
 	maxLogged = 10_000
 )
 
@@ -37,8 +37,8 @@ type entry struct {
 	TimestampSec int64  `json:"timestamp_sec"`
 }
 
-// OpenActiveLog makes a new file for an engine with that many places, after it has logged the queries that an old one
-// tells of. The caller closes the log after the last query.
+// OpenActiveLog logs the queries that it finds in an old file, and replaces the file by a new one for an engine with that
+// many places. The caller closes the log after the last query.
 func OpenActiveLog(path string, places int, log *slog.Logger) (*ActiveLog, error) {
 	if unfinished, err := readUnfinished(path); err != nil {
 		log.Warn("queries of the last run are not known", "err", err)
@@ -55,7 +55,7 @@ func OpenActiveLog(path string, places int, log *slog.Logger) (*ActiveLog, error
 		return nil, fmt.Errorf("create the log of active queries: %w", err)
 	}
 	l.entries = make([]byte, (l.places+1)*entryBytes)
-	// All space is taken at once: entries can be written when the disk is full.
+	// All space is taken at once, so that entries can be written even when the disk is full.
 	if _, err = l.file.Write(append([]byte("["), l.entries[:l.places*entryBytes]...)); err == nil {
 		err = l.file.Sync()
 	}
@@ -65,7 +65,7 @@ func OpenActiveLog(path string, places int, log *slog.Logger) (*ActiveLog, error
 	return l, nil
 }
 
-// readUnfinished returns the entries of a file that need not be there. Damaged ones are left out.
+// readUnfinished returns the entries of a file, none if there is no file. Damaged ones are left out.
 func readUnfinished(path string) ([]entry, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -126,8 +126,7 @@ func (l *ActiveLog) write(place int, e []byte) error {
 	return nil
 }
 
-// appendEntry appends an entry of less than entryBytes to an empty slice with room for that; the end of a long query is cut
-// off.
+// appendEntry appends an entry of less than entryBytes to an empty slice that has room for it. A long query is cut off.
 func appendEntry(to []byte, query string, now time.Time) []byte {
 	if len(query) < entryBytes-100 && isPlain(query) { // Fast path: see BenchmarkLeastQuery.
 		to = append(append(to, `{"query":"`...), query...)

@@ -63,7 +63,7 @@ func (e *Engine) evaluate(ctx context.Context, r *request) (res *Result, err err
 	return res, classify(ctx, err)
 }
 
-// plan makes the optimized plan of a request.
+// plan returns the optimized plan of a request.
 func (e *Engine) plan(ctx context.Context, r *request) (plan.Node, error) {
 	expr, err := parser.New(parser.Options{
 		EnableExperimentalFunctions:  e.opts.EnableExperimentalFunctions,
@@ -146,7 +146,7 @@ func classify(ctx context.Context, err error) error {
 	}
 }
 
-// result makes the answer of what the plan has yielded.
+// result turns what the plan has yielded into the answer.
 func (e *Engine) result(ctx context.Context, r *request, out *exec.Result) (*Result, error) {
 	res := &Result{release: out.Release, Warnings: out.Notes.Warnings(r.query), Infos: out.Notes.Infos(r.query)}
 	for _, w := range out.StorageWarnings {
@@ -161,7 +161,7 @@ func (e *Engine) result(ctx context.Context, r *request, out *exec.Result) (*Res
 	series := out.Series
 	if limit := r.opts.Limit; limit > 0 && len(series) > limit {
 		if r.step > 0 || out.Type == parser.ValueTypeMatrix {
-			// A matrix is shown in the order of its labels, and so the first of that order stay.
+			// A matrix is ordered by labels, so the first ones in that order stay.
 			if err := exec.SortFunc(ctx, series, func(a, b exec.ResultSeries) int { return labels.Compare(a.Labels, b.Labels) }); err != nil {
 				return nil, err
 			}
@@ -178,7 +178,7 @@ func (e *Engine) result(ctx context.Context, r *request, out *exec.Result) (*Res
 		res.Value = scalarMatrix(r, out.Scalar)
 	case out.Type == parser.ValueTypeVector && r.step == 0:
 		res.Value = vector(series)
-		out.Release() // The vector has copies.
+		out.Release() // The vector holds copies.
 	default:
 		res.Value, err = matrix(ctx, series)
 	}

@@ -16,7 +16,7 @@ import (
 // Explanation tells how a query is evaluated. Encoded as JSON, it has the form of the HTTP API.
 type Explanation struct {
 	Query string `json:"query"`
-	// Start and End are in milliseconds, and Step, too, which is zero for an instant query.
+	// Start, End and Step are in milliseconds. Step is zero for an instant query.
 	Start int64 `json:"startMillis"`
 	End   int64 `json:"endMillis"`
 	Step  int64 `json:"stepMillis"`
@@ -30,7 +30,7 @@ type Explanation struct {
 	Infos    []string `json:"-"`
 }
 
-// ExplainedNode is a node of a plan. Its children are in the order of the text, but that a parameter comes before what
+// ExplainedNode is a node of a plan. Its children are in the order of the text, except that a parameter comes before what
 // is aggregated.
 type ExplainedNode struct {
 	plan.Description
@@ -44,24 +44,23 @@ type ExplainedNode struct {
 type Cost struct {
 	// Seconds are summed over goroutines.
 	Seconds float64 `json:"seconds"`
-	// Series is the number of series; Rows how often a series was calculated over all steps, which can be more than once
-	// for each; Samples how many values came out of that.
+	// Series is the number of series, Rows how many times one was calculated over all steps, which can be more than once
+	// for each, and Samples how many values that gave.
 	Series  int64 `json:"series"`
 	Rows    int64 `json:"rows"`
 	Samples int64 `json:"samples"`
-	// SamplesRead came from storage.
+	// SamplesRead is the number of samples that came from storage.
 	SamplesRead int64 `json:"samplesRead"`
-	// Bytes were kept in memory for other parts to use: labels of series, groups, rows.
+	// Bytes is the memory that was kept for other parts: labels of series, groups, rows.
 	Bytes int64 `json:"bytes"`
 }
 
 // Analysis is what a query cost as a whole.
 type Analysis struct {
 	Stats Stats `json:"stats"`
-	// Result is what it cost to make points of the values of the last operator.
+	// Result is what it cost to turn the values of the last operator into points.
 	Result Cost `json:"result"`
-	// ScratchBytes is memory that goroutines worked with. It is lent to one operator after the other, and so belongs to
-	// none.
+	// ScratchBytes is the working memory of goroutines. It is lent to one operator after the other, and belongs to none.
 	ScratchBytes int64 `json:"scratchBytes"`
 	// Parallelism is the number of goroutines that could work at the same time.
 	Parallelism int `json:"parallelism"`
@@ -72,7 +71,7 @@ type Analysis struct {
 const notAttributed = "the time in which goroutines wait for each other or for a processor counts where they were waiting; " +
 	"parsing, planning and the wait in the queue are in the timings alone; scratch memory belongs to no operator"
 
-// explainer collects what is to be explained of a request.
+// explainer collects what an explanation of a request shows.
 type explainer struct {
 	analyze bool
 	before  *plan.Description
@@ -81,8 +80,8 @@ type explainer struct {
 }
 
 // Explain tells how a query would be evaluated at start, start+step, … up to end, or, if step is zero, at start alone.
-// With analyze, the query is evaluated, under the same limits as any other, and each operator is measured, which makes
-// it slower.
+// With analyze, the query is evaluated, under the same limits as any other, and each operator is measured, which slows it
+// down.
 func (e *Engine) Explain(ctx context.Context, q storage.Queryable, query string, opts QueryOptions, start, end time.Time, step time.Duration, analyze bool) (*Explanation, error) {
 	x := &explainer{analyze: analyze}
 	r := &request{storage: q, query: query, opts: opts, start: start.UnixMilli(), end: end.UnixMilli(), step: step.Milliseconds(), explain: x}
@@ -189,7 +188,7 @@ func (t *textWriter) tree(root *ExplainedNode, costs bool) {
 	}
 }
 
-// walk calls f for all nodes, with the lines of the tree before each.
+// walk calls f for all nodes, with the branches of the tree to draw before each.
 func walk(n *ExplainedNode, first, rest string, f func(prefix string, n *ExplainedNode)) {
 	f(first, n)
 	for i, c := range n.Children {

@@ -14,7 +14,7 @@ type metrics struct {
 	logFailures            prometheus.Counter
 	duration               *prometheus.SummaryVec
 	durationHistogram      *prometheus.HistogramVec
-	// slices are the two above for each slice.
+	// slices holds duration and durationHistogram for each slice.
 	slices map[string][2]prometheus.Observer
 }
 
@@ -38,11 +38,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		samples: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "prometheus_engine_query_samples_total",
-			Help: "The total number of samples that steps of all queries looked at, those in several windows several times.",
+			Help: "The total number of samples that the steps of all queries looked at; a sample counts once for each window that it is in.",
 		}),
 		samplesRead: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "prometheus_engine_query_samples_read_total",
-			Help: "The total number of samples read by all queries, each one in the first of its windows.",
+			Help: "The total number of samples read by all queries; a sample counts in the first window that it is in.",
 		}),
 		logEnabled: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "prometheus_engine_query_log_enabled",

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Options configure an [Engine]. The zero value is an engine with upstream's defaults.
+// Options configure an [Engine]. The zero value has the defaults of Prometheus.
 type Options struct {
 	// Logger receives panics of queries; nil discards them.
 	Logger *slog.Logger
@@ -19,8 +19,8 @@ type Options struct {
 	MaxSamples int
 	// MaxBytes bounds the memory, in bytes, that one query may hold for series, rows and its result. Zero means 4 GiB.
 	MaxBytes int64
-	// MaxTotalBytes bounds that of all queries that run at the same time. If it is exceeded, queries fail that hold more
-	// than their share. Zero means no bound.
+	// MaxTotalBytes bounds the memory, in bytes, of all queries that run at the same time. When it is exceeded, queries
+	// that hold more than their share fail. Zero means no bound.
 	MaxTotalBytes int64
 	// MaxConcurrency is the number of queries that run at the same time; others wait. Zero means 20.
 	MaxConcurrency int
@@ -28,12 +28,12 @@ type Options struct {
 	Parallelism int
 	// LookbackDelta is how old a sample may be to count as current. Zero means 5 minutes.
 	LookbackDelta time.Duration
-	// NoStepSubqueryInterval returns the step, in milliseconds, of a subquery over rangeMillis that names none. Nil
-	// means 1 minute for all.
+	// NoStepSubqueryInterval returns the step, in milliseconds, of a subquery over rangeMillis that does not name its step.
+	// Nil means 1 minute for all.
 	NoStepSubqueryInterval func(rangeMillis int64) int64
-	// EnableDelayedNameRemoval keeps metric names until the end of the evaluation, for label functions to see.
+	// EnableDelayedNameRemoval keeps metric names to the end of the evaluation, so that label functions see them.
 	EnableDelayedNameRemoval bool
-	// EnableExperimentalFunctions allows the functions and aggregations that upstream calls experimental.
+	// EnableExperimentalFunctions allows the functions and aggregations that Prometheus calls experimental.
 	EnableExperimentalFunctions bool
 	// EnableExtendedRangeSelectors allows anchored and smoothed selectors.
 	EnableExtendedRangeSelectors bool
@@ -55,11 +55,11 @@ type QueryOptions struct {
 	Limit int
 	// PerStepStats asks for [SampleStats.PerStep], where the engine has that enabled.
 	PerStepStats bool
-	// Origin says who asks.
+	// Origin says where the query comes from.
 	Origin Origin
 }
 
-// The defaults are upstream's, which has no bound of bytes.
+// The defaults are those of Prometheus, which does not bound the bytes.
 const (
 	defaultTimeout        = 2 * time.Minute
 	defaultMaxSamples     = 50_000_000

@@ -1,9 +1,9 @@
 package promql
 
-// Origin says who asks a query. It stands in the query log, and decides about the order of queries that wait for a
-// place. The zero value is somebody unknown.
+// Origin says where a query comes from. It is part of the query log, and decides the order in which waiting queries get a
+// place. The zero value means that nothing is known.
 type Origin struct {
-	// Request is set for a query of an HTTP client, Rule for that of a rule.
+	// Request is set for the query of an HTTP client, Rule for that of a rule.
 	Request *RequestOrigin `json:"httpRequest,omitempty"`
 	Rule    *RuleOrigin    `json:"ruleGroup,omitempty"`
 }
@@ -23,7 +23,7 @@ type RuleOrigin struct {
 	Name string `json:"name"`
 }
 
-// key tells those who wait from each other: clients by their user or else their address, groups of rules by file and name.
+// key identifies who waits: a client by its user or else by its address, a group of rules by file and name.
 func (o *Origin) key() string {
 	switch {
 	case o.Rule != nil:

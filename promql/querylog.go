@@ -61,7 +61,7 @@ type logParams struct {
 	Step int64 `json:"step"`
 }
 
-// write writes the line of a query that cost stats and ended with err, which may be nil.
+// write writes the line of a query that has ended; err is nil if it succeeded.
 func (l *QueryLog) write(r *request, stats *Stats, err error) error {
 	const layout = "2006-01-02T15:04:05.000Z07:00"
 	line := logLine{
@@ -89,8 +89,8 @@ func (l *QueryLog) write(r *request, stats *Stats, err error) error {
 	return nil
 }
 
-// SetQueryLog replaces the query log, and closes the old one; nil logs no queries. The log belongs to the engine from
-// now on.
+// SetQueryLog replaces the query log and closes the old one; with nil, queries are not logged. The engine owns the log
+// from now on: the caller sets another one, or nil, to have it closed.
 func (e *Engine) SetQueryLog(l *QueryLog) error {
 	e.logs.mu.Lock()
 	old := e.logs.queries
@@ -103,7 +103,7 @@ func (e *Engine) SetQueryLog(l *QueryLog) error {
 	return old.Close()
 }
 
-// SetActiveLog makes the engine keep the queries that run in a log, which the caller closes after it has set another,
+// SetActiveLog makes the engine keep its running queries in a log. The caller closes the log after it has set another one,
 // or nil.
 func (e *Engine) SetActiveLog(l *ActiveLog) {
 	e.logs.mu.Lock()
@@ -111,13 +111,13 @@ func (e *Engine) SetActiveLog(l *ActiveLog) {
 	e.logs.active = l
 }
 
-// logs are the logs of an engine; they are nil if there are none. Who writes holds the lock for reading, so that nobody
-// writes to a log that is closed.
+// logs are the logs of an engine, nil where there is none. Writing takes the lock for reading, so that nothing is written
+// to a log that was closed.
 type logs struct {
 	mu      sync.RWMutex
 	queries *QueryLog
 	active  *ActiveLog
-	// failing says that writing failed last time, so that a full disk is reported once and not with each query.
+	// failing says that the last write failed, so that a full disk is reported once, not for each query.
 	failing atomic.Bool
 }
 

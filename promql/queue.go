@@ -6,19 +6,19 @@ import (
 	"sync"
 )
 
-// queue hands out the places that queries run on. Those who find none wait: a place that becomes free goes in turn to a
-// rule and to somebody else, so that rules never starve behind dashboards nor the other way round; among the rules, in
-// turn to their groups, among the others, in turn to the clients; and what comes from the same origin is first come,
-// first served.
+// queue hands out the places that queries run on. When none is free, queries wait: a place that becomes free goes in turn
+// to a rule and to another query, so that rules never starve behind dashboards, nor the other way round; among the rules
+// it goes in turn to their groups, among the others in turn to the clients; and queries of the same origin are served in
+// order.
 type queue struct {
 	mu sync.Mutex
-	// size is the number of places, of which the first given have been used; those of them in free are unused again.
-	// Nobody waits while a place is to be had.
+	// size is the number of places. The first given ones have been used, of which those in free are unused again. Nobody
+	// waits while a place is free.
 	size, given int
 	free        []int
 	rules       lane
 	others      lane
-	// ruleLast says that the last one who had waited was a rule.
+	// ruleLast says that the last place went to a rule that had waited.
 	ruleLast bool
 }
 
@@ -27,7 +27,8 @@ type ticket chan int
 
 func newQueue(size int) *queue { return &queue{size: size} }
 
-// enter returns a place, from zero on, that is to be given back with leave; or why ctx ended before there was one.
+// enter returns a place, counted from zero, which the caller gives back with leave. It fails if ctx ends before there is
+// one.
 func (q *queue) enter(ctx context.Context, o *Origin) (int, error) {
 	q.mu.Lock()
 	if place, ok := q.take(); ok {
@@ -49,7 +50,7 @@ func (q *queue) enter(ctx context.Context, o *Origin) (int, error) {
 	waiting := in.remove(key, t)
 	q.mu.Unlock()
 	if !waiting {
-		q.leave(<-t) // A place came in the same moment.
+		q.leave(<-t) // A place came at the same moment.
 	}
 	return 0, ctx.Err()
 }
@@ -85,7 +86,7 @@ func (q *queue) leave(place int) {
 	q.free = append(q.free, place)
 }
 
-// lane holds those who wait, by origin. The origin that was served last is served last again.
+// lane holds waiting queries by origin. The origin that was served last goes to the end.
 type lane struct {
 	order   []string
 	waiting map[string][]ticket

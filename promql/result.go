@@ -1,17 +1,17 @@
 package promql
 
-// Result is the answer to a query with everything that is to be said about it.
+// Result is the answer to a query, with its annotations and statistics.
 type Result struct {
 	Value Value
-	// Warnings and Infos are annotations, ready for display, each one once and sorted. Warnings include those of the
-	// storage.
+	// Warnings and Infos are annotations, ready for display, sorted and without duplicates. After the warnings come those of
+	// the storage, and the one about [QueryOptions.Limit].
 	Warnings, Infos []string
 	Stats           Stats
 	release         func()
 }
 
-// Release gives the memory of the points of the value back to the engine, for other queries. Neither they nor slices of
-// them may be used any more. Without it, the garbage collector takes care.
+// Release gives the memory of the value's points back to the engine, for other queries. Points, and slices of them, must
+// not be used after that. A result that is not released is left to the garbage collector.
 func (r *Result) Release() {
 	r.Value = nil
 	if r.release != nil {

@@ -7,9 +7,8 @@ import (
 
 // Arena hands out memory for histograms in larger pieces, which is cheaper than one by one. It belongs to one goroutine.
 //
-// The zero value is for histograms that are kept: it forgets what it has handed out, and a piece stays in memory as long
-// as one histogram of it does, so pieces are not that large. One that [NewReusable] made hands out the same memory again
-// after each Reset.
+// The zero value is for histograms that are kept: it forgets what it has handed out. A piece stays in memory as long as one
+// histogram of it does, so pieces are small. An arena of [NewReusable] hands out the same memory again after each Reset.
 type Arena struct {
 	hists []FloatHistogram
 	free  []float64
@@ -28,7 +27,7 @@ type pieces struct {
 const (
 	arenaHistograms = 8
 	arenaFloats     = 128
-	// Pieces that are used again are larger: they are not held by what is left of them.
+	// Pieces that are used again are larger: a single histogram does not keep one in memory.
 	reusedHistograms = 64
 	reusedFloats     = 1024
 )
@@ -36,10 +35,10 @@ const (
 // NewReusable returns an arena for histograms that are only looked at for a while.
 func NewReusable() *Arena { return &Arena{pieces: &pieces{spoil: new(bool)}} }
 
-// Another returns a further reusable arena for the same goroutine. Spoil of one of them is for both.
+// Another returns a further reusable arena for the same goroutine. Spoil of either of them applies to both.
 func (m *Arena) Another() *Arena { return &Arena{pieces: &pieces{spoil: m.pieces.spoil}} }
 
-// Spoil makes each Reset overwrite what it takes back, for tests to find out who uses it still.
+// Spoil makes each Reset overwrite what it takes back, so that tests notice who still uses it.
 func (m *Arena) Spoil() { *m.pieces.spoil = true }
 
 // Reset takes back everything if the arena is reusable: the histograms and slices that it has handed out must not be used

@@ -30,9 +30,8 @@ const (
 	GaugeType
 )
 
-// ForgetReset returns a histogram, or nil for nil, that says nothing about whether its counter was reset since the one before
-// it, as is right where another one came in between. It is h itself if that says nothing, or is a gauge, else a copy that shares
-// buckets with h.
+// ForgetReset returns h without its hint about a counter reset, for where the histogram before it is another one than the
+// hint is about. It returns h itself if that has no such hint or is a gauge or nil, else a copy that shares buckets with h.
 func ForgetReset(h *FloatHistogram) *FloatHistogram {
 	if h == nil || h.CounterResetHint == GaugeType || h.CounterResetHint == UnknownCounterReset {
 		return h

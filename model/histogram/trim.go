@@ -130,11 +130,10 @@ func (t *trimmer) zero(b borderedBucket) {
 }
 
 func (t *trimmer) narrow(b *borderedBucket) {
-	positive, negative := t.positive, t.negative
-	if negative && !positive {
+	if t.negative && !t.positive {
 		b.upper = 0
 	}
-	if positive && !negative {
+	if t.positive && !t.negative {
 		b.lower = 0
 	}
 }

@@ -27,8 +27,8 @@ var (
 		ExponentialSchemaMin, ExponentialSchemaMax, CustomBucketsSchema)
 )
 
-// Validate returns why the histogram is not one: spans that do not fit the buckets, counts that are negative or do
-// not add up, bounds that are none.
+// Validate returns what is wrong with the histogram: spans that do not fit the buckets, counts that are negative or do not
+// add up, invalid bounds.
 func (h *Histogram) Validate() error {
 	l := layout{h.Schema, h.ZeroThreshold, h.PositiveSpans, h.NegativeSpans, h.CustomValues}
 	if err := l.validate(h.ZeroCount != 0, len(h.PositiveBuckets), len(h.NegativeBuckets)); err != nil {
@@ -52,8 +52,8 @@ func (h *Histogram) Validate() error {
 	return nil
 }
 
-// Validate returns why the histogram is not one. The count need not be the sum of the buckets, which rounding or NaN
-// would make differ.
+// Validate returns what is wrong with the histogram. The count need not be the sum of the buckets, as rounding and NaN can
+// make them differ.
 func (h *FloatHistogram) Validate() error {
 	l := layout{h.Schema, h.ZeroThreshold, h.PositiveSpans, h.NegativeSpans, h.CustomValues}
 	if err := l.validate(h.ZeroCount != 0, len(h.PositiveBuckets), len(h.NegativeBuckets)); err != nil {

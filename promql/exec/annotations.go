@@ -10,7 +10,7 @@ import (
 	"github.com/narthex-io/narthex/promql/plan"
 )
 
-// Annotations collect what is to be said about a result. The zero value is ready to use, by several goroutines.
+// Annotations collects the warnings and infos of a query. The zero value is ready to use, by several goroutines.
 type Annotations struct {
 	mu              sync.Mutex
 	warnings, infos map[string]*note
@@ -38,7 +38,7 @@ func (s spot) after(o spot) bool {
 type note struct {
 	spot
 	*forced
-	// times is how often it was said, if that is to be told.
+	// times is how many times it was given, if the text is to tell that.
 	times int
 }
 
@@ -52,7 +52,7 @@ type forced struct {
 func (a *Annotations) warn(at spot, text string) { a.add(&a.warnings, text, note{spot: at}) }
 func (a *Annotations) info(at spot, text string) { a.add(&a.infos, text, note{spot: at}) }
 
-// warnTimes is warn for what is told with the number of times that it was said.
+// warnTimes is warn for a text that tells how many times it was given.
 func (a *Annotations) warnTimes(at spot, text string, times int) {
 	a.add(&a.warnings, text, note{spot: at, times: times})
 }
@@ -79,7 +79,7 @@ func (a *Annotations) add(to *map[string]*note, text string, n note) {
 		}
 		return
 	}
-	// What is counted or summed up is told for the first place, everything else for the last.
+	// What is counted or summed up keeps its first place, everything else its last.
 	if counted := n.times > 0 || n.forced != nil; n.after(old.spot) != counted {
 		old.spot = n.spot
 	}

@@ -66,17 +66,16 @@ func (p *probe) measurement() Measurement {
 	}
 }
 
-// probing is how a query that is measured keeps what belongs to one node apart from what belongs to others. It is used
-// by the goroutine that makes the operators, and by none else.
+// probing attributes costs to nodes. Only the goroutine that makes the operators uses it.
 type probing struct {
-	// at is the node of which something is being made; nil if nothing is measured.
+	// at belongs to the node whose operator is being made; nil if nothing is measured.
 	at *probe
 	// inner is the time that other nodes took meanwhile, or goroutines that are measured themselves.
 	inner time.Duration
 }
 
-// enter makes n the node of which something is being made, until the function that it returns is called. Nodes that
-// are not in the plan, such as the selectors of info, count as part of the one that is being made.
+// enter attributes costs to n until the function that it returns is called. Nodes that are not in the plan, such as the
+// selectors of info, count as part of the node above.
 func (q *query) enter(n plan.Node) func() {
 	p, found := q.Probes.byNode[n]
 	if !found {
@@ -110,7 +109,7 @@ func (q *query) measured(n plan.Node, make func() (operator, error)) (operator, 
 	return &probed{op, p}, nil
 }
 
-// measuredEach is each, with the time of fold counted for the node that is being made.
+// measuredEach is each, with the time of fold counted for the node whose operator is being made.
 func (q *query) measuredEach(ctx context.Context, op operator, g plan.Grid, lent bool, fold func(int, *row) error) error {
 	p, begin := q.at, time.Now()
 	err := q.eachRow(ctx, op, g, lent, func(i int, r *row) error {

@@ -12,7 +12,7 @@ import (
 // selection is the series that the storage has found. Several selectors may share one.
 type selection struct {
 	list []storage.Series
-	// out are the labels, which nobody changes.
+	// out are the labels, which do not change.
 	out []series
 }
 
@@ -21,7 +21,7 @@ type timeRange struct{ min, max int64 }
 
 func (r timeRange) length() int64 { return r.max - r.min + 1 }
 
-// readKey tells what is read from what else is.
+// readKey identifies a selection: what is read, over which range.
 type readKey struct {
 	read *plan.Read
 	timeRange
@@ -29,16 +29,16 @@ type readKey struct {
 
 // reads are what selectors read in common.
 type reads struct {
-	// union is the range of all users of a read; a user takes part if it is not much larger than its own.
+	// union is the range that covers all users of a read. A user shares it if its own is not much shorter.
 	union map[*plan.Read]timeRange
-	// latest are those of which all users need nothing but the latest sample in the range, which is that of each.
+	// latest are the reads whose users all have the same range, and need only the latest sample in it.
 	latest map[*plan.Read]bool
-	// made are the selections there are so far, kept for the sake of further users.
+	// made are the selections so far, kept for further users.
 	made map[readKey]*selection
 }
 
-// maxStretch is how much longer a common range may be than one's own. Further samples cost what decoding takes, finding
-// series again costs more than some of them.
+// maxStretch is how much longer the shared range may be than a selector's own: decoding some more samples costs less than
+// finding the series again.
 const maxStretch = 1.25
 
 // findReads finds out what the selectors of a plan read in common.
@@ -87,8 +87,8 @@ func (q *query) selected(ctx context.Context, n *plan.Selector, g plan.Grid, r t
 	return s, err
 }
 
-// selectRange asks the storage. Where series have names that would have to be told from each other by labels that are
-// not needed otherwise, it asks for all labels after all.
+// selectRange asks the storage, for the labels that are needed. If the series turn out to have several names, it asks again
+// for all labels: without their names, series may differ in nothing but those that were left out.
 func (q *query) selectRange(ctx context.Context, n *plan.Selector, g plan.Grid, r timeRange) (*selection, error) {
 	hints := storage.SelectHints{
 		Start: r.min, End: r.max, Step: g.Step, Range: n.Range, Func: n.Hints.Func, Grouping: n.Hints.Grouping, By: n.Hints.By,
@@ -169,8 +169,8 @@ func (q *query) ask(ctx context.Context, n *plan.Selector, hints *storage.Select
 	return s, nil
 }
 
-// loaded says what lies in the columns of a worker: the samples of the i-th series of a selection. The next row may
-// need the same.
+// loaded says what is in the columns of a worker: the samples of the i-th series of a selection. The next row may need
+// the same.
 type loaded struct {
 	from *selection
 	i    int

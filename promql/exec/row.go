@@ -10,7 +10,7 @@ import (
 // series is the identity of a row.
 type series struct {
 	labels labels.Labels
-	// dropName says that the metric name has to go in the end. It stays until then if names are removed late.
+	// dropName says that the metric name is dropped at the end of the query: names are removed late.
 	dropName bool
 }
 
@@ -20,8 +20,8 @@ type row struct {
 	F []float64
 	// H is empty if no value is a histogram; else it is as long as F. The histograms may be shared.
 	H []*histogram.FloatHistogram
-	// lent is set by those who only look at the histograms: it is where these are put, and they are gone soon. Else they
-	// stay valid.
+	// lent is the memory for the histograms if the caller only looks at them, for they are gone soon. Without it, they stay
+	// valid.
 	lent *histogram.Arena
 }
 

@@ -151,7 +151,7 @@ func (s *instant) row(ctx context.Context, w *worker, i int, dst *row) error {
 }
 
 // floats is row for series without histograms, of which all samples count alike. Fast path: where there are more steps
-// than samples, most of the time goes by here. It returns how many steps have a value.
+// than samples, most of the time is spent here. It returns how many steps have a value.
 func (s *instant) floats(w *worker, dst *row) (found int64, err error) {
 	times, values := w.cols.T, w.cols.F[:len(w.cols.T)]
 	at, by := s.n.Reference(s.g.At(0)), s.g.Step

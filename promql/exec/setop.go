@@ -97,7 +97,7 @@ func (q *query) masks(ctx context.Context, op operator, group []int32, wanted []
 	return masks, err
 }
 
-// drain evaluates rows that nobody needs, if that can yield annotations or errors.
+// drain evaluates rows that are not needed, if that can yield annotations or errors.
 func (q *query) drain(ctx context.Context, op operator, which []int32, g plan.Grid) error {
 	if _, silent := bare(op).(*instant); silent || len(which) == 0 {
 		return nil

@@ -30,7 +30,7 @@ func (in *windowed) startsInside(step int) bool {
 	return st != 0 && st > in.shift.Reference(in.g.At(step))-in.length && st < in.T[lo]
 }
 
-// noteOverlap warns of samples that say to have started before the one before them was taken.
+// noteOverlap warns of samples that started, so they say, before the sample before them was taken.
 func (in *windowed) noteOverlap(step int) {
 	if len(in.ST) == 0 {
 		return

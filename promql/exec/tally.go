@@ -148,7 +148,7 @@ func (r *rowTally) addPerStep(step int, looked, fresh int64, readAt int) {
 	}
 }
 
-// sumsSuffice reports whether all that is new counts and no step is counted by itself.
+// sumsSuffice reports whether everything new counts, and steps are not counted one by one.
 func (r *rowTally) sumsSuffice() bool { return r.t.readAll && r.q.perStep == nil }
 
 // addFloats counts, where sums suffice, how many floats all steps have looked at, and how many were new, and ends the

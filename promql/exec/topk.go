@@ -168,7 +168,7 @@ func (h *heap) offer(c candidate, k int, op parser.AggregateOp) bool {
 	return false
 }
 
-// worse reports whether a has to go before b.
+// worse reports whether b is to be kept rather than a.
 func worse(a, b float64, op parser.AggregateOp) bool {
 	switch {
 	case math.IsNaN(b):

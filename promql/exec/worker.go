@@ -12,7 +12,7 @@ import (
 // worker is the scratch memory of one goroutine.
 type worker struct {
 	q *query
-	// ended returns an error if the query has ended, or holds too much memory; readers and long kernels ask it now and
+	// ended returns an error if the query has ended, or holds too much memory; readers and long kernels call it now and
 	// then.
 	ended   func() error
 	cols    storage.Columns
@@ -22,8 +22,8 @@ type worker struct {
 	in      windowed
 	floats  []float64
 	order   []int32
-	// arena is for histograms that leave the query, lent for those of rows that are only looked at; lenders are those who
-	// do.
+	// arena holds the histograms that stay valid, lent those of rows that are only looked at; lenders is the number of such
+	// rows.
 	arena   histogram.Arena
 	lent    *histogram.Arena
 	lenders int
@@ -33,7 +33,8 @@ type worker struct {
 	block   []row
 	// inner is the time that operators below the one at work have taken, if that is measured.
 	inner time.Duration
-	// held and bytes are what counts of all this; of the columns, the histograms up to sized count so many bytes.
+	// held is how many samples of this memory are counted, bytes how much of the rest. Of the columns' histograms, the first
+	// sized ones are counted, with sizedBytes.
 	held       int
 	bytes      int64
 	sized      int
@@ -73,7 +74,7 @@ func (w *worker) close() {
 	large := w.bytes+int64(w.held)*sampleBytes > maxPooled || w.lent.Size()+w.cols.Lent.Size() > maxPooled
 	w.held, w.bytes = 0, 0
 	if large {
-		return // The next query will hardly need that much.
+		return // The next query is unlikely to need that much.
 	}
 	pool := w.q.Pool
 	w.resetColumns()
@@ -120,8 +121,7 @@ func (w *worker) rowsOf(k, n int) []row {
 	return w.block
 }
 
-// lend makes the histograms of a row that the caller only looks at lie in memory that is used again. It ends with
-// takeBack. Those of a row that somebody else looks at only do so already.
+// lend makes the histograms of a row lie in memory that is used again after takeBack: the caller only looks at them.
 func (w *worker) lend(r *row) {
 	r.lent = w.lent
 	w.lenders++
@@ -148,7 +148,7 @@ func (w *worker) takeBackAll(rows []row) {
 	}
 }
 
-// memory returns where the histograms of a row are to be put.
+// memory returns the memory for the histograms of a row.
 func (w *worker) memory(dst *row) *histogram.Arena {
 	if dst.lent != nil {
 		return dst.lent

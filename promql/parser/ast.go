@@ -31,7 +31,7 @@ type Expr interface {
 // ValueType is the type of an expression's value, spelled as in the HTTP API's resultType.
 type ValueType string
 
-// The types. None is the type of what is no value, such as a missing parameter.
+// The types. ValueTypeNone is that of a call of an unknown function, which is an error.
 const (
 	ValueTypeNone   ValueType = "none"
 	ValueTypeScalar ValueType = "scalar"

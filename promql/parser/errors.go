@@ -38,7 +38,7 @@ func (r PositionRange) LineColumn(text string) string {
 // ParseErrors are all things that are wrong with a text, as far as it could be read. There is at least one.
 type ParseErrors []ParseErr
 
-// Error returns the first error's message: what comes later is often but its consequence.
+// Error returns the message of the first error: later ones are often only its consequences.
 func (es ParseErrors) Error() string {
 	if len(es) == 0 {
 		return "no parse error"

@@ -11,39 +11,40 @@ import (
 )
 
 // String implements [Node].
-func (e *NumberLiteral) String() string { return print1(e) }
+func (e *NumberLiteral) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *StringLiteral) String() string { return print1(e) }
+func (e *StringLiteral) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *ParenExpr) String() string { return print1(e) }
+func (e *ParenExpr) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *UnaryExpr) String() string { return print1(e) }
+func (e *UnaryExpr) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *BinaryExpr) String() string { return print1(e) }
+func (e *BinaryExpr) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *AggregateExpr) String() string { return print1(e) }
+func (e *AggregateExpr) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *Call) String() string { return print1(e) }
+func (e *Call) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *VectorSelector) String() string { return print1(e) }
+func (e *VectorSelector) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *MatrixSelector) String() string { return print1(e) }
+func (e *MatrixSelector) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *SubqueryExpr) String() string { return print1(e) }
+func (e *SubqueryExpr) String() string { return oneLine(e) }
 
 // String implements [Node].
-func (e *DurationExpr) String() string { return print1(e) }
+func (e *DurationExpr) String() string { return oneLine(e) }
 
-func print1(n Node) string {
+// oneLine returns a node as PromQL in one line.
+func oneLine(n Node) string {
 	var p printer
 	p.node(n)
 	return string(p.buf)

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +10,7 @@ import (
 	"github.com/narthex-io/narthex/promql/parser"
 )
 
-// Description is a node and what is below it, for people.
+// Description is a node and what is below it, for people to read.
 type Description struct {
 	// Operator is the sort of the node, such as aggregate; Detail what it does, in the notation of queries.
 	Operator string `json:"operator"`
@@ -29,7 +28,7 @@ type Description struct {
 // maxDescribed is how deep a description goes: readers of JSON refuse nesting that is deeper than some thousands.
 const maxDescribed = 500
 
-// Describe describes a plan as it is now. Parts below a certain depth are left out, which their place says.
+// Describe describes a plan as it is now. Parts below a certain depth are replaced by an operator "left out".
 func Describe(n Node) *Description { return describe(n, maxDescribed) }
 
 func describe(n Node, depth int) *Description {
@@ -80,7 +79,7 @@ func text(n Node) (operator, detail string) {
 	case *StepInvariant:
 		return "step invariant", ""
 	default:
-		return strings.ToLower(reflect.TypeOf(n).Elem().Name()), ""
+		return fmt.Sprintf("%T", n), ""
 	}
 }
 

@@ -58,8 +58,8 @@ func (n *Selector) Reach(lookback int64) (before, after int64) {
 	return before, after
 }
 
-// EachSelector calls f for each selector of a plan that is evaluated on g, with the grid of the selector. The info
-// series of an [Info] are selected like by a selector without matchers.
+// EachSelector calls f for each selector of a plan that is evaluated on g, with the grid of the selector. An [Info] counts
+// as a selector too, without matchers, for it reads its info series.
 func EachSelector(n Node, g Grid, f func(*Selector, Grid)) {
 	switch n := n.(type) {
 	case *Selector:

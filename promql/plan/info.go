@@ -43,7 +43,7 @@ func (b *builder) info(e *parser.Call) (Node, error) {
 	return n, nil
 }
 
-// infoNames completes matchers that do not say which names are meant, but at most which are not.
+// infoNames adds a matcher unless one says which names are meant, and not just which are not.
 func infoNames(ms []*labels.Matcher) []*labels.Matcher {
 	for _, m := range ms {
 		if m.Type == labels.MatchEqual || m.Type == labels.MatchRegexp {

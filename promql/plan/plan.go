@@ -98,7 +98,7 @@ type Window struct {
 	ArgPos  []parser.PositionRange
 	// Args are the scalar arguments, in order.
 	Args []Node
-	// NamesUnread says that nobody looks at the metric names of the result, so that they can stay.
+	// NamesUnread says that the metric names of the result are not looked at, so that they can stay.
 	NamesUnread bool
 	position
 }
@@ -227,7 +227,7 @@ func Walk(n Node, visit func(Node)) {
 	}
 }
 
-// KeepsName reports whether the result is still called as the series are.
+// KeepsName reports whether the result keeps the metric names of the series.
 func (n *Window) KeepsName() bool {
 	f, ok := parser.LookupFunction(n.Func)
 	return ok && f.KeepsName

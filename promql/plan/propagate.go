@@ -12,9 +12,9 @@ import (
 //
 //	errors{zone="a"} / requests  →  errors{zone="a"} / requests{zone="a"}
 //
-// Nothing of what a query says may get lost, so operands must be silent, which means that no series of theirs can lead
-// to an annotation or an error: a rate can, for it tells of histograms among floats. And the side of which a group may
-// have one element only must not have several in any case, for they would be an error even without a partner.
+// Annotations and errors must not get lost. So operands must be silent, which means that none of their series can lead to
+// one: those of a rate can, as it tells of histograms among floats. And on the side where a group may have one element only,
+// it must not be possible that it has several, as they would be an error even without a partner.
 func propagateMatchers(n Node) Node {
 	Walk(n, func(n Node) {
 		b, ok := n.(*Binary)

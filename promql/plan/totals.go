@@ -10,8 +10,8 @@ import (
 //
 //	histogram_count(rate(x[5m]))  →  x is read without buckets
 //
-// It does so where upstream does, for it shows: histograms without buckets are equal if their totals are, and have no
-// custom bounds of which an annotation could tell that they were reconciled.
+// It does so exactly where upstream does, because it shows: histograms without buckets are equal if their totals are, and
+// there are no custom bounds whose reconciliation would be an annotation.
 func markTotals(n Node) Node {
 	mark(n, false)
 	return n

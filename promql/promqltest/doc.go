@@ -15,7 +15,7 @@
 //	eval instant at 10m label_replace(requests_total, "1", "", "job", "(")
 //	  expect fail regex: invalid regular expression
 //
-// A script that makes no sense, be it that a query cannot be parsed, is no script: Parse names the line.
+// Parse refuses a script that makes no sense, such as one with a query that cannot be parsed, and names the line.
 //
 // Besides what a case says, Run checks that an instant query has the same result when all of its selectors are
 // pinned by @ and it is evaluated at other times, and in the middle of a range query.

@@ -1,6 +1,7 @@
 package promqltest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (l *load) run(ctx context.Context, store Storage) error {
 			return fmt.Errorf("%v at %d: %w", entries[i].Labels, entries[i].T, err)
 		}
 	}
-	slices.SortStableFunc(entries, func(a, b storage.Entry) int { return int(a.T - b.T) })
+	slices.SortStableFunc(entries, func(a, b storage.Entry) int { return cmp.Compare(a.T, b.T) })
 	setHints(entries)
 	app := store.Appender()
 	outcomes := make([]storage.Outcome, len(entries))

@@ -1,7 +1,7 @@
 // Command overrun measures how much work hostile queries still do after their deadline: the CPU time that the process
 // uses between the deadline and the real end of the query, which does not depend on what else the machine does, and how
 // late the answer comes. With -gaps it evaluates the queries to their end on one thread instead, and shows the longest
-// stretches between two moments at which somebody asked whether the query has ended, with who asked.
+// stretches between two checks whether the query has ended, and where the checks are.
 package main
 
 import (
