@@ -92,6 +92,9 @@ type Options struct {
 	// HeadChunksQueue is the number of complete chunks of the head that may be in memory before they are written to
 	// files; once a minute they are in any case. Zero means [head.DefaultMapQueue].
 	HeadChunksQueue int
+	// SkipDamage has queries of a [ReadOnly] leave out the series and chunks that are damaged, which is logged, instead of
+	// failing.
+	SkipDamage bool
 	// NoLockfile leaves out the lock that keeps a second process out of the directory.
 	NoLockfile bool
 	// Replay, if not nil, is kept up to date while Open reads the write-ahead log.

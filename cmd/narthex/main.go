@@ -99,7 +99,7 @@ func rootCommand(io streams) *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	addFlags(root.Flags())
-	root.AddCommand(demoCommand(io), checkCommand(io), testCommand(io), rulesCommand(io), pluginCommand(io), queryCommand(io))
+	root.AddCommand(demoCommand(io), checkCommand(io), testCommand(io), rulesCommand(io), pluginCommand(io), queryCommand(io), tsdbCommand(io))
 	return root
 }
 

@@ -160,7 +160,7 @@ func rulesReplayCommand(io streams) *cobra.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, closing()) }()
-			store, err := openScratch(cmd.Context())
+			store, err := openScratch(cmd.Context(), scratchSpan)
 			if err != nil {
 				return err
 			}
@@ -245,46 +245,6 @@ func (w *eventWriter) summary() error {
 const backfillLag = 3 * time.Hour
 
 func rulesBackfillCommand(io streams) *cobra.Command {
-	var p past
-	var output string
-	c := &cobra.Command{
-		Use:   "backfill FILE...",
-		Short: "Make blocks of what recording rules would have recorded",
-		Long: "Evaluates recording rules for a time that is past and writes blocks of two hours each. Repeat the command after it\n" +
-			"was ended, and it goes on where it was. A rule may read what another one of the files records if the source is a\n" +
-			"data directory; with a server, backfill the other one first. The end is three hours ago unless it is given.",
-		RunE: func(cmd *cobra.Command, paths []string) (err error) {
-			start, end, err := p.times(backfillLag)
-			if err != nil {
-				return err
-			}
-			cfg, err := p.config(paths)
-			if err != nil {
-				return err
-			}
-			source, closing, err := p.source(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closing()) }()
-			return history.Backfill(cmd.Context(), history.BackfillOptions{
-				Source: source, OutputDir: output, Config: cfg, Start: start, End: end,
-				Open: func() (history.Window, error) { return openScratch(cmd.Context()) },
-				Done: func(w history.BackfillWindow) {
-					at := w.Start.UTC().Format(time.RFC3339)
-					switch {
-					case w.Before:
-						fmt.Fprintf(io.out, "%s block %s is there already\n", at, w.Block)
-					case w.Samples == 0:
-						fmt.Fprintf(io.out, "%s no samples\n", at)
-					default:
-						fmt.Fprintf(io.out, "%s block %s with %s\n", at, w.Block, counted(w.Samples, "sample"))
-					}
-				},
-			})
-		},
-	}
-	p.addFlags(c)
-	c.Flags().StringVar(&output, "output-dir", "data/", "directory in which the blocks appear")
-	return c
+	b := ruleBackfill{streams: io}
+	return b.command("backfill FILE...")
 }

@@ -21,12 +21,12 @@ type scratch struct {
 	dir string
 }
 
-// scratchSpan is the time span that a scratch storage keeps in memory.
+// scratchSpan is the time span that a scratch storage keeps in memory unless it needs a longer one.
 const scratchSpan = 24 * time.Hour
 
-// openScratch opens an empty storage.
-func openScratch(ctx context.Context) (*scratch, error) {
-	return openIn(ctx, scratchSpan, func(string) error { return nil })
+// openScratch opens an empty storage that keeps a time span in memory.
+func openScratch(ctx context.Context, span time.Duration) (*scratch, error) {
+	return openIn(ctx, span, func(string) error { return nil })
 }
 
 // openCopy opens a copy of a data directory, which may be in use: the blocks are linked, and what is still being written

@@ -46,7 +46,7 @@ func testRulesCommand(io streams) *cobra.Command {
 				opts.Debug = io.err
 			}
 			opts.Parser = queryParser(opts.Query)
-			opts.Open = func() (ruletest.Storage, error) { return openScratch(cmd.Context()) }
+			opts.Open = func() (ruletest.Storage, error) { return openScratch(cmd.Context(), scratchSpan) }
 			var results []ruletest.Result
 			failed := false
 			for _, file := range files {

@@ -56,8 +56,9 @@ type Block struct {
 	segments *segments
 	mapped   *mmap.File
 
-	// damaged is told of damage that queries come across; nil tells nobody.
+	// damaged is told of damage that queries come across; nil tells nobody. skip has them go on without what is damaged.
 	damaged func(error)
+	skip    bool
 	// scratch and slabs lend memory to queries: for making labels, and for series.
 	scratch, slabs sync.Pool
 
@@ -118,9 +119,18 @@ func (b *Block) open() (err error) {
 // where there is one, the offset. It must be called before the first query.
 func (b *Block) OnDamage(f func(error)) { b.damaged = f }
 
-// found passes on an error of a query, after telling of it if it is damage.
+// SkipDamage has queries leave out series and chunks that are damaged or of an encoding that is not known, of which
+// OnDamage's function is told, instead of failing. It must be called before the first query.
+func (b *Block) SkipDamage() { b.skip = true }
+
+// skips reports whether a query goes on after an error that was found.
+func (b *Block) skips(err error) bool {
+	return b.skip && (IsDamage(err) || errors.Is(err, errors.ErrUnsupported))
+}
+
+// found passes on an error of a query, after telling of it if it is damage, or is skipped.
 func (b *Block) found(err error) error {
-	if b.damaged != nil && IsDamage(err) {
+	if b.damaged != nil && (IsDamage(err) || b.skips(err)) {
 		b.damaged(err)
 	}
 	return err

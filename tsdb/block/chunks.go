@@ -13,7 +13,9 @@ func (r *columnReader) Chunks(dst []storage.Chunk) ([]storage.Chunk, error) {
 	for ; r.err == nil && r.next < len(r.chunks); r.next++ {
 		c, found, err := r.chunk(r.chunks[r.next])
 		if err != nil {
-			r.err = r.block.found(fmt.Errorf("read series %s: %w", r.series.Labels(), err))
+			if err = r.block.found(fmt.Errorf("read series %s: %w", r.series.Labels(), err)); !r.block.skips(err) {
+				r.err = err
+			}
 		} else if found {
 			dst = append(dst, c)
 		}

@@ -39,8 +39,12 @@ func (r *columnReader) Read(dst *storage.Columns) bool {
 		r.next++
 		before := dst.Len()
 		if err := r.decode(c.Ref, dst); err != nil {
-			r.err = r.block.found(fmt.Errorf("read series %s: %w", r.series.Labels(), err))
+			err = r.block.found(fmt.Errorf("read series %s: %w", r.series.Labels(), err))
 			truncate(dst, before)
+			if r.block.skips(err) {
+				continue
+			}
+			r.err = err
 			return false
 		}
 		if len(r.deleted) > 0 {

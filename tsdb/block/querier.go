@@ -99,7 +99,9 @@ func (q *querier) Select(ctx context.Context, _ bool, hints *storage.SelectHints
 	}
 	s.ids, s.err = index.PostingsForMatchers(ctx, q.block.index, matchers...)
 	if s.err != nil {
-		s.err = q.wrap("select series", s.err)
+		if s.err = q.wrap("select series", s.err); q.block.skips(s.err) {
+			s.ids, s.err = nil, nil
+		}
 	}
 	return s
 }
@@ -123,7 +125,10 @@ func (s *seriesSet) Next() bool {
 	for s.err == nil && len(s.ids) > 0 && (s.limit == 0 || s.given < s.limit) {
 		id := s.ids[0]
 		s.ids = s.ids[1:]
-		if s.chunks, s.err = s.q.chunks(id, s.mint, s.maxt, s.chunks[:0]); s.err != nil || len(s.chunks) == 0 {
+		if s.chunks, s.err = s.q.chunks(id, s.mint, s.maxt, s.chunks[:0]); s.q.block.skips(s.err) {
+			s.chunks, s.err = s.chunks[:0], nil
+		}
+		if s.err != nil || len(s.chunks) == 0 {
 			continue
 		}
 		if len(s.free) == 0 {

@@ -49,6 +49,9 @@ type Options struct {
 	StartTimes bool
 	// TypeAndUnit makes labels of type and unit.
 	TypeAndUnit bool
+	// Part says that the body is a piece of one of OpenMetrics, of whole lines, that may go on elsewhere: see
+	// [Scanner.Continue]. It goes neither with ConvertClassic nor with StartTimes, which look ahead.
+	Part bool
 }
 
 // Kind says what a scanner has found.
@@ -121,6 +124,17 @@ func (s *Scanner) Reset(body []byte, opts Options) {
 	}
 	s.created.forget()
 }
+
+// Continue goes on with the next piece of a body that is read in parts. What was said about the family at hand still counts.
+func (s *Scanner) Continue(part []byte) {
+	s.name, s.typeName = bytes.Clone(s.name), bytes.Clone(s.typeName)
+	s.unit, s.unitName = bytes.Clone(s.unit), bytes.Clone(s.unitName)
+	s.sampleLine, s.text = sampleLine{}, nil
+	s.body, s.pos, s.start = part, 0, 0
+}
+
+// Complete reports, after [End], whether the body has ended, and not only a part of it.
+func (s *Scanner) Complete() bool { return s.pos < len(s.body) || !s.opts.Part }
 
 // ID stands for the raw bytes that name a series: their number, and a hash of them under a secret seed. Two series have
 // the same ID with a probability of 2^-64, and who does not know the seed cannot look for such a pair. The zero ID is that

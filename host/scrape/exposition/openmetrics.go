@@ -10,6 +10,9 @@ import (
 func (s *Scanner) nextOpenMetrics(expect ID) (Kind, error) {
 	i := s.pos
 	s.start = i
+	if i == len(s.body) && s.opts.Part {
+		return End, nil
+	}
 	if i == len(s.body) {
 		return End, s.errorf("the body does not end with # EOF: it was cut off or is not OpenMetrics")
 	}
