@@ -20,6 +20,7 @@ import (
 	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/remote/send"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/internal/strictyaml"
@@ -77,7 +78,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 		return checked, err
 	}
 	files, err := checkRules(cfg, opts)
-	if err := errors.Join(checkJobs(cfg, parsing), checkStatic(cfg), checkAlerting(cfg), checkCredentials(cfg), err); err != nil {
+	if err := errors.Join(checkJobs(cfg, parsing), checkStatic(cfg), checkAlerting(cfg), checkSending(cfg), checkCredentials(cfg), err); err != nil {
 		return checked, err
 	}
 	checked = Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files, Intervals: map[string]time.Duration{}, Inert: cfg.Inert()}
@@ -185,6 +186,20 @@ func checkAlerting(cfg *config.Config) error {
 	return nil
 }
 
+// checkSending has remote write prepare its section, which reads the files with certificates and keys.
+func checkSending(cfg *config.Config) error {
+	manager, err := send.New(send.Options{Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Signers: &signers{}})
+	if err != nil {
+		return err
+	}
+	change, err := manager.Prepare(cfg.RemoteWrite, cfg.Global.Labels())
+	if err != nil {
+		return cfg.Locate(err)
+	}
+	change.Discard()
+	return nil
+}
+
 // checkCredentials looks for the files with passwords and tokens. A server starts without them, since they may come later,
 // but whoever asks for a check wants to know.
 func checkCredentials(cfg *config.Config) error {
@@ -216,6 +231,9 @@ func checkCredentials(cfg *config.Config) error {
 		for _, d := range am.Discovery.Plugins {
 			entry(d.JSON, origin, d.Name())
 		}
+	}
+	for i, rw := range cfg.RemoteWrite {
+		look(&rw.HTTPClient, cfg.Origin(strictyaml.Index("remote_write", i)), "")
 	}
 	for _, r := range cfg.Alerting.Receivers {
 		entry(r.JSON, cfg.Origin("alerting"), strictyaml.Index(r.Key, r.Index))

@@ -29,6 +29,7 @@ import (
 	"github.com/narthex-io/narthex/host/plugin/trust"
 	"github.com/narthex-io/narthex/host/remote/read"
 	"github.com/narthex-io/narthex/host/remote/receive"
+	"github.com/narthex-io/narthex/host/remote/send"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web"
@@ -71,6 +72,8 @@ type Options struct {
 	RemoteWrite RemoteWrite
 	// RemoteRead bounds what others read from this server.
 	RemoteRead RemoteRead
+	// RemoteFlushDeadline is how long samples are still sent to others when that is to end; zero means a minute.
+	RemoteFlushDeadline time.Duration
 
 	// ConsoleTemplates is the folder of the console templates, ConsoleLibraries that of what they use.
 	ConsoleTemplates, ConsoleLibraries string
@@ -166,6 +169,7 @@ type Host struct {
 	engine        *promql.Engine
 	receiver      *receive.Handler // nil if nobody may write to this server
 	reader        *read.Handler
+	sender        *send.Manager
 	rules         *rules.Manager
 	web           *web.Server
 	access        *access.Gate
@@ -231,6 +235,9 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 		return nil, err
 	}
 	if err := h.makeReader(); err != nil {
+		return nil, err
+	}
+	if err := h.makeSender(); err != nil {
 		return nil, err
 	}
 	return h, h.makeWeb(ctx)
@@ -378,6 +385,32 @@ func (h *Host) makeReader() (err error) {
 		return fmt.Errorf("make remote read: %w", err)
 	}
 	return nil
+}
+
+func (h *Host) makeSender() (err error) {
+	h.sender, err = send.New(send.Options{
+		Log:           h.log.With("component", "remote write"),
+		Registerer:    h.registry,
+		FlushDeadline: h.opts.RemoteFlushDeadline,
+		UserAgent:     h.opts.Build.userAgent(),
+		TypeAndUnit:   h.opts.Scrape.TypeAndUnit,
+		Metadata:      h.families,
+		Signers:       &h.signers,
+	})
+	if err != nil {
+		return fmt.Errorf("make remote write: %w", err)
+	}
+	return nil
+}
+
+// families are those of all targets, each as often as targets have it.
+func (h *Host) families() (all []send.Family) {
+	for _, t := range h.scrape.Metadata() {
+		for _, m := range t.Metrics {
+			all = append(all, send.Family{Name: m.Metric, Metadata: m.Metadata})
+		}
+	}
+	return all
 }
 
 func (h *Host) makeWeb(ctx context.Context) (err error) {

@@ -63,6 +63,9 @@ func needsOf(cfg *config.Config, userAgent string, finder httpclient.Signers) (*
 		n.addDiscoveries("alertmanagers", &am.Discovery, origin)
 		n.sign("alertmanagers", am.HTTPClient.Auth, origin, "")
 	}
+	for i, rw := range cfg.RemoteWrite {
+		n.sign("remote_write", rw.HTTPClient.Auth, cfg.Origin(strictyaml.Index("remote_write", i)), "")
+	}
 	n.receivers = len(n.uses)
 	for _, r := range cfg.Alerting.Receivers {
 		n.add(n.pluginUse(r.Name, r.Key, strictyaml.Index(r.Key, r.Index), r.JSON, cfg.Origin("alerting")))

@@ -18,6 +18,7 @@ import (
 	"github.com/narthex-io/narthex/host/discovery"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/remote/send"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web/access"
@@ -131,6 +132,7 @@ type change struct {
 
 	discovered, found *discovery.Change // targets and Alertmanagers
 	notified          *notify.Change
+	sent              *send.Change
 }
 
 // prepare has plugins, discovery, scraping and the notifier prepare, so that nothing can fail any more. Nothing is touched yet.
@@ -166,11 +168,20 @@ func (h *Host) prepare(ctx context.Context, cfg *config.Config) (*change, error)
 		plugins.Discard()
 		return nil, err
 	}
+	sent, err := h.sender.Prepare(cfg.RemoteWrite, cfg.Global.Labels())
+	if err != nil {
+		notified.Discard()
+		found.Discard()
+		scraped.Discard()
+		discovered.Discard()
+		plugins.Discard()
+		return nil, cfg.Locate(err)
+	}
 	return &change{
 		host: h, config: cfg, plugins: plugins, scraped: scraped, exporting: needs.exporters(plugins), parsing: parsing,
 		signing:    needs.signing.running(plugins),
 		policy:     needs.access(cfg, plugins),
-		discovered: discovered, found: found, notified: notified,
+		discovered: discovered, found: found, notified: notified, sent: sent,
 	}, nil
 }
 
@@ -186,6 +197,7 @@ func (c *change) apply() {
 	c.discovered.Apply()
 	c.notified.Apply()
 	c.found.Apply()
+	c.sent.Apply()
 	c.host.exporters.replace(c.exporting)
 	c.host.parsers.replace(c.parsing)
 	c.host.signers.replace(c.signing)

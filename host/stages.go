@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/oklog/run"
 
+	"github.com/narthex-io/narthex/host/remote/send"
 	"github.com/narthex-io/narthex/host/web/notices"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/tsdb"
@@ -28,7 +30,8 @@ const stopGrace = 30 * time.Second
 // everything. It returns nil after an orderly stop.
 //
 // The stages below are in the order in which they stop, which follows the data: no requests and no reloads, then no
-// rules, the delivery of alerts, no new targets, no scrapes, then the storage; the plugins are closed last, as a cleanup.
+// rules, the delivery of alerts, no new targets, no scrapes, what others are still to get, then the storage; the plugins are
+// closed last, as a cleanup.
 // They start side by side; what needs another part waits for it: the configuration is applied first, which starts the
 // plugins, and scraping begins; rules begin and the server is ready when the storage is open too.
 func (h *Host) Run(ctx context.Context) error {
@@ -43,6 +46,7 @@ func (h *Host) Run(ctx context.Context) error {
 		{"alertmanagers", after(h.alertmanagers.Run, configured)},
 		{"discovery", after(h.discovery.Run, configured)},
 		{"scrape", after(h.runScrape, configured)},
+		{"remote write", after(h.runSender, configured, opened)},
 		{"storage", func(ctx context.Context) error { return h.runStorage(ctx, opened) }},
 	} {
 		h.addStage(ctx, &g, s)
@@ -75,6 +79,10 @@ func (h *Host) addStage(ctx context.Context, g *run.Group, s stage) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
+	grace := stopGrace
+	if s.name == "remote write" {
+		grace += cmp.Or(h.opts.RemoteFlushDeadline, time.Minute)
+	}
 	g.Add(func() error {
 		defer close(done)
 		err := s.run(ctx)
@@ -89,8 +97,8 @@ func (h *Host) addStage(ctx context.Context, g *run.Group, s stage) {
 		cancel()
 		select {
 		case <-done:
-		case <-time.After(stopGrace):
-			h.log.Error("part does not stop, going on without it", "part", s.name, "waited", stopGrace)
+		case <-time.After(grace):
+			h.log.Error("part does not stop, going on without it", "part", s.name, "waited", grace)
 		}
 	})
 }
@@ -113,6 +121,9 @@ func (h *Host) runScrape(ctx context.Context) error {
 	return h.scrape.Run(ctx, h.discovery.Updates())
 }
 
+// runSender follows the log of the storage, which stays open until what is in it was sent, or the time for that is over.
+func (h *Host) runSender(ctx context.Context) error { return h.sender.Run(ctx, h.storage.get()) }
+
 // runNotify waits for the storage, which holds the lock of the data directory: receivers of alerts keep theirs there too.
 func (h *Host) runNotify(ctx context.Context) error {
 	return h.notify.Run(ctx, h.alertmanagers.Updates())
@@ -123,6 +134,7 @@ func (h *Host) runStorage(ctx context.Context, opened chan<- struct{}) error {
 	opts := h.opts.Storage
 	opts.Logger = h.log.With("component", "tsdb")
 	opts.Registerer = h.registry
+	opts.OnCommit = func(c tsdb.Committed) { h.sender.Committed(send.Commit(c)) }
 	opts.Retention = h.retention(h.config.Load())
 	opts.OutOfOrderWindow = time.Duration(h.config.Load().Storage.TSDB.OutOfOrderTimeWindow)
 	opts.MaxExemplars = h.maxExemplars(h.config.Load())

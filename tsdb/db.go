@@ -133,6 +133,7 @@ func (db *DB) headOptions() head.Options {
 		ChunkRange:   db.opts.MinBlockDuration.Milliseconds(),
 		MinValidTime: db.headFrom,
 		MaxExemplars: db.opts.MaxExemplars,
+		OnCommit:     db.opts.OnCommit,
 		OnSegment:    db.opts.Replay.set,
 		Logger:       db.logger,
 		Registerer:   db.opts.Registerer,

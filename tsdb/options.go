@@ -97,6 +97,8 @@ type Options struct {
 	SkipDamage bool
 	// NoLockfile leaves out the lock that keeps a second process out of the directory.
 	NoLockfile bool
+	// OnCommit, if not nil, is called after each batch, while no other can be committed: it must be quick.
+	OnCommit func(Committed)
 	// Replay, if not nil, is kept up to date while Open reads the write-ahead log.
 	Replay *ReplayProgress
 	// Logger and Registerer receive log lines and metrics; nil discards them.

@@ -30,7 +30,6 @@ type setting struct {
 // Parts of the server that this version does not have yet.
 const (
 	partAgent  = "agent mode"
-	partSend   = "sending by remote write"
 	partOTLP   = "OTLP ingestion"
 	partUI     = "the web interface"
 	partSearch = "the search API"
@@ -85,7 +84,7 @@ func settings() []setting {
 		{name: "storage.agent.checkpoint-from-in-memory-series", value: "false", kind: kindBool, part: partAgent, help: "Build checkpoints from memory."},
 		{name: "storage.agent.checkpoint-batch-size", value: "1000", kind: kindInt, part: partAgent, help: "Size of one flushed chunk of log entries."},
 		{name: "storage.agent.no-lockfile", value: "false", kind: kindBool, part: partAgent, help: "Do not lock the agent's directory."},
-		{name: "storage.remote.flush-deadline", value: "1m", kind: kindDuration, part: partSend, help: "How long to wait for a flush on shutdown or reload."},
+		{name: "storage.remote.flush-deadline", value: "1m", kind: kindDuration, help: "How long samples are still sent by remote write on shutdown or reload."},
 		{name: "storage.remote.read-sample-limit", value: "50000000", kind: kindFloat, help: "How many samples a query of a remote read may return, unless chunks are streamed; 0: any number."},
 		{name: "storage.remote.read-concurrent-limit", value: "10", kind: kindInt, help: "How many remote reads may run at once; 0: any number."},
 		{name: "storage.remote.read-max-bytes-in-frame", value: "1048576", kind: kindInt, help: "About how many bytes of chunks a frame of a streamed remote read has."},

@@ -172,6 +172,8 @@ func hostOptions(ctx context.Context, v *values, log *slog.Logger) (host.Options
 			ConcurrentLimit: v.int("storage.remote.read-concurrent-limit"),
 			MaxBytesInFrame: v.int("storage.remote.read-max-bytes-in-frame"),
 		},
+		RemoteFlushDeadline: max(v.duration("storage.remote.flush-deadline"), time.Nanosecond), // Zero is the default.
+
 		MaxSubscribers: v.int("web.max-notifications-subscribers"),
 		CORSOrigin:     origin,
 		Storage:        storage,

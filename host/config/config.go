@@ -17,6 +17,7 @@ import (
 
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/remote/send"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web/access"
 	"github.com/narthex-io/narthex/internal/strictyaml"
@@ -32,6 +33,7 @@ type Config struct {
 	RuleFiles         []string         `yaml:"rule_files,omitempty"`
 	ScrapeConfigFiles []string         `yaml:"scrape_config_files,omitempty"`
 	ScrapeConfigs     []*scrape.Config `yaml:"scrape_configs,omitempty"`
+	RemoteWrite       []*send.Config   `yaml:"remote_write,omitempty"`
 	Storage           Storage          `yaml:"storage,omitempty"`
 	Plugins           plugin.Config    `yaml:"plugins,omitempty"`
 	OTLP              OTLP             `yaml:"otlp"`
@@ -144,9 +146,8 @@ type Retention struct {
 
 // missing are the sections of parts that this version lacks.
 type missing struct {
-	RemoteWrite yaml.Node `yaml:"remote_write"`
-	RemoteRead  yaml.Node `yaml:"remote_read"`
-	Tracing     yaml.Node `yaml:"tracing"`
+	RemoteRead yaml.Node `yaml:"remote_read"`
+	Tracing    yaml.Node `yaml:"tracing"`
 }
 
 // check refuses the sections that say something.
@@ -156,7 +157,6 @@ func (m *missing) check() error {
 		field, part string
 		node        yaml.Node
 	}{
-		{"remote_write", "sending by remote write, unlike receiving,", m.RemoteWrite},
 		{"remote_read", "remote read", m.RemoteRead},
 		{"tracing", "tracing", m.Tracing},
 	} {
@@ -194,6 +194,7 @@ func (c *Config) complete(expand func(string) string) error {
 	errs = append(errs, c.completeRuleFiles())
 	return errors.Join(append(errs,
 		strictyaml.At("alerting", c.Alerting.Complete(c.Dir, legacy)),
+		send.CompleteAll(c.RemoteWrite, c.Dir, legacy),
 		strictyaml.At("storage", c.Storage.check()),
 		strictyaml.At("otlp", c.OTLP.check(c.Global.MetricNameValidationScheme)),
 		strictyaml.At("plugins", c.Plugins.Validate()))...)

@@ -55,10 +55,13 @@ func (a *appender) commit() error {
 	if err := a.write(series); err != nil {
 		return err
 	}
-	a.show()
+	natives := a.show()
 	a.showExemplars()
 	a.remember(series)
 	a.noteLogged()
+	if h.onCommit != nil {
+		a.tell(natives)
+	}
 	return nil
 }
 
@@ -129,7 +132,16 @@ func (a *appender) write(series []wal.Series) error {
 		metadata = append(metadata, wal.Metadata{Ref: p.slots[i].ref, Metadata: a.metadata[k].md})
 	}
 	x.mu.RUnlock()
-	// First, so that what fails there is in neither log.
+	if len(a.lates) > 0 && len(h.recs) > 0 {
+		// Who follows both logs finds each series named before samples of it come out of order.
+		if err := h.log.Append(h.recs...); err != nil {
+			return err
+		}
+		clear(h.recs)
+		h.recs, h.buf = h.recs[:0], h.buf[:0]
+		at = 0
+	}
+	// Before the other samples, so that what fails there is in neither log.
 	if err := a.writeLate(); err != nil {
 		return err
 	}
@@ -219,14 +231,14 @@ func (h *Head) walSamples(n int) []wal.Sample {
 }
 
 // show appends the batch to its series. No querier is made meanwhile, so that none sees a part of it.
-func (a *appender) show() {
+func (a *appender) show() (natives int) {
 	h := a.h
 	x := &h.index
 	h.snapshots.mu.Lock()
 	defer h.snapshots.mu.Unlock()
 	h.snapshots.seq++
 	oldest, watched := h.snapshots.oldest()
-	began, natives, f := 0, 0, h.format()
+	began, f := 0, h.format()
 	x.mu.RLock()
 	// Fast path: the samples of a scrape come in the order in which their series were made, so that one lock serves a
 	// whole page (BenchmarkAppend: 10 % less).
@@ -270,6 +282,7 @@ func (a *appender) show() {
 		h.extend(first, last)
 		h.noteWidth()
 	}
+	return natives
 }
 
 // remember notes what the log knows now.

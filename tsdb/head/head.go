@@ -52,6 +52,8 @@ type Options struct {
 	ReadOnly bool
 	// MaxExemplars is the number of exemplars that are kept, zero for none. [Head.SetMaxExemplars] changes it later.
 	MaxExemplars int
+	// OnCommit is called, if not nil, after each batch, while no other can be committed: it must be quick.
+	OnCommit func(Committed)
 	// OnSegment is called, if not nil, before each segment that is read at the start.
 	OnSegment  func(first, last, current int)
 	Logger     *slog.Logger
@@ -68,6 +70,7 @@ type Head struct {
 	// lateLog, under commit, is the log of what comes out of order; nil as long as nothing ever did.
 	lateLog     *wal.Log
 	lateOptions wal.Options
+	onCommit    func(Committed)
 	// appendSamples makes a record of floats.
 	appendSamples func(dst []byte, samples []wal.Sample) []byte
 
@@ -169,7 +172,7 @@ func Open(ctx context.Context, o Options) (*Head, error) {
 		o.LateWAL.FS = o.WAL.FS
 	}
 	o.LateWAL.OutOfOrder, o.LateWAL.Registerer = true, o.Registerer
-	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger, lateOptions: o.LateWAL, reported: map[string]bool{}}
+	h := &Head{chunkRange: o.ChunkRange, logger: o.Logger, lateOptions: o.LateWAL, onCommit: o.OnCommit, reported: map[string]bool{}}
 	h.mapQueue, h.mapDue = int64(cmp.Or(o.MapQueue, DefaultMapQueue)), make(chan struct{}, 1)
 	h.cutDue = make(chan struct{}, 1)
 	h.appendSamples = wal.AppendSamples

@@ -31,6 +31,7 @@ func (l *Log) Checkpoint(last int, fill func(add func(recs ...[]byte) error) err
 			return fmt.Errorf("write checkpoint %d: %w", last, err)
 		}
 	}
+	l.checkpointed.Store(int64(last) + 1)
 	return errors.Join(l.Truncate(last+1), l.deleteCheckpoints(last))
 }
 

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,13 +52,19 @@ type Log struct {
 	metrics     *metrics
 	saved       prometheus.Counter // bytes that compression saved; nil without
 
-	mu     sync.Mutex
-	comp   *compressor
-	file   File
-	index  int
-	size   int64 // bytes of acknowledged batches in file
-	torn   bool  // bytes of a failed batch may follow them
-	failed bool  // they can't be removed: go on in a new segment
+	// first is the first segment that this log writes; checkpointed is one above the last that its checkpoints cover.
+	first        int
+	checkpointed atomic.Int64
+
+	mu    sync.Mutex
+	comp  *compressor
+	file  File
+	index int
+	size  int64 // bytes of acknowledged batches in file
+	// ends says of full segments with bytes of a failed batch that could not be removed where the acknowledged ones end.
+	ends   map[int]int64
+	torn   bool // bytes of a failed batch may follow them
+	failed bool // they can't be removed: go on in a new segment
 	closed bool
 	pages  []byte
 
@@ -90,7 +97,7 @@ func Open(o Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	l := &Log{fs: o.FS, dir: o.Dir, segmentSize: o.SegmentSize, comp: comp, index: next - 1}
+	l := &Log{fs: o.FS, dir: o.Dir, segmentSize: o.SegmentSize, comp: comp, first: next, index: next - 1}
 	l.metrics = newMetrics(l, o.Registerer, o.OutOfOrder)
 	if comp.kind != None {
 		l.saved = l.metrics.savedBytes.WithLabelValues(comp.kind.String())
@@ -233,6 +240,12 @@ func (l *Log) cut() error {
 	}
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return errors.Join(err, file.Close())
+	}
+	if l.failed {
+		if l.ends == nil {
+			l.ends = map[int]int64{}
+		}
+		l.ends[l.index] = l.size
 	}
 	if full := l.file; full != nil {
 		// The batch at hand need not wait for the disk: what it appends to is another file.

@@ -1,0 +1,182 @@
+package send
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// encoder2 makes messages of 2.0, in which texts stand once, in front, and series refer to them.
+type encoder2 struct {
+	// places say where in the current request a symbol is, by the symbol's number.
+	places  []place
+	round   uint32
+	count   uint32
+	texts   []byte
+	message []byte // the series
+	refs    []byte
+	pairs   []byte
+	scratch []byte
+	// names are the names of the labels of exemplars in the request.
+	names map[string]uint32
+}
+
+type place struct {
+	symbol *symbol
+	at     uint32
+	round  uint32
+}
+
+func (e *encoder2) encode(items []item) []byte {
+	const seriesTag = 5<<3 | bytesField
+	e.begin()
+	dst := e.message[:0]
+	for i := 0; i < len(items); {
+		n := 1
+		for i+n < len(items) && items[i+n].follows(&items[i]) {
+			n++
+		}
+		body := e.series(items[i : i+n])
+		i += n
+		dst = append(dst, seriesTag)
+		dst = binary.AppendUvarint(dst, uint64(len(body)))
+		dst = append(dst, body...)
+	}
+	e.message = dst
+	e.texts = append(e.texts, dst...)
+	return e.texts
+}
+
+// begin starts a request, whose first symbol is the empty text.
+func (e *encoder2) begin() {
+	if e.round++; e.round == 0 { // After four billion requests, the marks of the first would count again.
+		clear(e.places)
+		e.round = 1
+	}
+	clear(e.names)
+	e.texts, e.count = e.texts[:0], 0
+	e.text("")
+}
+
+// text adds a symbol.
+func (e *encoder2) text(s string) uint32 {
+	e.texts = appendText(e.texts, 4, s)
+	e.count++
+	return e.count - 1
+}
+
+// ref returns where a symbol is.
+func (e *encoder2) ref(s *symbol) uint64 {
+	if int(s.id) < len(e.places) {
+		if p := &e.places[s.id]; p.round == e.round && p.symbol == s {
+			return uint64(p.at)
+		}
+	} else {
+		e.places = append(e.places, make([]place, int(s.id)+1-len(e.places))...)
+	}
+	at := uint32(0)
+	if s.text != "" {
+		at = e.text(s.text)
+	}
+	e.places[s.id] = place{symbol: s, at: at, round: e.round}
+	return uint64(at)
+}
+
+// series makes the message of a series with its items.
+func (e *encoder2) series(items []item) []byte {
+	const metadataTag = 5<<3 | bytesField
+	s := items[0].series
+	e.refs = e.refs[:0]
+	for _, one := range s.symbols {
+		e.refs = appendVarint(e.refs, e.ref(one))
+	}
+	dst := appendBytes(e.scratch[:0], 1<<3|bytesField, e.refs)
+	for i := range items {
+		dst = e.point(dst, &items[i])
+	}
+	if a := s.about.Load(); a != nil {
+		e.refs = appendNumber(e.refs[:0], 1<<3|varintField, a.typ)
+		e.refs = appendNumber(e.refs, 3<<3|varintField, e.ref(a.help))
+		e.refs = appendNumber(e.refs, 4<<3|varintField, e.ref(a.unit))
+		dst = appendBytes(dst, metadataTag, e.refs)
+	}
+	e.scratch = dst
+	return dst
+}
+
+// point appends the field of a series with one item.
+func (e *encoder2) point(dst []byte, it *item) []byte {
+	const sampleTag, histogramTag, exemplarTag = 2<<3 | bytesField, 3<<3 | bytesField, 4<<3 | bytesField
+	switch it.kind() {
+	case floats:
+		n := 10 + sizeOfVarint(uint64(it.t))
+		if it.st != 0 {
+			n += 1 + sizeOfVarint(uint64(it.st))
+		}
+		dst = append(dst, sampleTag, byte(n))
+		dst = appendPoint(dst, 1, it.t, it.v)
+		return appendStart(dst, 3<<3|varintField, it.st)
+	case histograms:
+		e.refs = appendNative(e.refs[:0], it)
+		if it.st != 0 { // The number 17 takes two bytes with its type.
+			e.refs = appendStart(append(e.refs, 0x80|(17<<3|varintField)&0x7f), (17<<3|varintField)>>7, it.st)
+		}
+		return appendBytes(dst, histogramTag, e.refs)
+	default:
+		e.refs = e.exemplar(e.refs[:0], it)
+		return appendBytes(dst, exemplarTag, e.refs)
+	}
+}
+
+// exemplar appends the message of an exemplar. Names of its labels are often the same, values never.
+func (e *encoder2) exemplar(dst []byte, it *item) []byte {
+	refs := e.pairs[:0]
+	for name, value := range it.more.labels.All() {
+		at, known := e.names[name]
+		if !known {
+			if e.names == nil {
+				e.names = map[string]uint32{}
+			}
+			at = e.text(name)
+			e.names[name] = at
+		}
+		refs = appendVarint(appendVarint(refs, uint64(at)), uint64(e.text(value)))
+	}
+	e.pairs = refs
+	if len(refs) > 0 {
+		dst = appendBytes(dst, 1<<3|bytesField, refs)
+	}
+	dst = append(dst, 2<<3|doubleField)
+	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(it.v))
+	return binary.AppendUvarint(append(dst, 3<<3|varintField), uint64(it.t))
+}
+
+func appendStart(dst []byte, tag byte, st int64) []byte {
+	if st == 0 {
+		return dst
+	}
+	return binary.AppendUvarint(append(dst, tag), uint64(st))
+}
+
+// appendNumber appends a field with a number, unless that is zero, which is what counts without it.
+func appendNumber(dst []byte, tag byte, v uint64) []byte {
+	if v == 0 {
+		return dst
+	}
+	return appendVarint(append(dst, tag), v)
+}
+
+func appendBytes(dst []byte, tag byte, b []byte) []byte {
+	dst = appendVarint(append(dst, tag), uint64(len(b)))
+	return append(dst, b...)
+}
+
+// appendVarint is binary.AppendUvarint with a fast path for what references and lengths are (BenchmarkEncode).
+func appendVarint(dst []byte, v uint64) []byte {
+	switch {
+	case v < 1<<7:
+		return append(dst, byte(v))
+	case v < 1<<14:
+		return append(dst, byte(v)|0x80, byte(v>>7))
+	}
+	return binary.AppendUvarint(dst, v)
+}
