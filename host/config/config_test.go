@@ -100,7 +100,8 @@ func TestMistakes(t *testing.T) {
 	check("scrape_configs:\n- job_name: a\n  scrape_interval: 5s\n  scrape_timeout: 10s",
 		`prometheus.yml:4: scrape_configs[0].scrape_timeout: scrape timeout 10s is greater than scrape interval 5s of job "a"`)
 	check("rule_files: [a.yml, a/*/b.yml]", `prometheus.yml:1: rule_files[1]: invalid rule file path "a/*/b.yml": one * in the last step of the path is allowed`)
-	check("remote_write:\n- url: http://x", "prometheus.yml:1: remote_write: sending by remote write, unlike receiving, is not supported by this version yet: remove the field")
+	check("remote_write:\n- url: http://x\n  queue_config: {max_shards: 0}", "prometheus.yml:3: remote_write[0].queue_config.max_shards: remote write queue max_shards must be positive")
+	check("remote_write:\n- name: x", "prometheus.yml:2: remote_write[0].url: url for remote_write is empty")
 	check("a:\n\t- b", "prometheus.yml:2: a tab indents this line, where YAML takes spaces only")
 	check("scrape_configs:\n-", "prometheus.yml:2: scrape_configs[0]: empty or null scrape config section")
 }
