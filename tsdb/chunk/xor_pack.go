@@ -7,21 +7,38 @@ import (
 	"slices"
 )
 
-const (
-	// newWindowBits is what a value costs more if it brings its own window: five bits for the leading zeros and six for
-	// the size.
-	newWindowBits = 11
-	// lookBack is the number of values over which a window may be chosen at once. Over the loads of the tests, 64 would
-	// make chunks smaller by 0.1 %.
-	lookBack = 8
-)
+// newWindowBits is what a value costs more if it brings its own window: five bits for the leading zeros and six for the size.
+const newWindowBits = 11
 
 // XORPacker encodes XOR chunks as a whole, smaller than [XORState] does, which does not know what will come: it chooses
-// the windows of significant bits so that wide ones end soon and narrow ones last. Readers see no difference. The zero
-// value is ready; it holds memory for the next chunk.
+// the windows of significant bits so that wide ones end soon and narrow ones last. Readers see no difference. Samples are
+// given by [XORPacker.Add], which needs not decode them, or to [XORPacker.Encode]. The zero value is ready; it holds memory for
+// the next chunk.
 type XORPacker struct {
-	values []packed
-	steps  []packStep
+	samples int
+	// minT and first are the first sample, firstDelta the distance to the second.
+	minT       int64
+	first      uint64
+	firstDelta uint64
+	// maxT, delta and last are the time of the latest sample, its distance from the one before, and its value.
+	maxT  int64
+	delta uint64
+	last  uint64
+	// changes are the samples from the second on, but for those at the same distance with the same value; same is how many of
+	// these come behind them.
+	changes []change
+	same    int
+	values  []packed
+	steps   []packStep
+	open    []openWindow
+	data    []byte
+}
+
+// change is a sample, with so many before it that are the same as the one before them. The distance changes by dod.
+type change struct {
+	dod     int64
+	same    int32
+	changed bool
 }
 
 // packed is a difference that is not zero, with the window in which it is written.
@@ -47,39 +64,91 @@ type packStep struct {
 // Encode returns the chunk of the samples, of which there must be one and at most [MaxSamples], in b's memory if it
 // suffices. Timestamps must ascend.
 func (p *XORPacker) Encode(b []byte, ts []int64, vs []float64) []byte {
-	p.plan(vs)
-	b = slices.Grow(b[:0], packedHeader+len(ts)*MaxXORSampleBytes)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(ts)))
-	b = binary.AppendVarint(b, ts[0])
-	b = binary.BigEndian.AppendUint64(b, math.Float64bits(vs[0]))
-	if len(ts) == 1 {
+	p.Reset()
+	for i, t := range ts {
+		p.add(t, math.Float64bits(vs[i]))
+	}
+	return p.Bytes(b)
+}
+
+// Reset forgets all samples.
+func (p *XORPacker) Reset() {
+	p.samples, p.same, p.changes, p.values = 0, 0, p.changes[:0], p.values[:0]
+}
+
+// Bounds returns the times of the first and the last sample.
+func (p *XORPacker) Bounds() (minT, maxT int64) { return p.minT, p.maxT }
+
+// Samples returns the number of samples.
+func (p *XORPacker) Samples() int { return p.samples }
+
+// add adds a sample.
+func (p *XORPacker) add(t int64, value uint64) {
+	if p.samples == 0 {
+		p.samples, p.minT, p.maxT, p.first, p.last = 1, t, t, value, value
+		return
+	}
+	p.move(uint64(t-p.maxT), value^p.last)
+}
+
+// move adds a sample by its distance from the one before and the bits in which the values differ.
+func (p *XORPacker) move(delta, diff uint64) {
+	switch dod := int64(delta - p.delta); {
+	case p.samples == 1:
+		p.firstDelta = delta
+		p.changes = append(p.changes, change{changed: diff != 0})
+	case dod == 0 && diff == 0:
+		p.same++
+	default:
+		p.changes = append(p.changes, change{dod: dod, same: int32(p.same), changed: diff != 0})
+		p.same = 0
+	}
+	if diff != 0 {
+		p.values = append(p.values, packed{diff: diff, window: windowOf(diff)})
+	}
+	p.samples++
+	p.maxT += int64(delta)
+	p.delta = delta
+	p.last ^= diff
+}
+
+// windowOf returns the smallest window for a difference.
+func windowOf(diff uint64) xorWindow {
+	return xorWindow{min(uint8(bits.LeadingZeros64(diff)), 31), uint8(bits.TrailingZeros64(diff))}
+}
+
+// Bytes returns the chunk of the samples, of which there must be one, in b's memory if it suffices.
+func (p *XORPacker) Bytes(b []byte) []byte {
+	p.plan()
+	b = slices.Grow(b[:0], packedHeader+p.samples*MaxXORSampleBytes)
+	b = binary.BigEndian.AppendUint16(b, uint16(p.samples))
+	b = binary.AppendVarint(b, p.minT)
+	b = binary.BigEndian.AppendUint64(b, p.first)
+	if p.samples == 1 {
 		return b
 	}
-	delta := uint64(ts[1] - ts[0])
-	b = binary.AppendUvarint(b, delta)
+	b = binary.AppendUvarint(b, p.firstDelta)
 	w := bitWriter{b: b[:cap(b)], pos: len(b)}
 	next := 0
-	for i := 1; i < len(ts); i++ {
-		if i > 1 {
-			d := uint64(ts[i] - ts[i-1])
-			w.timestamp(int64(d - delta))
-			delta = d
+	for i := range p.changes {
+		c := &p.changes[i]
+		w.zeros(2 * uint(c.same))
+		before := uint(1) // A bit for the time.
+		switch {
+		case i == 0: // The second sample has none.
+			before = 0
+		case c.dod != 0:
+			w.timestamp(c.dod)
+			before = 0
 		}
-		if math.Float64bits(vs[i]) == math.Float64bits(vs[i-1]) {
-			w.put(0, 1)
+		if !c.changed {
+			w.put(0, before+1)
 			continue
 		}
-		v := &p.values[next]
+		w.value(&p.values[next], before)
 		next++
-		size := uint(v.window.size())
-		if v.fresh {
-			// Six bits hold the size, where 64 wraps to 0.
-			w.put(0b11<<11|uint64(v.window.lead)<<6|uint64(size&63), 13)
-		} else {
-			w.put(0b10, 2)
-		}
-		w.putLong(v.diff>>v.window.trail, size)
 	}
+	w.zeros(2 * uint(p.same))
 	return w.bytes()
 }
 
@@ -116,6 +185,30 @@ func (w *bitWriter) putLong(u uint64, k uint) {
 	w.put(u, k)
 }
 
+// zeros writes so many zeros.
+func (w *bitWriter) zeros(k uint) {
+	for ; k > 57; k -= 57 {
+		w.put(0, 57)
+	}
+	w.put(0, k)
+}
+
+// value writes a difference, behind so many zeros, at most one.
+func (w *bitWriter) value(v *packed, zeros uint) {
+	size := uint(v.window.size())
+	head, n := uint64(0b10), 2+zeros
+	if v.fresh {
+		// Six bits hold the size, where 64 wraps to 0.
+		head, n = 0b11<<11|uint64(v.window.lead)<<6|uint64(size&63), 13+zeros
+	}
+	if n+size <= 57 {
+		w.put(head<<size|v.diff>>v.window.trail, n+size)
+		return
+	}
+	w.put(head, n)
+	w.putLong(v.diff>>v.window.trail, size)
+}
+
 // timestamp writes a change of the distance between timestamps.
 func (w *bitWriter) timestamp(dod int64) {
 	switch {
@@ -141,47 +234,48 @@ func (w *bitWriter) bytes() []byte {
 	return w.b[:w.pos]
 }
 
-// plan chooses the windows of all differences. For each it compares going on with the window before with windows that
-// begin at one of the latest differences and just hold all since.
-func (p *XORPacker) plan(vs []float64) {
-	p.values, p.steps = p.values[:0], append(p.steps[:0], packStep{})
-	before := math.Float64bits(vs[0])
-	for _, v := range vs[1:] {
-		bitsNow := math.Float64bits(v)
-		if diff := bitsNow ^ before; diff != 0 {
-			w := xorWindow{min(uint8(bits.LeadingZeros64(diff)), 31), uint8(bits.TrailingZeros64(diff))}
-			p.values = append(p.values, packed{diff: diff, window: w})
-		}
-		before = bitsNow
-	}
-	for k, v := range p.values {
-		best, last := packStep{cost: math.MaxInt32}, p.steps[k]
-		if k > 0 && last.window.lead <= v.window.lead && last.window.trail <= v.window.trail {
-			best = last
-			best.cost += 2 + int32(last.window.size())
-			if last.window == v.window {
-				p.steps = append(p.steps, best) // Nothing is cheaper.
+// openWindow is a window that may go on: it holds all differences since start, which are written at the cost given, in all.
+type openWindow struct {
+	start int32
+	// before is the cost of what comes before, and of the window.
+	before, cost int32
+	window       xorWindow
+}
+
+// plan chooses the windows of all differences, so that they cost the least. A window holds differences that follow each other, and
+// is just wide enough for them; so after each difference there is a window that may go on for each place where it may have
+// begun. Few of them matter: of those with the same bounds, the cheapest; and none that costs as much as the best and a new
+// window, for that can be had at any time.
+func (p *XORPacker) plan() {
+	p.steps = append(p.steps[:0], packStep{})
+	open, best := p.open[:0], packStep{}
+	for k := range p.values {
+		v := p.values[k].window
+		limit, before := best.cost+newWindowBits, best.cost
+		best.cost = math.MaxInt32
+		open = append(open, openWindow{start: int32(k), before: before + newWindowBits, cost: before, window: v})
+		kept := open[:0]
+		for _, o := range open {
+			if o.cost >= limit {
 				continue
 			}
-		}
-		lead, trail := v.window.lead, v.window.trail
-		first := max(0, k+1-lookBack)
-		values, steps := p.values[first:k+1], p.steps[first:k+1]
-		many := int32(1)
-		for i := len(values) - 1; i >= 0 && i < len(steps); i-- {
-			lead, trail = min(lead, values[i].window.lead), min(trail, values[i].window.trail)
-			cost := steps[i].cost + newWindowBits + many*(66-int32(lead)-int32(trail))
-			if cost < best.cost {
-				best = packStep{cost, int32(first + i), xorWindow{lead, trail}}
+			o.window = xorWindow{min(o.window.lead, v.lead), min(o.window.trail, v.trail)}
+			o.cost = o.before + (int32(k)-o.start+1)*(66-int32(o.window.lead)-int32(o.window.trail))
+			if o.cost < best.cost {
+				best = packStep{o.cost, o.start, o.window}
 			}
-			// For each difference that the window takes in addition, no more than a window of its own is saved.
-			if cost-newWindowBits*int32(i) >= best.cost {
-				break
+			if n := len(kept); n > 0 && kept[n-1].window == o.window {
+				if o.cost < kept[n-1].cost {
+					kept[n-1] = o
+				}
+				continue
 			}
-			many++
+			kept = append(kept, o)
 		}
+		open = kept
 		p.steps = append(p.steps, best)
 	}
+	p.open = open
 	for end := len(p.values); end > 0; {
 		s := p.steps[end]
 		for k := int(s.start); k < end; k++ {

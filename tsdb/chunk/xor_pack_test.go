@@ -1,6 +1,7 @@
 package chunk
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"math"
@@ -72,6 +73,87 @@ func TestPackedChunksAreSmallerAndReadTheSame(t *testing.T) {
 	}
 }
 
+// TestJoinedChunksAreThoseOfTheirSamples: adding chunks is encoding what they hold.
+func TestJoinedChunksAreThoseOfTheirSamples(t *testing.T) {
+	var p, other XORPacker
+	var b []byte
+	r := rand.New(rand.NewPCG(3, 4))
+	loads := packLoads(r)
+	for _, name := range slices.Sorted(maps.Keys(loads)) {
+		for _, parts := range [][]int{{1}, {2}, {3}, {1, 1}, {1, 2, 1}, {2, 1}, {120}, {120, 120}, {7, 100, 1, 90}, {500}} {
+			for _, jitter := range []int64{0, 5, 9_000, 70_000, 500_000, 1 << 40} {
+				n := 0
+				for _, k := range parts {
+					n += k
+				}
+				ts, vs := packLoad(loads[name], n)
+				for i := range ts {
+					ts[i] += int64(i) * jitter
+					if jitter > 0 {
+						ts[i] += r.Int64N(jitter)
+					}
+				}
+				p.Reset()
+				at := 0
+				for _, k := range parts {
+					var s XORState
+					var raw []byte
+					for i := at; i < at+k; i++ {
+						raw = s.Append(raw, ts[i], vs[i])
+					}
+					if err := p.Add(raw); err != nil {
+						t.Fatal(err)
+					}
+					at += k
+				}
+				b = p.Bytes(b)
+				if want := other.Encode(nil, ts, vs); !bytes.Equal(b, want) {
+					t.Fatalf("%s, %v, jitter %d: got %x, want %x", name, parts, jitter, b, want)
+				}
+				if minT, maxT := p.Bounds(); minT != ts[0] || maxT != ts[n-1] || p.Samples() != n {
+					t.Fatalf("%s, %v: %d samples from %d to %d", name, parts, p.Samples(), minT, maxT)
+				}
+			}
+		}
+	}
+}
+
+// FuzzJoinXOR adds any bytes: they are taken, and become a chunk of the same samples, if and only if they can be decoded.
+func FuzzJoinXOR(f *testing.F) {
+	for _, kind := range []string{"constant", "counter", "gauge", "jitter"} {
+		f.Add(encodeXOR(benchPoints(kind, 1)), encodeXOR(benchPoints(kind, 2)))
+	}
+	f.Add([]byte{0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0}, []byte{0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0})
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		var p XORPacker
+		var ts []int64
+		var vs []float64
+		for _, data := range [][]byte{a, b} {
+			before := len(ts)
+			gotT, gotV, err := DecodeXOR(data, math.MinInt64, math.MaxInt64, ts, vs)
+			if added := p.Add(data); (added == nil) != (err == nil) {
+				t.Fatalf("%x: added %v, decoded %v", data, added, err)
+			}
+			if err != nil {
+				return
+			}
+			if ts, vs = gotT, gotV; len(ts) > MaxSamples {
+				return
+			}
+			if n, _ := Samples(EncXOR, data); len(ts)-before != n {
+				return // Times that are out of order end the decoding.
+			}
+		}
+		if len(ts) == 0 {
+			return
+		}
+		var other XORPacker
+		if got, want := p.Bytes(nil), other.Encode(nil, ts, vs); !bytes.Equal(got, want) {
+			t.Fatalf("got %x, want %x", got, want)
+		}
+	})
+}
+
 func FuzzPackXOR(f *testing.F) {
 	f.Add([]byte("0123456789abcdefghijklmnopq"))
 	f.Add([]byte{0, 0, 1, 2, 255, 255, 7})
@@ -107,6 +189,46 @@ func BenchmarkPackXOR(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(ts)), "ns/sample")
 			b.ReportMetric(float64(len(buf))/float64(len(ts)), "B/sample")
+		})
+	}
+}
+
+// BenchmarkJoinXOR packs two chunks of 120 samples, as a cut does, from their bytes and from their samples.
+func BenchmarkJoinXOR(b *testing.B) {
+	const chunks = 512
+	for _, kind := range []string{"constant", "counter", "gauge", "jitter"} {
+		var all [][]byte
+		for seed := range uint64(chunks) {
+			points := benchPoints(kind, seed)
+			if seed%2 == 1 {
+				for i := range points {
+					points[i].t += 120 * 15_000
+				}
+			}
+			all = append(all, encodeXOR(points))
+		}
+		run := func(from string, pack func(p *XORPacker, b, first, second []byte) []byte) {
+			b.Run(fmt.Sprintf("data=%s/from=%s", kind, from), func(b *testing.B) {
+				var p XORPacker
+				var buf []byte
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i += 2 {
+					buf = pack(&p, buf, all[i%chunks], all[i%chunks+1])
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*240), "ns/sample")
+			})
+		}
+		run("bytes", func(p *XORPacker, b, first, second []byte) []byte {
+			p.Reset()
+			_, _ = p.Add(first), p.Add(second)
+			return p.Bytes(b)
+		})
+		var ts []int64
+		var vs []float64
+		run("samples", func(p *XORPacker, b, first, second []byte) []byte {
+			ts, vs, _ = DecodeXOR(first, math.MinInt64, math.MaxInt64, ts[:0], vs[:0])
+			ts, vs, _ = DecodeXOR(second, math.MinInt64, math.MaxInt64, ts, vs)
+			return p.Encode(b, ts, vs)
 		})
 	}
 }

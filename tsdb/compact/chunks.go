@@ -162,34 +162,64 @@ func (l *chunkList) flush() error {
 		l.chunks = append(l.chunks, l.raw...)
 		return nil
 	}
-	single := len(l.ts) == 0 && len(l.raw) == 1
-	var raw block.Chunk
-	if single {
-		raw = l.raw[0]
+	if len(l.ts) == 0 && l.join() {
+		return nil
 	}
 	if err := l.decode(); err != nil {
 		return err
 	}
 	c := l.pack(l.ts, l.vs)
-	n := len(l.ts)
-	switch {
-	case single && len(c.Data) >= len(raw.Data):
-		l.chunks = append(l.chunks, raw)
-	case len(c.Data) > chunk.MaxBytes && n > chunk.TargetSamples:
+	if n := len(l.ts); tooLarge(c, n) {
 		l.chunks = append(l.chunks, l.pack(l.ts[:n/2], l.vs[:n/2]), l.pack(l.ts[n/2:], l.vs[n/2:]))
-	default:
-		l.chunks = append(l.chunks, c)
+		return nil
 	}
+	l.chunks = append(l.chunks, c)
 	return nil
+}
+
+// tooLarge reports whether a chunk of so many samples should be two.
+func tooLarge(c block.Chunk, samples int) bool {
+	return len(c.Data) > chunk.MaxBytes && samples > chunk.TargetSamples
+}
+
+// join packs the raw chunks without decoding them. It reports false if one can't be read, or the chunk would be too large.
+func (l *chunkList) join() bool {
+	l.packer.Reset()
+	for _, c := range l.raw {
+		if l.packer.Add(c.Data) != nil {
+			return false
+		}
+	}
+	c := block.Chunk{Encoding: chunk.EncXOR, Data: l.packer.Bytes(l.buffer())}
+	c.MinTime, c.MaxTime = l.packer.Bounds()
+	if tooLarge(c, l.packer.Samples()) {
+		return false
+	}
+	if len(l.raw) == 1 && len(c.Data) >= len(l.raw[0].Data) {
+		c = l.raw[0]
+	} else {
+		l.keep(c.Data)
+	}
+	l.chunks = append(l.chunks, c)
+	return true
+}
+
+// buffer returns memory for a chunk, which keep marks as taken.
+func (l *chunkList) buffer() []byte {
+	if l.used == len(l.bufs) {
+		l.bufs = append(l.bufs, make([]byte, 0, chunk.MaxBytes))
+	}
+	return l.bufs[l.used]
+}
+
+func (l *chunkList) keep(data []byte) {
+	l.bufs[l.used] = data
+	l.used++
 }
 
 // pack encodes samples in memory of the list.
 func (l *chunkList) pack(ts []int64, vs []float64) block.Chunk {
-	if l.used == len(l.bufs) {
-		l.bufs = append(l.bufs, make([]byte, 0, chunk.MaxBytes))
-	}
-	data := l.packer.Encode(l.bufs[l.used], ts, vs)
-	l.bufs[l.used] = data
-	l.used++
+	data := l.packer.Encode(l.buffer(), ts, vs)
+	l.keep(data)
 	return block.Chunk{Encoding: chunk.EncXOR, Data: data, MinTime: ts[0], MaxTime: ts[len(ts)-1]}
 }

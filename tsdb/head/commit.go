@@ -175,15 +175,19 @@ func (a *appender) writeSamples(all []staged) {
 	floats := h.walSamples(len(all))
 	var natives []wal.Histogram
 	h.index.mu.RLock()
+	ref := uint64(0)
 	for k := range all {
 		s := &all[k]
-		p, i := h.index.at(s.id)
+		if k == 0 || s.id != all[k-1].id {
+			p, i := h.index.at(s.id)
+			ref = p.slots[i].ref
+		}
 		if s.native <= 0 {
-			floats = append(floats, wal.Sample{Ref: p.slots[i].ref, T: s.t, ST: a.starts.of(s), V: s.v})
+			floats = append(floats, wal.Sample{Ref: ref, T: s.t, ST: a.starts.of(s), V: s.v})
 			continue
 		}
 		n := a.nativeOf(s)
-		natives = append(natives, wal.Histogram{Ref: p.slots[i].ref, T: s.t, ST: a.starts.of(s), Int: n.Int, Float: n.Float})
+		natives = append(natives, wal.Histogram{Ref: ref, T: s.t, ST: a.starts.of(s), Int: n.Int, Float: n.Float})
 	}
 	h.index.mu.RUnlock()
 	at := len(h.buf)
@@ -243,8 +247,8 @@ func (a *appender) show() (natives int) {
 	// Fast path: the samples of a scrape come in the order in which their series were made, so that one lock serves a
 	// whole page (BenchmarkAppend: 10 % less).
 	var locked *page
-	for k := range a.samples {
-		e := &a.samples[k]
+	for all := a.samples; len(all) > 0; {
+		e, n := &all[0], runLength(all)
 		p, i := x.at(e.id)
 		if p != locked {
 			if locked != nil {
@@ -257,14 +261,18 @@ func (a *appender) show() (natives int) {
 		if watched {
 			p.undo = append(p.undo, undo{seq: h.snapshots.seq, t: e.t, slot: uint8(i)})
 		}
-		if e.native <= 0 && p.append(&h.slab, i, e.t, a.starts.of(e), e.v, &f) ||
-			e.native > 0 && p.appendNative(&h.slab, i, e.t, a.starts.of(e), a.nativeOf(e), &f) {
+		switch {
+		case e.native == 0:
+			began += p.appendRun(&h.slab, i, all[:n], &f)
+		case e.native < 0 && p.append(&h.slab, i, e.t, a.starts.of(e), e.v, &f),
+			e.native > 0 && p.appendNative(&h.slab, i, e.t, a.starts.of(e), a.nativeOf(e), &f):
 			began++
 		}
-		p.slots[i].pending--
+		p.slots[i].pending -= uint32(n)
 		if e.native > 0 {
 			natives++
 		}
+		all = all[n:]
 	}
 	if locked != nil {
 		locked.mu.Unlock()
@@ -283,6 +291,15 @@ func (a *appender) show() (natives int) {
 		h.noteWidth()
 	}
 	return natives
+}
+
+// runLength returns how many of the samples, from the first on, are floats of one series without start timestamps; at least one.
+func runLength(all []staged) int {
+	n := 1
+	for n < len(all) && all[n].id == all[0].id && all[n].native == 0 && all[0].native == 0 {
+		n++
+	}
+	return n
 }
 
 // remember notes what the log knows now.

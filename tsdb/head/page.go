@@ -114,7 +114,7 @@ func (p *page) append(slab *slab, i int, t, st int64, v float64, f *format) (beg
 	if s.native {
 		p.closeNative(i)
 	}
-	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || p.openFull(i, st) || t >= RangeEnd(s.openMin, f.chunkRange)) {
+	if n := s.xor.Samples(); n > 0 && (n >= chunk.TargetSamples || p.openFull(i, st) || t >= f.rangeEnd(s.openMin)) {
 		p.closeChunk(slab, i)
 	}
 	if s.xor.IsXOR2() || s.openLen == 0 && (f.xor2 || st != 0) {
@@ -128,6 +128,33 @@ func (p *page) append(slab *slab, i int, t, st int64, v float64, f *format) (beg
 	n := int(s.tailLen)
 	*(*[tailBytes]byte)(window[chunkHeader:]) = s.tail
 	s.keep(slab, s.xor.Append(window[:chunkHeader+n], t, v)[chunkHeader:], n)
+	return began
+}
+
+// runRoom is the number of bytes that are written before they leave for the slab.
+const runRoom = 256
+
+// appendRun is append for floats without start timestamps, given in order; it returns how many chunks it began. Fast path
+// (BenchmarkAppendRun): what the writer needs to know of the slot is fetched once for many samples.
+func (p *page) appendRun(slab *slab, i int, run []staged, f *format) (began int) {
+	s := &p.slots[i]
+	for len(run) > 0 {
+		if len(run) == 1 || s.openLen == 0 || s.native || s.xor.IsXOR2() || s.xor.Samples() >= chunk.TargetSamples || p.openFull(i, 0) || run[0].t >= f.rangeEnd(s.openMin) {
+			if p.append(slab, i, run[0].t, 0, run[0].v, f) {
+				began++
+			}
+			run = run[1:]
+			continue
+		}
+		var window [chunkHeader + tailBytes + runRoom + chunk.MaxXORSampleBytes + 8]byte
+		n := int(s.tailLen)
+		*(*[tailBytes]byte)(window[chunkHeader:]) = s.tail
+		b, full := window[:chunkHeader+n], maxOpenBytes-int(s.openLen)+chunkHeader+n
+		for end := f.rangeEnd(s.openMin); len(run) > 0 && run[0].t < end && len(b) < min(full, runRoom) && s.xor.Samples() < chunk.TargetSamples; run = run[1:] {
+			b = s.xor.Append(b, run[0].t, run[0].v)
+		}
+		s.keep(slab, b[chunkHeader:], n)
+	}
 	return began
 }
 

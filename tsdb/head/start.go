@@ -2,6 +2,7 @@ package head
 
 import (
 	"encoding/binary"
+	"math"
 
 	"github.com/narthex-io/narthex/tsdb/chunk"
 )
@@ -12,6 +13,20 @@ type format struct {
 	chunkRange int64
 	// xor2 writes floats in XOR2, histogramST histograms in the encodings that have room for start timestamps.
 	xor2, histogramST bool
+	// rangeFrom and rangeTo bound the range that was asked for last.
+	rangeFrom, rangeTo int64
+}
+
+// rangeEnd is [RangeEnd] of the chunk range, which is mostly that of the time before.
+func (f *format) rangeEnd(t int64) int64 {
+	if f.rangeFrom <= t && t < f.rangeTo {
+		return f.rangeTo
+	}
+	end := RangeEnd(t, f.chunkRange)
+	if end != math.MaxInt64 { // A range that is cut off there may begin anywhere.
+		f.rangeFrom, f.rangeTo = end-f.chunkRange, end
+	}
+	return end
 }
 
 // format returns how chunks that begin now are written.

@@ -55,8 +55,9 @@ func (f *file) str(s string) {
 
 // pad writes zeros up to a multiple of align.
 func (f *file) pad(align uint64) {
-	for f.pos%align != 0 {
-		f.bytes(0)
+	var zeros [seriesAlign]byte
+	if n := f.pos % align; n != 0 {
+		f.bytes(zeros[:align-n]...)
 	}
 }
 

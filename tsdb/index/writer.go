@@ -33,8 +33,16 @@ type Writer struct {
 
 	last    labels.Labels
 	lastRef uint64
-	buf     []byte
-	size    [binary.MaxVarintLen64]byte
+	// lastPairs are the labels of the latest series.
+	lastPairs []knownPair
+	buf       []byte
+	size      [binary.MaxVarintLen64]byte
+}
+
+// knownPair is a label and the number of its pair; without a name it is none.
+type knownPair struct {
+	name, value string
+	number      uint32
 }
 
 // NewWriter returns a writer that spools to a file, which must be empty and is the caller's to remove.
@@ -62,11 +70,21 @@ func (w *Writer) Add(ls labels.Labels, chunks []ChunkMeta) error {
 	w.series++
 	// The spooled record: length of the rest, number of labels, pairs, and the chunks as they will be in the file.
 	b := binary.AppendUvarint(w.buf[:0], uint64(ls.Len()))
+	n := 0
 	for name, value := range ls.All() {
-		pair := w.pair(name, value)
-		w.pairCounts[pair]++
-		b = binary.AppendUvarint(b, uint64(pair))
+		if n == len(w.lastPairs) {
+			w.lastPairs = append(w.lastPairs, knownPair{})
+		}
+		// Fast path: series beside each other share most labels (BenchmarkWrite).
+		known := &w.lastPairs[n]
+		if known.value != value || known.name != name {
+			*known = knownPair{name, value, w.pair(name, value)}
+		}
+		w.pairCounts[known.number]++
+		b = binary.AppendUvarint(b, uint64(known.number))
+		n++
 	}
+	w.lastPairs = w.lastPairs[:n]
 	b = appendChunks(b, chunks)
 	w.buf = b
 	if _, err := w.spool.Write(binary.AppendUvarint(w.size[:0], uint64(len(b)))); err != nil {

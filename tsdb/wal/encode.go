@@ -56,17 +56,21 @@ func AppendSamplesV2(dst []byte, samples []Sample) []byte {
 	if len(samples) == 0 {
 		return dst
 	}
-	dst = append(slices.Grow(dst, 2*binary.MaxVarintLen64+11*len(samples)), byte(TypeSamplesV2))
+	dst = append(slices.Grow(dst, 4*binary.MaxVarintLen64+11*len(samples)), byte(TypeSamplesV2))
 	var st startTimes
 	for i := range samples {
 		s := &samples[i]
-		if d := s.Ref - st.ref; i > 0 && d < 1<<6 && s.T == st.firstT && s.ST == 0 && cap(dst)-len(dst) >= 11 {
-			// Fast path: the next series of a scrape (BenchmarkEncode).
-			n := len(dst)
-			dst = dst[:n+11]
-			b := (*[11]byte)(dst[n:])
-			b[0], b[1], b[2] = byte(d<<1), 0, stNone
-			binary.BigEndian.PutUint64(b[3:], math.Float64bits(s.V))
+		const room = 1 + binary.MaxVarintLen64 + 1 + 8
+		if d := s.Ref - st.ref; i > 0 && d < 1<<6 && s.ST == 0 && cap(dst)-len(dst) >= room {
+			// Fast path: the next series of a scrape, or the next sample of a series (BenchmarkEncode).
+			n, head := len(dst), 3
+			b := (*[room]byte)(dst[n : n+room])
+			if b[0], b[1], b[2] = byte(d<<1), 0, stNone; s.T != st.firstT {
+				head = 1 + binary.PutVarint(b[1:], s.T-st.firstT) + 1
+				b[head-1] = stNone
+			}
+			binary.BigEndian.PutUint64(b[head:], math.Float64bits(s.V))
+			dst = dst[:n+head+8]
 			st.ref, st.prevST = s.Ref, 0
 			continue
 		}

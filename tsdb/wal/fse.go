@@ -9,12 +9,15 @@ import (
 type fseTable struct {
 	log uint
 	// next are the states, by symbol and in the order in which they are reached.
-	next []uint16
+	next [maxStates]uint16
 	// change says, for a symbol, how many bits its state gives off, and where its next states are.
-	change []fseChange
+	change [maxSymbols]fseChange
 	// header describes the probabilities to a decoder.
 	header []byte
 }
+
+// Bounds of what the lengths and distances of repetitions need; powers of two.
+const maxStates, maxSymbols = 512, 64
 
 type fseChange struct {
 	bits  uint32
@@ -24,7 +27,7 @@ type fseChange struct {
 // newFSETable makes a table of 1<<log states, of which symbol i gets counts[i]; their sum is all of them.
 func newFSETable(log uint, counts []uint16) *fseTable {
 	size := 1 << log
-	t := &fseTable{log: log, next: make([]uint16, size), change: make([]fseChange, len(counts)), header: fseHeader(log, counts)}
+	t := &fseTable{log: log, header: fseHeader(log, counts)}
 	place := make([]int, len(counts)) // of the next state of a symbol
 	total := 0
 	for s, n := range counts {
@@ -100,15 +103,11 @@ func (t *fseTable) start(symbol uint8) uint32 {
 	return uint32(t.next[int32((n<<16-c.bits)>>n)+c.state])
 }
 
-// given returns the bits that a state gives off before a symbol, and their number.
-func (t *fseTable) given(state uint32, symbol uint8) (v uint64, n uint) {
-	n = uint((state+t.change[symbol].bits)>>16) & 15
-	return uint64(state) & (1<<n - 1), n
-}
-
-// after returns the state after a symbol, before which n bits were given off.
-func (t *fseTable) after(state uint32, n uint, symbol uint8) uint32 {
-	return uint32(t.next[int32(state>>n)+t.change[symbol].state])
+// before returns the state before a symbol, and the n bits that tell it from others with the same state behind the symbol.
+func (t *fseTable) before(state uint32, symbol uint8) (next uint32, v uint64, n uint) {
+	c := &t.change[symbol%maxSymbols]
+	n = uint((state+c.bits)>>16) & 15
+	return uint32(t.next[uint32(int32(state>>n)+c.state)%maxStates]), uint64(state) & (1<<n - 1), n
 }
 
 // bitWriter puts bits behind each other, the lowest first. At most 56 bits may be added between two flushes.

@@ -6,20 +6,35 @@ import (
 	"slices"
 )
 
-// rowEncoder compresses the records that most of the log consists of, floats of consecutive series without start times, to
-// frames of Zstandard (RFC 8878). It knows where repetitions are: entries ("rows") are eleven bytes long, so each begins
-// like the one before it, and its value often begins and ends like the value before it. It looks nowhere else, and
-// describes what it finds with probabilities that were measured beforehand (docs/RATIONALE.md).
+// rowEncoder compresses the records that most of the log consists of, floats without start times, to frames of Zstandard
+// (RFC 8878). It knows where repetitions are: entries ("rows") of consecutive series at one time are eleven bytes long, so each
+// begins like the one before it, and its value often begins and ends like the value before it. Where there are several times it
+// looks at the series before as well (rows_times.go). It looks nowhere else, and describes what it finds with probabilities
+// that were measured beforehand (docs/RATIONALE.md).
 type rowEncoder struct {
-	literals, matches, offsets *fseTable
+	scrapes, times *rowModel
 	// seqs are the sequences of the block: bytes as they are, then bytes that are as those before.
 	seqs []rowSequence
 	lits []byte
-	// known says that the decoder knows by how many bytes repetitions are apart.
-	known bool
+	// known is what the decoder has learned from the frame so far.
+	known rowKnowledge
+	// group and period are where the rows of the latest series begin, and how far behind those of the one before, zero if that is
+	// not to be looked at.
+	group, period int
 }
 
-type rowSequence struct{ literals, match uint32 }
+// rowModel is how probable lengths and distances are.
+type rowModel struct{ literals, matches, offsets *fseTable }
+
+// rowKnowledge is the state of a decoder: the model that it got last, and the latest distances.
+type rowKnowledge struct {
+	model     *rowModel
+	distances [3]uint32
+}
+
+// rowSequence is a number of bytes as they are, and one of bytes that repeat others; offset says how far those are, in the code of
+// RFC 8878, 3.1.1.5.
+type rowSequence struct{ literals, match, offset uint32 }
 
 const (
 	rowSize = 11
@@ -29,8 +44,10 @@ const (
 	maxBlock = 128 << 10
 	// minMatch is the shortest repetition that the format knows.
 	minMatch = 3
-	// offsetCode is the code of a distance of eleven bytes, and offsetBits the three bits that follow it.
-	offsetCode, offsetBits = 3, rowSize + 3 - 1<<offsetCode
+	// manySequences is the number from which on it takes three bytes.
+	manySequences = 0x7f00
+	// sameDistance is the offset of the distance before, farDistance is added to others that are written out.
+	sameDistance, farDistance = 1, 3
 )
 
 // newRowEncoder returns an encoder. It is for one goroutine at a time.
@@ -55,9 +72,8 @@ func newRowEncoder() *rowEncoder {
 	}
 	matches[5] = left
 	return &rowEncoder{
-		literals: newFSETable(8, literals),
-		matches:  newFSETable(9, matches),
-		offsets:  newFSETable(5, []uint16{31, 0, 0, 1}),
+		scrapes: &rowModel{newFSETable(8, literals), newFSETable(9, matches), newFSETable(5, []uint16{31, 0, 0, 1})},
+		times:   timesModel(),
 	}
 }
 
@@ -67,14 +83,29 @@ func (e *rowEncoder) encode(dst, rec []byte) ([]byte, bool) {
 	if at == 0 || len(rec)-at < minRows*rowSize {
 		return dst, false
 	}
+	begin := len(dst)
 	dst = appendFrameHeader(dst, len(rec))
-	e.known = false
+	if all, ok := e.blocks(dst, rec, at, e.scrapes, e.scan); ok {
+		return all, true
+	}
+	e.group, e.period = at-rowSize, 0
+	dst, ok := e.blocks(dst, rec, at, e.times, e.scanTimes)
+	if !ok {
+		return dst[:begin], false
+	}
+	return dst, true
+}
+
+// blocks appends the blocks of a frame, whose sequences scan finds.
+func (e *rowEncoder) blocks(dst, rec []byte, at int, model *rowModel, scan func(rec []byte, begin, at int) (int, bool)) ([]byte, bool) {
+	e.known = rowKnowledge{distances: [3]uint32{1, 4, 8}}
 	for begin := 0; begin < len(rec); {
-		end, ok := e.scan(rec, begin, at)
+		before := e.known
+		end, ok := scan(rec, begin, at)
 		if !ok {
 			return dst, false
 		}
-		dst = e.appendBlock(dst, rec[begin:end], end == len(rec))
+		dst = e.appendBlock(dst, rec[begin:end], end == len(rec), model, before)
 		begin, at = end, end
 	}
 	return dst, true
@@ -165,6 +196,10 @@ func (e *rowEncoder) scan(rec []byte, begin, at int) (end int, ok bool) {
 	}
 	lit = e.note(rec, lit, match, at)
 	e.lits = append(e.lits, rec[lit:at]...)
+	if d := &e.known.distances; len(e.seqs) > 0 && d[0] != rowSize {
+		e.seqs[0].offset = rowSize + farDistance
+		*d = [3]uint32{rowSize, d[0], d[1]}
+	}
 	return at, true
 }
 
@@ -174,6 +209,13 @@ func (e *rowEncoder) note(rec []byte, lit, match, end int) int {
 	if end-match < minMatch {
 		return lit
 	}
+	e.literally(rec, lit, match)
+	e.seqs = append(e.seqs, rowSequence{literals: uint32(match - lit), match: uint32(end - match), offset: sameDistance})
+	return end
+}
+
+// literally adds rec[lit:match] to the bytes that are as they are.
+func (e *rowEncoder) literally(rec []byte, lit, match int) {
 	n := len(e.lits)
 	if len(rec)-lit >= 8 && match-lit <= 8 && cap(e.lits)-n >= 8 {
 		// Fast path: what differs in one value (BenchmarkCompress).
@@ -182,12 +224,10 @@ func (e *rowEncoder) note(rec []byte, lit, match, end int) int {
 	} else {
 		e.lits = append(e.lits, rec[lit:match]...)
 	}
-	e.seqs = append(e.seqs, rowSequence{literals: uint32(match - lit), match: uint32(end - match)})
-	return end
 }
 
-// appendBlock writes the block that was scanned, or block as it is if that is shorter.
-func (e *rowEncoder) appendBlock(dst, block []byte, last bool) []byte {
+// appendBlock writes the block that was scanned, or block as it is if that is shorter: then the decoder knows what it knew before.
+func (e *rowEncoder) appendBlock(dst, block []byte, last bool, model *rowModel, before rowKnowledge) []byte {
 	const raw, compressed = 0, 2
 	begin := len(dst)
 	dst = append(dst, 0, 0, 0) // For the header.
@@ -200,19 +240,21 @@ func (e *rowEncoder) appendBlock(dst, block []byte, last bool) []byte {
 		dst = append(dst, byte(n<<4|3<<2), byte(n>>4), byte(n>>12))
 	}
 	dst = append(dst, e.lits...)
-	if n := len(e.seqs); n < 128 {
+	switch n := len(e.seqs); {
+	case n < 128:
 		dst = append(dst, byte(n))
-	} else {
+	case n < manySequences:
 		dst = append(dst, byte(n>>8+128), byte(n))
+	default:
+		dst = binary.LittleEndian.AppendUint16(append(dst, 255), uint16(n-manySequences))
 	}
-	known := e.known
 	if len(e.seqs) > 0 {
-		dst = e.appendSequences(dst)
+		dst = e.appendSequences(dst, model)
 	}
 	kind, size := compressed, len(dst)-begin-3
 	if size >= len(block) {
 		dst = append(dst[:begin+3], block...)
-		kind, size, e.known = raw, len(block), known
+		kind, size, e.known = raw, len(block), before
 	}
 	header := size<<3 | kind<<1
 	if last {
@@ -223,51 +265,89 @@ func (e *rowEncoder) appendBlock(dst, block []byte, last bool) []byte {
 }
 
 // appendSequences writes the sequences, the last one first, as a decoder reads from the end.
-func (e *rowEncoder) appendSequences(dst []byte) []byte {
+func (e *rowEncoder) appendSequences(dst []byte, m *rowModel) []byte {
 	const withTables, tablesAsBefore = 0xa8, 0xfc
-	far := uint8(offsetCode) // The distance has to be said in the first sequence of a frame alone.
-	if e.known {
-		far = 0
+	if e.known.model == m {
 		dst = append(dst, tablesAsBefore)
 	} else {
 		dst = append(dst, withTables)
-		dst = append(append(append(dst, e.literals.header...), e.offsets.header...), e.matches.header...)
+		dst = append(append(append(dst, m.literals.header...), m.offsets.header...), m.matches.header...)
 	}
-	e.known = true
-	b := bitWriter{out: slices.Grow(dst, 8*(len(e.seqs)+2))}
-	var l, m, o uint32 // The states.
-	for i := len(e.seqs) - 1; i >= 0; i-- {
+	e.known.model = m
+	last := &e.seqs[len(e.seqs)-1]
+	literals, _ := literalCode(last.literals)
+	match, _ := matchCode(last.match - minMatch)
+	ls, ms, os := m.literals.start(literals), m.matches.start(match), m.offsets.start(uint8(bits.Len32(last.offset)-1))
+	const most = 12 // bytes of a sequence, and of what comes behind all
+	dst = slices.Grow(dst, most*(len(e.seqs)+1)+8)
+	b := sequenceWriter{out: dst[:cap(dst)], at: len(dst)}
+	b.lengths(last)
+	for i := len(e.seqs) - 2; i >= 0; i-- {
 		s := &e.seqs[i]
-		literals, literalBits := literalCode(s.literals)
-		match, matchBits := matchCode(s.match - minMatch)
-		distance := uint8(0)
-		if i == 0 {
-			distance = far
+		literals, match := uint8(s.literals), uint8(s.match-minMatch)
+		if s.literals >= 16 {
+			literals, _ = literalCode(s.literals)
 		}
-		if i == len(e.seqs)-1 {
-			l, m, o = e.literals.start(literals), e.matches.start(match), e.offsets.start(distance)
-		} else {
-			lv, ln := e.literals.given(l, literals)
-			mv, mn := e.matches.given(m, match)
-			ov, on := e.offsets.given(o, distance)
-			b.add(ov|mv<<on|lv<<(on+mn), on+mn+ln)
-			l, m, o = e.literals.after(l, ln, literals), e.matches.after(m, mn, match), e.offsets.after(o, on, distance)
+		if s.match-minMatch >= 32 {
+			match, _ = matchCode(s.match - minMatch)
+		}
+		var v uint64
+		var n uint
+		os, v, n = m.offsets.before(os, uint8(bits.Len32(s.offset)-1))
+		b.add(v, n)
+		ms, v, n = m.matches.before(ms, match)
+		b.add(v, n)
+		ls, v, n = m.literals.before(ls, literals)
+		b.add(v, n)
+		if s.literals >= 16 || s.match-minMatch >= 32 || s.offset > sameDistance {
+			b.flush()
+			b.lengths(s)
 		}
 		b.flush()
-		if literalBits+matchBits > 0 {
-			b.add(uint64(s.literals)&(1<<literalBits-1), literalBits)
-			b.add(uint64(s.match-minMatch)&(1<<matchBits-1), matchBits)
-		}
 	}
-	if far != 0 {
-		b.add(offsetBits, offsetCode)
-	}
-	b.flush()
-	b.add(uint64(m)&(1<<e.matches.log-1), e.matches.log)
-	b.add(uint64(o)&(1<<e.offsets.log-1), e.offsets.log)
-	b.add(uint64(l)&(1<<e.literals.log-1), e.literals.log)
+	b.add(uint64(ms)&(1<<m.matches.log-1), m.matches.log)
+	b.add(uint64(os)&(1<<m.offsets.log-1), m.offsets.log)
+	b.add(uint64(ls)&(1<<m.literals.log-1), m.literals.log)
 	b.add(1, 1)
 	return b.end()
+}
+
+// sequenceWriter is a [bitWriter] that has room for all.
+type sequenceWriter struct {
+	out  []byte
+	at   int
+	bits uint64
+	n    uint
+}
+
+func (b *sequenceWriter) add(v uint64, n uint) {
+	b.bits |= v << (b.n & 63)
+	b.n += n
+}
+
+func (b *sequenceWriter) flush() {
+	binary.LittleEndian.PutUint64(b.out[b.at:], b.bits)
+	b.at += int(b.n / 8)
+	b.bits >>= b.n & 56
+	b.n &= 7
+}
+
+// lengths writes the bits that follow the codes of a sequence.
+func (b *sequenceWriter) lengths(s *rowSequence) {
+	_, n := literalCode(s.literals)
+	b.add(uint64(s.literals)&(1<<n-1), n)
+	_, n = matchCode(s.match - minMatch)
+	b.add(uint64(s.match-minMatch)&(1<<n-1), n)
+	n = uint(bits.Len32(s.offset) - 1)
+	b.add(uint64(s.offset)&(1<<n-1), n)
+}
+
+func (b *sequenceWriter) end() []byte {
+	b.flush()
+	if b.n > 0 {
+		b.at++
+	}
+	return b.out[:b.at]
 }
 
 // literalCode returns the code of a number of bytes that are as they are, and how many bits of it follow the code.

@@ -106,6 +106,76 @@ func TestRows(t *testing.T) {
 	check("a start time at first", change(300, func(i int, s *Sample) { s.ST = int64(1_791_234_000_000 * (1 - min(i, 1))) }), true, 5)
 }
 
+// pastOf returns samples as those who catch up send them: so many of each series, one behind the other, interval milliseconds
+// apart.
+func pastOf(series, each int, interval int64, seed uint64) []Sample {
+	rnd := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // A test's randomness.
+	samples := make([]Sample, 0, series*each)
+	for i := range series {
+		v := float64(rnd.IntN(1 << 20))
+		for k := range each {
+			switch {
+			case i/7%2 == 0: // Stays.
+			case i%5 == 0:
+				v = rnd.Float64()
+			case rnd.IntN(3) > 0:
+				v += float64(rnd.IntN(500))
+			}
+			samples = append(samples, Sample{Ref: uint64(5000 + i), T: 1_791_234_567_000 + int64(k)*interval, V: v})
+		}
+	}
+	return samples
+}
+
+// TestRowsOfSeveralTimes: samples that are not all of one time are compressed about as well as by the library.
+func TestRowsOfSeveralTimes(t *testing.T) {
+	e := newRowEncoder()
+	library, err := newCompressor(ZstdLight)
+	if err != nil {
+		t.Fatal(err)
+	}
+	library.rows = nil
+	check := func(name string, samples []Sample, atMost float64) {
+		t.Helper()
+		rec := AppendSamplesV2(nil, samples)
+		size, ok := checkRows(t, e, rec)
+		if ok != (atMost > 0) {
+			t.Errorf("%s: taken %v", name, ok)
+		}
+		if !ok {
+			return
+		}
+		other, _ := library.encode(rec)
+		ratio := float64(size) / float64(len(other))
+		t.Logf("%s: %.2f bytes per sample, %.2f of the library's", name, float64(size)/float64(len(samples)), ratio)
+		if ratio > atMost {
+			t.Errorf("%s: %d bytes, %.2f of the library's", name, size, ratio)
+		}
+	}
+	check("caught up", pastOf(100, 20, 15_000, 1), 0.8)
+	check("few samples each", pastOf(700, 3, 15_000, 2), 1.05)
+	check("many samples each", pastOf(8, 300, 15_000, 3), 1.3)
+	check("one series", pastOf(1, 500, 15_000, 3), 0)
+	check("short intervals", pastOf(100, 20, 1_000, 4), 1.1)
+	check("very long", pastOf(3000, 20, 60_000, 5), 1.05)
+	check("series longer than is looked back", pastOf(3, 8000, 60_000, 6), 0)
+	scrapes := func(n int, shift int64) (all []Sample) {
+		for i := range n {
+			for _, s := range scrapeOf(300, uint64(i)) {
+				s.T += int64(i) * shift
+				all = append(all, s)
+			}
+		}
+		return all
+	}
+	check("scrapes behind each other", scrapes(5, 15_000), 1.2)
+	check("scrapes of a second", scrapes(5, 173), 1.2)
+	uneven := pastOf(200, 20, 15_000, 7)
+	rnd := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // A test's randomness.
+	uneven = slices.DeleteFunc(uneven, func(Sample) bool { return rnd.IntN(20) == 0 })
+	check("with gaps", uneven, 0)
+}
+
 // TestRowsRefused makes sure that records that are cut or of another type are left to the library.
 func TestRowsRefused(t *testing.T) {
 	e := newRowEncoder()
@@ -150,6 +220,8 @@ func FuzzRows(f *testing.F) {
 	f.Add(AppendSamplesV2(nil, scrapeOf(60, 1)), uint16(3))
 	f.Add(AppendSamplesV2(nil, scrapeOf(500, 2)), uint16(0))
 	f.Add(AppendSamples(nil, scrapeOf(60, 3)), uint16(1))
+	f.Add(AppendSamplesV2(nil, pastOf(10, 20, 15_000, 1)), uint16(2))
+	f.Add(AppendSamplesV2(nil, pastOf(60, 2, 1, 1)), uint16(50))
 	e := newRowEncoder()
 	f.Fuzz(func(t *testing.T, rec []byte, times uint16) {
 		checkRows(t, e, rec)
