@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb"
@@ -71,20 +72,20 @@ func newHandler(tb testing.TB, s storage.Queryable, change func(*Options)) *Hand
 }
 
 func message(num protowire.Number, parts ...[]byte) []byte {
-	return appendMessage(nil, num, bytes.Join(parts, nil))
+	return wire.AppendMessage(nil, num, bytes.Join(parts, nil))
 }
 
-func number(num protowire.Number, v int64) []byte { return appendNumber(nil, num, uint64(v)) }
+func number(num protowire.Number, v int64) []byte { return wire.AppendNumber(nil, num, uint64(v)) }
 
 func matcher(kind int64, name, value string) []byte {
-	return message(queryMatchers, number(matcherType, kind), appendText(nil, matcherName, name), appendText(nil, matcherValue, value))
+	return message(wire.QueryMatchers, number(wire.MatcherType, kind), wire.AppendText(nil, wire.MatcherName, name), wire.AppendText(nil, wire.MatcherValue, value))
 }
 
 func queryOf(from, to int64, matchers ...[]byte) []byte {
-	return message(requestQueries, number(queryStart, base+from), number(queryEnd, base+to), bytes.Join(matchers, nil))
+	return message(wire.RequestQueries, number(wire.QueryStart, base+from), number(wire.QueryEnd, base+to), bytes.Join(matchers, nil))
 }
 
-var streamed = number(requestTypes, typeStreamedChunk)
+var streamed = number(wire.RequestTypes, wire.TypeStreamedChunks)
 
 func post(h http.Handler, body []byte) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
@@ -104,7 +105,7 @@ func count(t *testing.T, w *httptest.ResponseRecorder) (counts []string) {
 		err := fields(result.bytes, func(s field) error {
 			series++
 			return fields(s.bytes, func(f field) error {
-				if f.num == seriesSamples {
+				if f.num == wire.SeriesSamples {
 					samples++
 				}
 				return nil
@@ -135,9 +136,9 @@ func TestSamples(t *testing.T) {
 	check("5×1500 0×0", queryOf(0, 1e6, name, matcher(0, "region", "eu")), queryOf(0, 1e6, name, matcher(0, "region", "us")))
 	check("0×0", queryOf(2e6, 3e6, name))
 	check("")
-	series := message(queryHints, number(hintStart, base), number(hintEnd, base+1e6), appendText(nil, hintFunc, "series"))
+	series := message(wire.QueryHints, number(wire.HintStart, base), number(wire.HintEnd, base+1e6), wire.AppendText(nil, wire.HintFunc, "series"))
 	check("5×0", queryOf(0, 1e6, name, series))
-	check("5×5", queryOf(0, 1e6, name, message(queryHints, number(hintStart, base+1000), number(hintEnd, base+1999))))
+	check("5×5", queryOf(0, 1e6, name, message(wire.QueryHints, number(wire.HintStart, base+1000), number(wire.HintEnd, base+1999))))
 	if body, _ := snappy.Decode(nil, post(h, queryOf(0, 0, name, matcher(0, "i", "00001"))).Body.Bytes()); !bytes.Contains(body, []byte("\x0a\x0c\x0a\x06region\x12\x02eu")) {
 		t.Errorf("the external label is missing in %q", body)
 	}
@@ -178,11 +179,11 @@ func TestFrames(t *testing.T) {
 			}
 			here := 0
 			if err := fields(data, func(f field) error {
-				if f.num != chunkedSeries {
+				if f.num != wire.ChunkedSeries {
 					return nil
 				}
 				return fields(f.bytes, func(f field) error {
-					if f.num == chunkedChunks {
+					if f.num == wire.ChunkedChunks {
 						here++
 					}
 					return nil
@@ -217,7 +218,7 @@ func TestBadRequests(t *testing.T) {
 	check(400, "snappy: corrupt input\n", []byte{0x80, 0x80, 0x80, 0x08, 0})
 	check(400, "proto: ", packed([]byte{0xff}))
 	check(400, "proto: wrong wireType = 0 for field 1", packed([]byte{8, 1}))
-	check(400, "server does not support any of the requested response types: [7]; supported: map[SAMPLES:{} STREAMED_XOR_CHUNKS:{}]\n", packed(number(requestTypes, 7)))
+	check(400, "server does not support any of the requested response types: [7]; supported: map[SAMPLES:{} STREAMED_XOR_CHUNKS:{}]\n", packed(number(wire.RequestTypes, 7)))
 	check(400, "a query has more than 10000 matchers\n", packed(queryOf(0, 1, bytes.Repeat(matcher(0, "a", "b"), 10_001))))
 	check(500, "invalid matcher type\n", packed(queryOf(0, 1, matcher(4, "a", "b"))))
 	check(500, "error parsing regexp: ", packed(queryOf(0, 1, matcher(2, "a", "("))))
@@ -294,9 +295,9 @@ func TestClientGoes(t *testing.T) {
 }
 
 func FuzzRequest(f *testing.F) {
-	f.Add(queryOf(0, 1, matcher(0, "a", "b"), message(queryHints, number(hintEnd, 5), appendText(nil, hintFunc, "rate"))))
-	f.Add(append(queryOf(5, 1), number(requestTypes, 1)...))
-	f.Add(message(requestTypes, []byte{1, 0}))
+	f.Add(queryOf(0, 1, matcher(0, "a", "b"), message(wire.QueryHints, number(wire.HintEnd, 5), wire.AppendText(nil, wire.HintFunc, "rate"))))
+	f.Add(append(queryOf(5, 1), number(wire.RequestTypes, 1)...))
+	f.Add(message(wire.RequestTypes, []byte{1, 0}))
 	f.Add([]byte{0x0b, 0x0c})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, err := parse(body)

@@ -6,9 +6,9 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/klauspost/compress/snappy"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
 )
@@ -20,49 +20,14 @@ const (
 	maxMatchers = 10_000
 )
 
-var errCorrupt = errors.New("snappy: corrupt input")
-
 // readBody reads and decompresses a request.
 func readBody(r *http.Request) ([]byte, error) {
 	compressed, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	if err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
-	size, err := snappy.DecodedLen(compressed)
-	if err != nil {
-		return nil, errCorrupt
-	}
-	if size > maxBody {
-		return nil, fmt.Errorf("snappy: decoded length %d exceeds limit %d", size, maxBody)
-	}
-	// Nothing that is so short decompresses to so much: do not make room for it.
-	const maxRatio = 64
-	if size > maxRatio*len(compressed) {
-		return nil, errCorrupt
-	}
-	body, err := snappy.Decode(nil, compressed)
-	if err != nil {
-		return nil, errCorrupt
-	}
-	return body, nil
+	return wire.Decompress(compressed, maxBody)
 }
-
-// Numbers of the fields of prometheus.ReadRequest and what is in it.
-const (
-	requestQueries, requestTypes = 1, 2
-
-	queryStart, queryEnd, queryMatchers, queryHints = 1, 2, 3, 4
-
-	matcherType, matcherName, matcherValue = 1, 2, 3
-
-	hintStep, hintFunc, hintStart, hintEnd, hintGrouping, hintBy, hintRange = 1, 2, 3, 4, 5, 6, 7
-)
-
-// The types of responses.
-const (
-	typeSamples       = 0
-	typeStreamedChunk = 1
-)
 
 // request is a request whose queries are checked, but not kept.
 type request struct {
@@ -128,15 +93,15 @@ func parse(body []byte) (*request, error) {
 	r := &request{body: body}
 	err := fields(body, func(f field) error {
 		switch {
-		case f.num == requestQueries:
+		case f.num == wire.RequestQueries:
 			if err := f.is(protowire.BytesType); err != nil {
 				return err
 			}
 			_, err := parseQuery(f.bytes)
 			return err
-		case f.num == requestTypes && f.typ == protowire.BytesType:
+		case f.num == wire.RequestTypes && f.typ == protowire.BytesType:
 			return r.addTypes(f.bytes)
-		case f.num == requestTypes:
+		case f.num == wire.RequestTypes:
 			if len(r.types) < maxTypes {
 				r.types = append(r.types, int32(f.number))
 			}
@@ -167,8 +132,8 @@ func (r *request) addTypes(packed []byte) error {
 // streamed reports whether chunks are to be streamed: the first type counts that is known.
 func (r *request) streamed() (bool, error) {
 	for _, t := range r.types {
-		if t == typeSamples || t == typeStreamedChunk {
-			return t == typeStreamedChunk, nil
+		if t == wire.TypeSamples || t == wire.TypeStreamedChunks {
+			return t == wire.TypeStreamedChunks, nil
 		}
 	}
 	if len(r.types) == 0 {
@@ -181,7 +146,7 @@ func (r *request) streamed() (bool, error) {
 func (r *request) each(f func(i int, q *query) error) error {
 	i := 0
 	return fields(r.body, func(one field) error {
-		if one.num != requestQueries {
+		if one.num != wire.RequestQueries {
 			return nil
 		}
 		q, err := parseQuery(one.bytes)
@@ -197,13 +162,13 @@ func parseQuery(message []byte) (*query, error) {
 	q := &query{}
 	err := fields(message, func(f field) error {
 		switch f.num {
-		case queryStart:
+		case wire.QueryStart:
 			q.start = int64(f.number)
 			return f.is(protowire.VarintType)
-		case queryEnd:
+		case wire.QueryEnd:
 			q.end = int64(f.number)
 			return f.is(protowire.VarintType)
-		case queryMatchers:
+		case wire.QueryMatchers:
 			if len(q.raw) == maxMatchers {
 				return fmt.Errorf("a query has more than %d matchers", maxMatchers)
 			}
@@ -213,7 +178,7 @@ func parseQuery(message []byte) (*query, error) {
 			}
 			_, _, _, err := parseMatcher(f.bytes)
 			return err
-		case queryHints:
+		case wire.QueryHints:
 			if err := f.is(protowire.BytesType); err != nil {
 				return err
 			}
@@ -231,21 +196,21 @@ func parseHints(message []byte, h *storage.SelectHints) error {
 	return fields(message, func(f field) error {
 		typ := protowire.VarintType
 		switch f.num {
-		case hintStep:
+		case wire.HintStep:
 			h.Step = int64(f.number)
-		case hintFunc:
+		case wire.HintFunc:
 			h.Func, typ = string(f.bytes), protowire.BytesType
 			h.SeriesOnly = h.Func == "series"
-		case hintStart:
+		case wire.HintStart:
 			h.Start = int64(f.number)
-		case hintEnd:
+		case wire.HintEnd:
 			h.End = int64(f.number)
-		case hintGrouping:
+		case wire.HintGrouping:
 			// It tells a storage what it may leave out; ours has no use for it.
 			typ = protowire.BytesType
-		case hintBy:
+		case wire.HintBy:
 			h.By = f.number != 0
-		case hintRange:
+		case wire.HintRange:
 			h.Range = int64(f.number)
 		default:
 			return nil
@@ -257,13 +222,13 @@ func parseHints(message []byte, h *storage.SelectHints) error {
 func parseMatcher(message []byte) (typ uint64, name, value []byte, err error) {
 	err = fields(message, func(f field) error {
 		switch f.num {
-		case matcherType:
+		case wire.MatcherType:
 			typ = f.number
 			return f.is(protowire.VarintType)
-		case matcherName:
+		case wire.MatcherName:
 			name = f.bytes
 			return f.is(protowire.BytesType)
-		case matcherValue:
+		case wire.MatcherValue:
 			value = f.bytes
 			return f.is(protowire.BytesType)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/model/histogram"
 	"github.com/narthex-io/narthex/storage"
 )
@@ -41,7 +42,7 @@ func (a *answering) samples(ctx context.Context, w *tracked, req *request) error
 		if err := a.each(ctx, q, func(s storage.Series) error { return c.add(s, q) }); err != nil {
 			return err
 		}
-		header := protowire.AppendTag(nil, responseResults, protowire.BytesType)
+		header := protowire.AppendTag(nil, wire.ResponseResults, protowire.BytesType)
 		header = protowire.AppendVarint(header, uint64(len(c.message)-before))
 		c.message = slices.Insert(c.message, before, header...)
 		return nil
@@ -50,7 +51,7 @@ func (a *answering) samples(ctx context.Context, w *tracked, req *request) error
 		return err
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/x-protobuf")
+	h.Set("Content-Type", wire.MediaSamples)
 	h.Set("Content-Encoding", "snappy")
 	_, err = w.Write(snappy.Encode(nil, c.message))
 	return err
@@ -69,11 +70,11 @@ func (c *collected) add(s storage.Series, q *query) error {
 			return nil
 		}
 	}
-	c.series, _ = appendLabels(c.series[:0], seriesLabels, ls, c.external)
+	c.series, _ = appendLabels(c.series[:0], wire.SeriesLabels, ls, c.external)
 	cols := &c.columns
 	for i, t := range cols.T {
 		if len(cols.H) == 0 || cols.H[i] == nil {
-			c.series = appendSample(c.series, t, cols.F[i])
+			c.series = wire.AppendSample(c.series, wire.SeriesSamples, t, cols.F[i])
 		}
 	}
 	if len(cols.H) > 0 {
@@ -81,7 +82,7 @@ func (c *collected) add(s storage.Series, q *query) error {
 			return fmt.Errorf("read series %s: %w", ls, err)
 		}
 	}
-	c.message = appendMessage(c.message, resultTimeseries, c.series)
+	c.message = wire.AppendMessage(c.message, wire.ResultSeries, c.series)
 	if len(c.message) > maxMessage {
 		return refuse("the samples take more than 2 GiB: ask for less, or for STREAMED_XOR_CHUNKS")
 	}
@@ -98,16 +99,6 @@ func (c *collected) read() error {
 		}
 	}
 	return c.reader.Err()
-}
-
-func appendSample(b []byte, t int64, v float64) []byte {
-	b = protowire.AppendTag(b, seriesSamples, protowire.BytesType)
-	n := numberSize(uint64(t))
-	if v != 0 {
-		n += 1 + 8
-	}
-	b = protowire.AppendVarint(b, uint64(n))
-	return appendNumber(appendDouble(b, sampleValue, v), sampleTime, uint64(t))
 }
 
 // The encodings of chunks of histograms of whole numbers, without and with start timestamps.
@@ -136,7 +127,7 @@ func (c *collected) addNatives(s storage.Series) error {
 		}
 		whole := len(chunks) > 0 && (chunks[0].Encoding == encodingWhole || chunks[0].Encoding == encodingWholeStart)
 		message = appendNative(message[:0], t, h, whole)
-		c.series = appendMessage(c.series, seriesHistograms, message)
+		c.series = wire.AppendMessage(c.series, wire.SeriesHistograms, message)
 	}
 	return nil
 }

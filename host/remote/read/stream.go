@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/storage"
 )
 
@@ -25,7 +26,7 @@ type streaming struct {
 
 // stream answers with chunks, frame by frame.
 func (a *answering) stream(ctx context.Context, w *tracked, req *request) error {
-	w.Header().Set("Content-Type", "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse")
+	w.Header().Set("Content-Type", wire.MediaChunks)
 	s := streaming{answering: a, w: w, table: crc32.MakeTable(crc32.Castagnoli)}
 	err := req.each(func(i int, q *query) error {
 		if err := ctx.Err(); err != nil {
@@ -53,7 +54,7 @@ func (s *streaming) add(series storage.Series, place int) (err error) {
 		return fmt.Errorf("read series %s: %w", ls, err)
 	}
 	size := 0
-	s.labels, size = appendLabels(s.labels[:0], chunkedLabels, ls, s.external)
+	s.labels, size = appendLabels(s.labels[:0], wire.ChunkedLabels, ls, s.external)
 	room := s.h.opts.MaxBytesInFrame - size
 	s.series = append(s.series[:0], s.labels...)
 	for i := range s.chunks {
@@ -73,16 +74,16 @@ func (s *streaming) add(series storage.Series, place int) (err error) {
 
 // appendChunk appends a chunk, whose message has n bytes.
 func appendChunk(b []byte, c *storage.Chunk) (_ []byte, n int) {
-	n = numberSize(uint64(c.MinT)) + numberSize(uint64(c.MaxT)) + numberSize(uint64(c.Encoding)) + 1 + protowire.SizeBytes(len(c.Data))
-	b = protowire.AppendVarint(protowire.AppendTag(b, chunkedChunks, protowire.BytesType), uint64(n))
-	b = appendNumber(appendNumber(b, chunkMin, uint64(c.MinT)), chunkMax, uint64(c.MaxT))
-	return appendMessage(appendNumber(b, chunkEncoding, uint64(c.Encoding)), chunkData, c.Data), n
+	n = wire.NumberSize(uint64(c.MinT)) + wire.NumberSize(uint64(c.MaxT)) + wire.NumberSize(uint64(c.Encoding)) + 1 + protowire.SizeBytes(len(c.Data))
+	b = protowire.AppendVarint(protowire.AppendTag(b, wire.ChunkedChunks, protowire.BytesType), uint64(n))
+	b = wire.AppendNumber(wire.AppendNumber(b, wire.ChunkMin, uint64(c.MinT)), wire.ChunkMax, uint64(c.MaxT))
+	return wire.AppendMessage(wire.AppendNumber(b, wire.ChunkEncoding, uint64(c.Encoding)), wire.ChunkData, c.Data), n
 }
 
 // send sends a frame: the length of the message, its checksum, and the message.
 func (s *streaming) send(place int) error {
-	s.message = appendMessage(s.message[:0], chunkedSeries, s.series)
-	s.message = appendNumber(s.message, chunkedQuery, uint64(place))
+	s.message = wire.AppendMessage(s.message[:0], wire.ChunkedSeries, s.series)
+	s.message = wire.AppendNumber(s.message, wire.ChunkedQuery, uint64(place))
 	if len(s.message) > math.MaxUint32 {
 		return fmt.Errorf("a frame of %d bytes cannot be sent", len(s.message))
 	}

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
+	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
@@ -117,13 +116,13 @@ func (r *request) emitOthers(ctx context.Context, i int, ls labels.Labels) error
 		{s.histograms, r.layout.histograms, r.emitHistogram},
 		{s.exemplars, r.layout.exemplars, r.emitExemplar},
 	} {
-		w := walker{rest: s.rest}
-		for left := part.count; left > 0 && w.next(); {
-			if w.num != part.field {
+		w := wire.Walker{Rest: s.rest}
+		for left := part.count; left > 0 && w.Next(); {
+			if w.Num != part.field {
 				continue
 			}
 			left--
-			if err := part.each(ctx, i, ls, w.bytes); err != nil {
+			if err := part.each(ctx, i, ls, w.Bytes); err != nil {
 				return err
 			}
 		}
@@ -153,30 +152,30 @@ func (r *request) badLabels(s *pendingSeries, err error) error {
 
 // check looks whether what a series holds that is left out could be read: a request that is damaged is not taken at all.
 func (r *request) check(s *pendingSeries) error {
-	w := walker{rest: s.message}
-	for w.next() {
-		switch w.num {
+	w := wire.Walker{Rest: s.message}
+	for w.Next() {
+		switch w.Num {
 		case seriesSamples:
-			_, w.err = readPoint(w.bytes, r.message == V2)
+			_, w.Err = wire.ReadSample(w.Bytes, r.message == V2)
 		case r.layout.histograms:
-			_, w.err = readNative(w.bytes, r.message == V2)
+			_, w.Err = wire.ReadNative(w.Bytes, r.message == V2)
 		case r.layout.exemplars:
-			if _, err := r.readExemplar(w.bytes); errors.Is(err, errMalformed) {
-				w.err = err
+			if _, err := r.readExemplar(w.Bytes); errors.Is(err, wire.ErrMalformed) {
+				w.Err = err
 			}
 		}
 	}
-	return w.err
+	return w.Err
 }
 
 func (r *request) emitSamples(ctx context.Context, i int, ls labels.Labels) error {
-	w := walker{rest: r.pending[i].rest}
+	w := wire.Walker{Rest: r.pending[i].rest}
 	for range r.pending[i].samples {
-		p, ok := w.nextPoint()
-		for !ok && w.next() {
-			if ok = w.num == seriesSamples; ok {
-				if p, w.err = readPoint(w.bytes, r.message == V2); w.err != nil {
-					return w.err
+		p, ok := w.NextSample(seriesSamples)
+		for !ok && w.Next() {
+			if ok = w.Num == seriesSamples; ok {
+				if p, w.Err = wire.ReadSample(w.Bytes, r.message == V2); w.Err != nil {
+					return w.Err
 				}
 			}
 		}
@@ -187,12 +186,12 @@ func (r *request) emitSamples(ctx context.Context, i int, ls labels.Labels) erro
 	return nil
 }
 
-func (r *request) emitSample(ctx context.Context, i int, ls labels.Labels, p point) error {
-	if p.t > r.maxT {
-		return r.reject(&r.pending[i], errFuture, p.t)
+func (r *request) emitSample(ctx context.Context, i int, ls labels.Labels, p wire.Sample) error {
+	if p.T > r.maxT {
+		return r.reject(&r.pending[i], errFuture, p.T)
 	}
-	if r.h.opts.StartZeros && p.st != 0 && p.t != 0 && p.st < p.t {
-		if err := r.push(ctx, storage.Entry{Labels: ls, T: p.st, InOrder: true}, origin{i, zeroEntry}); err != nil {
+	if r.h.opts.StartZeros && p.ST != 0 && p.T != 0 && p.ST < p.T {
+		if err := r.push(ctx, storage.Entry{Labels: ls, T: p.ST, InOrder: true}, origin{i, zeroEntry}); err != nil {
 			return err
 		}
 	}
@@ -201,31 +200,31 @@ func (r *request) emitSample(ctx context.Context, i int, ls labels.Labels, p poi
 	n := len(b.entries)
 	b.entries = b.entries[:n+1]
 	e := &b.entries[n]
-	e.Ref, e.Labels, e.T, e.ST, e.V = r.pending[i].ref, ls, p.t, p.st, p.v
+	e.Ref, e.Labels, e.T, e.ST, e.V = r.pending[i].ref, ls, p.T, p.ST, p.V
 	return r.pushed(ctx, origin{i, sampleEntry})
 }
 
 func (r *request) emitHistogram(ctx context.Context, i int, ls labels.Labels, message []byte) error {
-	n, err := readNative(message, r.message == V2)
+	n, err := wire.ReadNative(message, r.message == V2)
 	if err != nil {
 		return err
 	}
-	if n.t > r.maxT {
-		return r.reject(&r.pending[i], errFuture, n.t)
+	if n.T > r.maxT {
+		return r.reject(&r.pending[i], errFuture, n.T)
 	}
-	n.fit()
-	if r.h.opts.StartZeros && n.st != 0 && n.t != 0 && n.st < n.t {
-		e := storage.Entry{Labels: ls, T: n.st, InOrder: true}
-		e.Histogram, e.FloatHistogram = n.zero()
+	n.Fit()
+	if r.h.opts.StartZeros && n.ST != 0 && n.T != 0 && n.ST < n.T {
+		e := storage.Entry{Labels: ls, T: n.ST, InOrder: true}
+		e.Histogram, e.FloatHistogram = zeroOf(n)
 		if err := r.push(ctx, e, origin{i, zeroEntry}); err != nil {
 			return err
 		}
 	}
-	e := storage.Entry{Labels: ls, T: n.t, ST: n.st}
-	if n.isFloat {
-		e.FloatHistogram = &n.floating
+	e := storage.Entry{Labels: ls, T: n.T, ST: n.ST}
+	if n.IsFloat {
+		e.FloatHistogram = &n.Float
 	} else {
-		e.Histogram = &n.whole
+		e.Histogram = &n.Whole
 	}
 	return r.push(ctx, e, origin{i, histogramEntry})
 }
@@ -249,18 +248,17 @@ const maxExemplarLabels = 256
 
 // readExemplar reads an exemplar. Labels that make no set are left out: upstream takes them as they are.
 func (r *request) readExemplar(message []byte) (e sample.Exemplar, err error) {
-	w := walker{rest: message}
-	for w.next() {
-		switch w.num {
+	w := wire.Walker{Rest: message}
+	for w.Next() {
+		switch w.Num {
 		case exemplarValue:
-			e.Value = w.double()
+			e.Value = w.Double()
 		case exemplarTime:
-			w.is(protowire.VarintType)
-			e.T = int64(w.value)
+			e.T = int64(w.Number())
 		}
 	}
-	if w.err != nil {
-		return e, w.err
+	if w.Err != nil {
+		return e, w.Err
 	}
 	e.HasT = e.T != 0
 	b, left := labels.NewBuilder(labels.Labels{}), maxExemplarLabels

@@ -1,13 +1,12 @@
 package receive
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math"
 	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/model/sample"
 )
 
@@ -18,11 +17,6 @@ const (
 
 	seriesLabels, seriesSamples = 1, 2
 	v2SeriesMetadata            = 5
-
-	labelName, labelValue = 1, 2
-
-	pointValue, pointTime = 1, 2
-	v2PointStart          = 3
 
 	exemplarLabels, exemplarValue, exemplarTime = 1, 2, 3
 
@@ -55,18 +49,18 @@ type metadataRefs struct {
 // scan looks through the message of a series: how much there is of what, and which bytes name it. The fields of its samples
 // are only checked when they are read.
 func (s *pendingSeries) scan(l layout, v2 bool) error {
-	w := walker{rest: s.message}
+	w := wire.Walker{Rest: s.message}
 	begin, end, scattered := -1, -1, false
 	for {
-		for w.skipShort(seriesSamples) {
+		for w.SkipShort(seriesSamples) {
 			s.samples++
 		}
-		at, labels := len(s.message)-len(w.rest), false
-		for w.skipShort(seriesLabels) {
+		at, labels := len(s.message)-len(w.Rest), false
+		for w.SkipShort(seriesLabels) {
 			labels = true
 		}
 		if !labels {
-			if !w.next() {
+			if !w.Next() {
 				break
 			}
 			labels = s.count(&w, l, v2)
@@ -77,7 +71,7 @@ func (s *pendingSeries) scan(l layout, v2 bool) error {
 			} else if at != end {
 				scattered = true
 			}
-			end = len(s.message) - len(w.rest)
+			end = len(s.message) - len(w.Rest)
 		}
 	}
 	s.rest = s.message
@@ -87,14 +81,14 @@ func (s *pendingSeries) scan(l layout, v2 bool) error {
 			s.rest = s.message[end:]
 		}
 	}
-	return w.err
+	return w.Err
 }
 
 // count takes notice of a field, and reports whether it is of labels.
-func (s *pendingSeries) count(w *walker, l layout, v2 bool) (labels bool) {
-	switch w.num {
+func (s *pendingSeries) count(w *wire.Walker, l layout, v2 bool) (labels bool) {
+	switch w.Num {
 	case seriesLabels:
-		return v2 || w.is(protowire.BytesType)
+		return v2 || w.Is(protowire.BytesType)
 	case seriesSamples:
 		s.samples++
 	case l.exemplars:
@@ -102,32 +96,29 @@ func (s *pendingSeries) count(w *walker, l layout, v2 bool) (labels bool) {
 	case l.histograms:
 		s.histograms++
 	default:
-		if v2 && w.num == v2SeriesMetadata && w.is(protowire.BytesType) {
-			w.err = s.meta.read(w.bytes)
+		if v2 && w.Num == v2SeriesMetadata && w.Is(protowire.BytesType) {
+			w.Err = s.meta.read(w.Bytes)
 		}
 		return false
 	}
-	w.is(protowire.BytesType)
+	w.Is(protowire.BytesType)
 	return false
 }
 
 // read reads metadata; what was read before is kept where the message says nothing.
 func (m *metadataRefs) read(message []byte) error {
-	w := walker{rest: message}
-	for w.next() {
-		switch w.num {
+	w := wire.Walker{Rest: message}
+	for w.Next() {
+		switch w.Num {
 		case metadataType:
-			w.is(protowire.VarintType)
-			m.typ = metricType(w.value)
+			m.typ = metricType(w.Number())
 		case metadataHelp:
-			w.is(protowire.VarintType)
-			m.help = uint32(w.value)
+			m.help = uint32(w.Number())
 		case metadataUnit:
-			w.is(protowire.VarintType)
-			m.unit = uint32(w.value)
+			m.unit = uint32(w.Number())
 		}
 	}
-	return w.err
+	return w.Err
 }
 
 func metricType(n uint64) sample.MetricType {
@@ -139,57 +130,6 @@ func metricType(n uint64) sample.MetricType {
 		return sample.TypeUnknown
 	}
 	return types[n]
-}
-
-// point is a sample with a float, or an exemplar without its labels.
-type point struct {
-	t, st int64
-	v     float64
-}
-
-// nextPoint reads the next field if it is a sample that is written as all are: a value, which is left out if it is zero, and a
-// time. Fast path (BenchmarkRequest): others are for readPoint.
-func (w *walker) nextPoint() (p point, ok bool) {
-	const sampleTag = seriesSamples<<3 | byte(protowire.BytesType)
-	const valueTag, timeTag = pointValue<<3 | byte(protowire.Fixed64Type), pointTime<<3 | byte(protowire.VarintType)
-	b := w.rest
-	if len(b) < 2 || b[0] != sampleTag || b[1] >= 0x80 || int(b[1]) > len(b)-2 {
-		return p, false
-	}
-	message := b[2 : 2+int(b[1])]
-	if rest := message; len(rest) > 9 && rest[0] == valueTag {
-		p.v = math.Float64frombits(binary.LittleEndian.Uint64(rest[1:]))
-		message = rest[9:]
-	}
-	if len(message) < 2 || message[0] != timeTag {
-		return p, false
-	}
-	t, n := protowire.ConsumeVarint(message[1:])
-	if n != len(message)-1 {
-		return p, false
-	}
-	p.t = int64(t)
-	w.rest = b[2+int(b[1]):]
-	return p, true
-}
-
-// readPoint reads a sample.
-func readPoint(message []byte, v2 bool) (p point, err error) {
-	w := walker{rest: message}
-	for w.next() {
-		switch {
-		case w.num == pointValue:
-			w.is(protowire.Fixed64Type)
-			p.v = math.Float64frombits(w.value)
-		case w.num == pointTime:
-			w.is(protowire.VarintType)
-			p.t = int64(w.value)
-		case w.num == v2PointStart && v2:
-			w.is(protowire.VarintType)
-			p.st = int64(w.value)
-		}
-	}
-	return p, w.err
 }
 
 // span is a piece of the body.
@@ -209,28 +149,17 @@ func (r *request) eachLabel(message []byte, f func(name, value string)) error {
 	if r.message == V2 {
 		return r.eachLabelV2(message, f)
 	}
-	w := walker{rest: message}
-	for w.next() {
-		if w.num != seriesLabels || !w.is(protowire.BytesType) {
+	w := wire.Walker{Rest: message}
+	for w.Next() {
+		if w.Num != seriesLabels || !w.Is(protowire.BytesType) {
 			continue
 		}
-		in := walker{rest: w.bytes}
-		var name, value []byte
-		for in.next() {
-			switch in.num {
-			case labelName:
-				in.is(protowire.BytesType)
-				name = in.bytes
-			case labelValue:
-				in.is(protowire.BytesType)
-				value = in.bytes
-			}
-		}
-		if w.err = in.err; w.err == nil {
+		name, value, err := wire.ReadLabel(w.Bytes)
+		if w.Err = err; err == nil {
 			f(view(name), view(value))
 		}
 	}
-	return w.err
+	return w.Err
 }
 
 // badRefs says that references to symbols lead nowhere.
@@ -239,13 +168,13 @@ type badRefs struct{ text string }
 func (e *badRefs) Error() string { return e.text }
 
 func (r *request) eachLabelV2(message []byte, f func(name, value string)) error {
-	w := walker{rest: message}
+	w := wire.Walker{Rest: message}
 	n, name, bad := 0, uint32(0), error(nil)
-	for w.next() {
-		if w.num != seriesLabels {
+	for w.Next() {
+		if w.Num != seriesLabels {
 			continue
 		}
-		w.numbers(func(v uint64) {
+		w.Numbers(func(v uint64) {
 			ref := uint32(v)
 			if n++; n%2 == 1 {
 				name = ref
@@ -263,8 +192,8 @@ func (r *request) eachLabelV2(message []byte, f func(name, value string)) error 
 		})
 	}
 	switch {
-	case w.err != nil:
-		return w.err
+	case w.Err != nil:
+		return w.Err
 	case n%2 == 1:
 		return &badRefs{fmt.Sprintf("invalid labelRefs length %d", n)}
 	}

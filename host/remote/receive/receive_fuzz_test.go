@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"math"
 	"net/http"
 	"testing"
 )
@@ -37,27 +36,6 @@ func FuzzRequest(f *testing.F) {
 		again := post(h, contentType, message)
 		if first.Code == http.StatusNoContent && !second && stored(t, store) != before && again.Code == http.StatusNoContent {
 			t.Errorf("sent again, %q becomes %q", before, stored(t, store))
-		}
-	})
-}
-
-// FuzzPoint makes sure that samples are read the same by the fast path and by the other one.
-func FuzzPoint(f *testing.F) {
-	f.Add([]byte("\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x10\x80\x01"))
-	f.Add([]byte("\x10\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"))
-	f.Add([]byte("\x10\x05\x09\x00\x00\x00\x00\x00\x00\xf0\x3f"))
-	f.Add([]byte("\x09\x00\x00\x00\x00\x00\x00\xf0\x3f"))
-	f.Add([]byte("\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x10\x80\x80\x80\x80\x80\x80\x80\x80\x80\x7f"))
-	f.Add([]byte("\x09\x00\x00\x00\x00\x00\x00\xf0\x3f\x10\x05\x18\x03"))
-	f.Fuzz(func(t *testing.T, message []byte) {
-		w := walker{rest: append(field(nil, seriesSamples, message), 'x')}
-		got, ok := w.nextPoint()
-		if !ok {
-			return
-		}
-		want, err := readPoint(message, true)
-		if err != nil || math.Float64bits(got.v) != math.Float64bits(want.v) || got.t != want.t || got.st != want.st || string(w.rest) != "x" {
-			t.Fatalf("got %v, then %q; want %v, %v", got, w.rest, want, err)
 		}
 	})
 }

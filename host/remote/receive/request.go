@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/sample"
 	"github.com/narthex-io/narthex/storage"
@@ -112,29 +113,29 @@ func (r *request) take(ctx context.Context) error {
 			return malformed(err)
 		}
 	}
-	w := walker{rest: r.body}
-	for w.next() {
+	w := wire.Walker{Rest: r.body}
+	for w.Next() {
 		switch {
-		case w.num == seriesField:
-			if !w.is(protowire.BytesType) {
+		case w.Num == seriesField:
+			if !w.Is(protowire.BytesType) {
 				continue
 			}
-			if err := r.add(ctx, w.bytes); err != nil {
+			if err := r.add(ctx, w.Bytes); err != nil {
 				return malformed(err)
 			}
-		case r.message == V1 && w.num == v1Metadata && w.is(protowire.BytesType):
-			w.err = checkFamily(w.bytes)
+		case r.message == V1 && w.Num == v1Metadata && w.Is(protowire.BytesType):
+			w.Err = checkFamily(w.Bytes)
 		}
 	}
-	if w.err != nil {
-		return malformed(w.err)
+	if w.Err != nil {
+		return malformed(w.Err)
 	}
 	return malformed(r.flush(ctx))
 }
 
 // malformed makes a refusal of an error that says that the body is no message.
 func malformed(err error) error {
-	if errors.Is(err, errMalformed) {
+	if errors.Is(err, wire.ErrMalformed) {
 		return &refusal{http.StatusBadRequest, err}
 	}
 	return err
@@ -142,27 +143,27 @@ func malformed(err error) error {
 
 // checkFamily checks the metadata of a family, which 1.0 sends aside from series. As upstream, nobody keeps it.
 func checkFamily(message []byte) error {
-	w := walker{rest: message}
-	for w.next() {
-		switch w.num {
+	w := wire.Walker{Rest: message}
+	for w.Next() {
+		switch w.Num {
 		case 1:
-			w.is(protowire.VarintType)
+			w.Is(protowire.VarintType)
 		case 2, 4, 5:
-			w.is(protowire.BytesType)
+			w.Is(protowire.BytesType)
 		}
 	}
-	return w.err
+	return w.Err
 }
 
 func (r *request) readSymbols() error {
-	w := walker{rest: r.body}
-	for w.next() {
-		if w.num == v2Symbols && w.is(protowire.BytesType) {
-			at := len(r.body) - len(w.rest) - len(w.bytes)
-			r.symbols = append(r.symbols, span{uint32(at), uint32(len(w.bytes))})
+	w := wire.Walker{Rest: r.body}
+	for w.Next() {
+		if w.Num == v2Symbols && w.Is(protowire.BytesType) {
+			at := len(r.body) - len(w.Rest) - len(w.Bytes)
+			r.symbols = append(r.symbols, span{uint32(at), uint32(len(w.Bytes))})
 		}
 	}
-	return w.err
+	return w.Err
 }
 
 // add notes a series to be stored.
