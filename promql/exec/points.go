@@ -17,7 +17,7 @@ type resultMemory struct {
 	grid []int64
 }
 
-// points returns the n points of a row; want is how many more there may be to come, these included.
+// points returns the n points of a row; want is how many points may still come, these included.
 func (m *resultMemory) points(r *row, n int, g plan.Grid, want int) sample.Points {
 	p := sample.Points{F: m.values.take(&m.pool.values, n, want)}
 	if len(r.H) > 0 {
@@ -68,7 +68,7 @@ type slabs[E any] struct {
 	free []E
 }
 
-// take returns memory for n points; want is how many more there may be to come, these included.
+// take returns memory for n points; want is how many points may still come, these included.
 func (s *slabs[E]) take(pool *sync.Pool, n, want int) []E {
 	if len(s.free) < n {
 		switch {

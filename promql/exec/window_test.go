@@ -138,7 +138,10 @@ func TestLongGridsGiveTheSameInPieces(t *testing.T) {
 	for i := range args[0] {
 		args[0][i] = float64(i%7+1) / 9
 	}
-	for _, name := range []string{"rate", "max_over_time", "quantile_over_time", "last_over_time", "sum_over_time"} {
+	for _, name := range []string{
+		"rate", "max_over_time", "quantile_over_time", "last_over_time", "sum_over_time", "avg_over_time", "stddev_over_time", "changes",
+		"ts_of_min_over_time", "predict_linear",
+	} {
 		fn := windowTable[name]
 		whole, pieces := row{}, row{}
 		whole.reset(g.N)
