@@ -65,6 +65,35 @@ func Example() {
 	// 20 samples read
 }
 
+// Annotations say what may be wrong with a query that has an answer.
+func ExampleEngine_Instant() {
+	ctx := context.Background()
+	store, err := requests(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	engine, err := promql.New(promql.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer engine.Close()
+	res, err := engine.Instant(ctx, store, `quantile(95, requests_total)`, promql.QueryOptions{}, time.Unix(600, 0))
+	if err != nil {
+		fmt.Println(promql.KindOf(err), err)
+		return
+	}
+	defer res.Release()
+	fmt.Println(res.Value.Type(), res.Value.(promql.Vector)[0].F)
+	for _, text := range append(res.Warnings, res.Infos...) {
+		fmt.Println(text)
+	}
+	// Output:
+	// vector +Inf
+	// PromQL warning: quantile value should be between 0 and 1, got 95 (1:10)
+}
+
 // Explain shows how a query is evaluated; with the last argument true, what each operator costs, too.
 func ExampleEngine_Explain() {
 	ctx := context.Background()
