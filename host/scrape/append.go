@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/narthex-io/narthex/host/scrape/exposition"
@@ -29,8 +31,9 @@ const maxAhead = 10 * time.Minute
 
 // counts are what a scrape reports about its body.
 type counts struct {
-	// scraped are the samples exposed, kept those left after relabelling, added those that started a series.
-	scraped, kept, added int
+	// scraped are the samples exposed, kept those left after relabelling, added those that started a series. limited are
+	// those that count for the limit: of kept, all but duplicates.
+	scraped, kept, added, limited int
 }
 
 // appender takes the samples of one scrape to the storage. It is reused, for one goroutine at a time.
@@ -67,8 +70,8 @@ type appender struct {
 type source struct {
 	// entry is that of the cache, -1 for marks of staleness.
 	entry int
-	// sample counts the samples of the body, from 1.
-	sample int
+	// sample and kept count the samples of the body and those left after relabelling, this one included.
+	sample, kept int
 }
 
 // maxKeptBody bounds the body memory that an idle appender keeps.
@@ -143,7 +146,7 @@ func (a *appender) finishBody(ctx context.Context, meta *metadata) error {
 		return err
 	}
 	meta.end()
-	tooMany := a.limits.samples > 0 && a.kept > a.limits.samples
+	tooMany := a.tooMany()
 	if tooMany {
 		a.metrics.exceededSampleLimit.Inc()
 	}
@@ -158,6 +161,8 @@ func (a *appender) finishBody(ctx context.Context, meta *metadata) error {
 	}
 	return a.appendVanished(ctx, false, a.ts)
 }
+
+func (a *appender) tooMany() bool { return a.limits.samples > 0 && a.limited > a.limits.samples }
 
 // appendSample takes the sample that the scanner is at.
 func (a *appender) appendSample(ctx context.Context, meta *metadata) error {
@@ -182,11 +187,12 @@ func (a *appender) appendSample(ctx context.Context, meta *metadata) error {
 			return nil
 		}
 	}
+	a.limited++
 	if explicit && ts > a.ts+maxAhead.Milliseconds() {
 		a.metrics.outOfBounds.Inc()
 		return nil
 	}
-	if a.limits.samples > 0 && a.kept > a.limits.samples {
+	if a.tooMany() {
 		return nil // The rest is read to be counted.
 	}
 	entry := a.next()
@@ -267,9 +273,25 @@ func (a *appender) labelsOf(s *exposition.Scanner) (ls labels.Labels, keep bool,
 		if errors.Is(err, errLabelLimit) {
 			a.metrics.exceededLabelLimits.Inc()
 		}
-		return ls, false, fmt.Errorf("%.200s: %w", s.Series(), err)
+		return ls, false, fmt.Errorf("%.200s: %w", a.nameOf(s), err)
 	}
 	return ls, keep, nil
+}
+
+// nameOf returns what an error calls a scanner's series: what stands in the body or, of protobuf, the labels.
+func (a *appender) nameOf(s *exposition.Scanner) string {
+	if a.cache.opts.Format != exposition.Protobuf {
+		return string(s.Series())
+	}
+	pairs, err := s.Labels(nil)
+	if err != nil {
+		return "a series"
+	}
+	texts := make([]string, len(pairs))
+	for i, p := range pairs {
+		texts[i] = p.Name + "=" + strconv.Quote(p.Value)
+	}
+	return "{" + strings.Join(texts, ", ") + "}"
 }
 
 // next returns the empty entry behind the batch. What is written there joins the batch with push, or is to be cleared.
@@ -278,7 +300,7 @@ func (a *appender) next() *storage.Entry { return &a.batch[:len(a.batch)+1][len(
 // push makes what was written to the next entry a part of the batch; i is its cache entry, or -1.
 func (a *appender) push(ctx context.Context, i int) error {
 	a.batch = a.batch[:len(a.batch)+1]
-	a.which = append(a.which, source{i, a.scraped})
+	a.which = append(a.which, source{i, a.scraped, a.kept})
 	if len(a.batch) < batchSize {
 		return nil
 	}
@@ -364,6 +386,7 @@ func (a *appender) outcome(n int, o *storage.Outcome) error {
 	case errors.Is(o.Err, storage.ErrOutOfBounds), errors.Is(o.Err, storage.ErrTooOld):
 		a.metrics.outOfBounds.Inc()
 	default:
+		a.scraped, a.kept = a.which[n].sample, a.which[n].kept-1 // As if nothing behind it had been read.
 		return fmt.Errorf("append to the storage: %w", o.Err)
 	}
 	return nil

@@ -171,6 +171,16 @@ func TestSampleLimitCountsAll(t *testing.T) {
 	})
 }
 
+// TestSampleLimitAndDuplicates: what is exposed twice is appended, and counts for the limit, once.
+func TestSampleLimitAndDuplicates(t *testing.T) {
+	inWorld(t, oneTarget+"  sample_limit: 1\n", func(w *world) {
+		w.text("h:1", "a 1;a 2;a 3")
+		w.firstScrapes(1)
+		w.expect("up", `up{instance="h:1", job="j"} 0=1`)
+		w.expect("a", `a{instance="h:1", job="j"} 0=1`)
+	})
+}
+
 func TestTargetLimit(t *testing.T) {
 	config := "- job_name: j\n  target_limit: %d\n  static_configs: [{targets: [\"h:1\", \"h:2\"]}]\n"
 	inWorld(t, fmt.Sprintf(config, 1), func(w *world) {
@@ -225,6 +235,20 @@ type maybeFull struct {
 }
 
 func (s sometimesFull) Appender() storage.Appender { return maybeFull{s.Appendable.Appender(), s.full} }
+
+// Append rejects histograms as storages of files do.
+func (a maybeFull) Append(ctx context.Context, entries []storage.Entry, outcomes []storage.Outcome) error {
+	err := a.Appender.Append(ctx, entries, outcomes)
+	for i, e := range entries {
+		if e.Histogram == nil || outcomes[i].Err != nil {
+			continue
+		}
+		if bad := e.Histogram.Validate(); bad != nil {
+			outcomes[i].Err = fmt.Errorf("%w: %w", storage.ErrInvalidHistogram, bad)
+		}
+	}
+	return err
+}
 
 func (a maybeFull) Commit(ctx context.Context) error {
 	if a.full.Load() {

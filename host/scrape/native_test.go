@@ -3,6 +3,7 @@ package scrape
 import (
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -54,6 +55,35 @@ func latency() *dto.MetricFamily {
 			CreatedTimestamp: timestamppb.New(time.UnixMilli(5)),
 		}}},
 	}
+}
+
+// gauge is a family of one gauge without value, with the given names and values of labels.
+func gauge(name string, pairs ...string) *dto.MetricFamily {
+	m := &dto.Metric{Gauge: &dto.Gauge{}}
+	for i := 0; i < len(pairs); i += 2 {
+		m.Label = append(m.Label, &dto.LabelPair{Name: &pairs[i], Value: &pairs[i+1]})
+	}
+	return &dto.MetricFamily{Name: &name, Type: dto.MetricType_GAUGE.Enum(), Metric: []*dto.Metric{m}}
+}
+
+// TestBadProtobuf checks what is said about a body that cannot be stored, and that samples count up to what is wrong.
+func TestBadProtobuf(t *testing.T) {
+	says := func(want string, scraped, kept int, all ...*dto.MetricFamily) {
+		t.Helper()
+		inWorld(t, oneTarget+"  scrape_native_histograms: true\n", func(w *world) {
+			w.families("h:1", all...)
+			w.firstScrapes(1)
+			if got := w.onlyTarget().LastError; !strings.HasPrefix(got, want) {
+				w.Errorf("error %q, want %q", got, want)
+			}
+			w.expect("scrape_samples_scraped", fmt.Sprintf(`scrape_samples_scraped{instance="h:1", job="j"} 0=%d`, scraped))
+			w.expect("scrape_samples_post", fmt.Sprintf(`scrape_samples_post_metric_relabeling{instance="h:1", job="j"} 0=%d`, kept))
+		})
+	}
+	says(`{__name__="b", x="1", x="2"}: label name "x" is not unique`, 2, 1, gauge("a"), gauge("b", "x", "1", "x", "2"), gauge("c"))
+	wrong := latency()
+	wrong.Metric[0].Histogram.SampleCount = proto.Uint64(3)
+	says("append to the storage: invalid native histogram: 4 observations found in buckets, but the Count field is 3", 2, 1, gauge("a"), wrong, gauge("c"))
 }
 
 // histograms returns the stored histograms of a metric, stale markers left out.
