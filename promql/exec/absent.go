@@ -7,8 +7,9 @@ import (
 	"github.com/narthex-io/narthex/promql/plan"
 )
 
-// absent has the value 1 at the steps at which op has none. The labels are those that a selector asks for.
-func (q *query) absent(ctx context.Context, op operator, g plan.Grid, of plan.Node) (operator, error) {
+// absent has the value 1 at the steps at which op has none. The labels are those that a selector asks for; what names the
+// metric among them goes in the end, where functions do that.
+func (q *query) absent(ctx context.Context, op operator, g plan.Grid, of plan.Node, dropName bool) (operator, error) {
 	values, err := repeated(ctx, 1, g.N)
 	if err != nil {
 		return nil, err
@@ -22,7 +23,7 @@ func (q *query) absent(ctx context.Context, op operator, g plan.Grid, of plan.No
 			}
 		})
 	})
-	return &fixed{out: []series{{labels: askedFor(of)}}, rows: []row{{F: values}}}, err
+	return &fixed{out: []series{{labels: askedFor(of), dropName: dropName}}, rows: []row{{F: values}}}, err
 }
 
 // askedFor returns the labels that a selector matches by equality, each with one value.

@@ -67,7 +67,7 @@ func (q *query) buildCall(ctx context.Context, n *plan.Call, g plan.Grid) (opera
 		if err != nil {
 			return nil, err
 		}
-		return q.absent(ctx, op, g, n.Args[0])
+		return q.absent(ctx, op, g, n.Args[0], false)
 	case "label_replace":
 		return q.labelReplace(ctx, n, g)
 	case "label_join":

@@ -164,7 +164,7 @@ func (q *query) buildWindow(ctx context.Context, n *plan.Window, g plan.Grid) (o
 	o.counters = one && len(o.out) > 0 && !q.TypeAndUnitLabels && looksLikeCounter(metricName(&o.out[0]))
 	if n.Func == "absent_over_time" {
 		o.fn = windowTable["present_over_time"]
-		return q.absent(ctx, o, g, n.Over)
+		return q.absent(ctx, o, g, n.Over, q.DelayNameRemoval)
 	}
 	if n.KeepsName() || n.NamesUnread && !q.DelayNameRemoval && one {
 		return o, nil

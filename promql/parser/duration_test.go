@@ -53,6 +53,8 @@ func TestResolveCalculatesDurations(t *testing.T) {
 	}
 	fails("x[5m-5m]", "2:7: duration must be greater than 0")
 	fails("x[range()]", "2:9: duration must be greater than 0")
+	fails("x[min_of(step(), 5m)]", "9:19: duration must be greater than 0")
+	fails("x[max_of(1m-1m, step()) * 2]", "9:27: duration must be greater than 0")
 	fails("x[(0)]", "2:4: duration must be greater than 0")
 	fails("x[1e9*1e9]", "2:9: duration is out of range")
 	fails("x[(0-1)^0.5]", "3:11: duration is NaN or infinite")

@@ -136,7 +136,8 @@ func (p *durationParser) primary() Expr {
 		p.expect(tokComma, p.context, p.expected)
 		d.RHS = p.binary(0)
 		p.expect(tokRightParen, p.context, p.expected)
-		d.PosRange = p.since(start)
+		// Upstream has the place of the arguments, not that of the name before them.
+		d.PosRange = PositionRange{d.LHS.PositionRange().Start, d.RHS.PositionRange().End}
 		return d
 	}
 	p.unexpected(p.context, p.expected)
