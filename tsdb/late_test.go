@@ -153,3 +153,19 @@ func TestSnapshotHoldsOutOfOrderSamples(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+// TestLateLogHasASegment: promtool can't read a directory whose out-of-order log is an empty folder.
+func TestLateLogHasASegment(t *testing.T) {
+	dir := t.TempDir()
+	db := openDB(t, dir, func(o *Options) { o.OutOfOrderWindow = time.Hour })
+	if got, err := filepath.Glob(filepath.Join(dir, "wbl", "*")); err != nil || len(got) != 1 || filepath.Base(got[0]) != "00000000" {
+		t.Error(got, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openDB(t, dir, func(o *Options) { o.OutOfOrderWindow = time.Hour })
+	if got, err := filepath.Glob(filepath.Join(dir, "wbl", "*")); err != nil || len(got) != 1 {
+		t.Error(got, err)
+	}
+}

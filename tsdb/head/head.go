@@ -241,9 +241,18 @@ func (h *Head) openLate(window int64) error {
 	if err := h.SetOutOfOrderWindow(window); err != nil || h.lateLog != nil || h.lateMin.Load() > h.lateMax.Load() {
 		return err
 	}
+	return h.openLateLog()
+}
+
+// openLateLog opens the log of samples that come out of order. Its folder is never without a segment: tools of Prometheus
+// that read a directory stumble over that.
+func (h *Head) openLateLog() error {
 	log, err := wal.Open(h.lateOptions)
 	if err != nil {
 		return fmt.Errorf("open out-of-order log: %w", err)
+	}
+	if log.Index() < 0 {
+		_ = log.NextSegment() // If it fails, appending tries again.
 	}
 	h.lateLog = log
 	return nil

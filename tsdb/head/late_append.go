@@ -6,7 +6,6 @@ import (
 
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb/chunk"
-	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
 // SetOutOfOrderWindow changes how many milliseconds a sample may come behind the newest one of the head; zero takes none
@@ -15,11 +14,9 @@ func (h *Head) SetOutOfOrderWindow(millis int64) error {
 	h.commit.Lock()
 	defer h.commit.Unlock()
 	if millis > 0 && h.lateLog == nil && !h.closed.Load() {
-		log, err := wal.Open(h.lateOptions)
-		if err != nil {
-			return fmt.Errorf("open out-of-order log: %w", err)
+		if err := h.openLateLog(); err != nil {
+			return err
 		}
-		h.lateLog = log
 	}
 	h.window.Store(max(millis, 0))
 	h.exemplars.mu.Lock()
