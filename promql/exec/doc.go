@@ -8,10 +8,10 @@
 //
 // The files, from the outside in: run.go takes a plan to its result, query.go makes an operator of each node, and each.go
 // calculates the rows of one, on several goroutines; row.go and worker.go have what they calculate with. The leaves are
-// selector.go and read.go; window.go moves windows over what these read, for the kernels of kernels_*.go, native.go
-// (histograms) and extended.go (anchored and smoothed). Above them, aggregate.go and topk.go fold rows into groups,
-// join.go and setop.go match two operands, and unique.go merges series that have become the same. budget.go and pace.go
-// keep all of it within limits, tally.go and probe.go count.
+// selector.go and read.go; window.go moves windows over what these read, for the kernels of kernels_*.go and extended.go
+// (anchored and smoothed). Above them, aggregate.go and topk.go fold rows into groups, join.go and setop.go match two
+// operands, unique.go merges series that have become the same, and native_*.go calculate with native histograms. budget.go
+// and pace.go keep all of it within limits, tally.go and probe.go count.
 //
 // To add a function, write it and add its row to the table of its family: a function of values in functions.go, one over
 // windows in window_table.go. One that changes labels or looks at whole vectors has a file of its own and a case in
