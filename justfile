@@ -84,7 +84,7 @@ compliance seed="1" queries="3000":
 compliance-scrape seed="1" bodies="400":
     SEED={{seed}} BODIES={{bodies}} go -C bench/scrape test -vet=off -count=1 -v -run 'Differential|Corners' .
 
-# the same remote write requests, good and bad, to upstream's receiver and ours: just compliance-remote 7 5000
+# the same remote writes, remote reads and queries over remotes, good and bad, to upstream and ours: just compliance-remote 7 5000
 compliance-remote seed="1" requests="1500":
     SEED={{seed}} REQUESTS={{requests}} go -C bench/remote test -vet=off -count=1 -v -run 'Differential|Mutations' .
 

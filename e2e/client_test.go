@@ -83,6 +83,7 @@ type envelope struct {
 	Data      json.RawMessage `json:"data"`
 	ErrorType string          `json:"errorType"`
 	Error     string          `json:"error"`
+	Warnings  []string        `json:"warnings"`
 }
 
 // ask calls an endpoint below /api/v1.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,5 +39,53 @@ func TestPrometheusReads(t *testing.T) {
 	}
 	if status, body := ours.do(http.MethodGet, "/federate", url.Values{"match[]": {"-"}}); status != 400 {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+// TestReadingFromPrometheus has a server without samples of its own read all from Prometheus: both give the same answers. When
+// Prometheus is gone, queries say so and go on.
+func TestReadingFromPrometheus(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	theirs := startPrometheus(t, "global: {external_labels: {region: eu}}\n"+h.job("/prometheus"), t.TempDir())
+	h.tell(theirs.client, "/prometheus")
+	config := fmt.Sprintf("global: {external_labels: {region: eu}, evaluation_interval: 1s}\nrule_files: [rules.yml]\n"+
+		"remote_read: [{url: '%s/api/v1/read', name: prometheus, remote_timeout: 10s, headers: {X-Test: a}}]\n", theirs.base)
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "rules.yml"), "groups: [{name: g, rules: [{record: moments, expr: 'count(last_over_time(e2e_moment[1h]))'}]}]\n")
+	ours := start(t, options{config: config, dir: dir})
+	for _, query := range equalQueries {
+		form := url.Values{"query": {query}, "start": {seconds(h.start.Add(17 * time.Second))}, "end": {seconds(h.end().Add(7 * time.Second))}, "step": {"45"}}
+		if err := differ(ours.client, theirs.client, request{"/query_range", form}, true); err != nil {
+			t.Error(err)
+		}
+		form = url.Values{"query": {query}, "time": {seconds(h.start.Add(26*time.Minute + 7*time.Second))}}
+		if err := differ(ours.client, theirs.client, request{"/query", form}, true); err != nil {
+			t.Error(err)
+		}
+	}
+	form := url.Values{"match[]": {`{__name__=~"e2e_.*"}`}, "start": {seconds(h.start)}, "end": {seconds(h.end())}}
+	if err := differ(ours.client, theirs.client, request{"/series", form}, true); err != nil {
+		t.Error(err)
+	}
+	if _, e := ours.ask(http.MethodGet, "/labels", nil); !slices.Equal(e.Warnings, []string{"not implemented"}) {
+		t.Errorf("names of labels come with warnings %q", e.Warnings)
+	}
+	ours.await(10*time.Second, `moments == 1`)
+	if n, _ := ours.metric("prometheus_remote_read_client_queries_total", `code="200",remote_name="prometheus",response_type="chunked"`); n < 10 {
+		t.Errorf("%v queries were answered", n)
+	}
+
+	theirs.stop()
+	status, e := ours.ask(http.MethodGet, "/query", url.Values{"query": {"e2e_moment or moments"}})
+	if status != http.StatusOK || len(e.Warnings) != 1 || !strings.HasPrefix(e.Warnings[0], "remote_read: error sending request: ") || !strings.Contains(string(e.Data), "moments") {
+		t.Errorf("without Prometheus: %d, warnings %q, %s", status, e.Warnings, e.Data)
+	}
+	ours.wantReload("rule_files: [rules.yml]\n")
+	if _, e := ours.ask(http.MethodGet, "/query", url.Values{"query": {"moments"}}); len(e.Warnings) != 0 {
+		t.Errorf("without remote_read: warnings %q", e.Warnings)
+	}
+	if _, found := ours.metric("prometheus_remote_read_client_queries_total", ""); found {
+		t.Error("metrics of a server that is not read from any more are left")
 	}
 }

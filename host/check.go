@@ -20,6 +20,7 @@ import (
 	"github.com/narthex-io/narthex/host/httpclient"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/remote/query"
 	"github.com/narthex-io/narthex/host/remote/send"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
@@ -78,7 +79,7 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 		return checked, err
 	}
 	files, err := checkRules(cfg, opts)
-	if err := errors.Join(checkJobs(cfg, parsing), checkStatic(cfg), checkAlerting(cfg), checkSending(cfg), checkCredentials(cfg), err); err != nil {
+	if err := errors.Join(checkJobs(cfg, parsing), checkStatic(cfg), checkAlerting(cfg), checkSending(cfg), checkRemoteRead(cfg), checkCredentials(cfg), err); err != nil {
 		return checked, err
 	}
 	checked = Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files, Intervals: map[string]time.Duration{}, Inert: cfg.Inert()}
@@ -200,6 +201,20 @@ func checkSending(cfg *config.Config) error {
 	return nil
 }
 
+// checkRemoteRead makes the clients of the section remote_read, which reads the files with certificates and keys.
+func checkRemoteRead(cfg *config.Config) error {
+	s, err := query.New(query.Options{Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Signers: &signers{}})
+	if err != nil {
+		return err
+	}
+	change, err := s.Prepare(cfg.RemoteRead, cfg.Global.Labels())
+	if err != nil {
+		return cfg.Locate(err)
+	}
+	change.Discard()
+	return nil
+}
+
 // checkCredentials looks for the files with passwords and tokens. A server starts without them, since they may come later,
 // but whoever asks for a check wants to know.
 func checkCredentials(cfg *config.Config) error {
@@ -234,6 +249,9 @@ func checkCredentials(cfg *config.Config) error {
 	}
 	for i, rw := range cfg.RemoteWrite {
 		look(&rw.HTTPClient, cfg.Origin(strictyaml.Index("remote_write", i)), "")
+	}
+	for i, r := range cfg.RemoteRead {
+		look(&r.HTTPClient, cfg.Origin(strictyaml.Index("remote_read", i)), "")
 	}
 	for _, r := range cfg.Alerting.Receivers {
 		entry(r.JSON, cfg.Origin("alerting"), strictyaml.Index(r.Key, r.Index))

@@ -80,7 +80,7 @@ func (h *Host) expandConsole(r *http.Request, text string, params url.Values) ([
 
 // instantVector evaluates a query whose result is a vector or a number.
 func (h *Host) instantVector(ctx context.Context, query string, origin promql.Origin, at time.Time) (promql.Vector, error) {
-	res, err := h.engine.Instant(ctx, &h.storage, query, promql.QueryOptions{Origin: origin}, at)
+	res, err := h.engine.Instant(ctx, h.queried, query, promql.QueryOptions{Origin: origin}, at)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
 	"github.com/narthex-io/narthex/host/plugin/trust"
+	"github.com/narthex-io/narthex/host/remote/query"
 	"github.com/narthex-io/narthex/host/remote/read"
 	"github.com/narthex-io/narthex/host/remote/receive"
 	"github.com/narthex-io/narthex/host/remote/send"
@@ -167,19 +168,21 @@ type Host struct {
 	// alertmanagers finds those that alerts are sent to.
 	alertmanagers *discovery.Manager
 	engine        *promql.Engine
-	receiver      *receive.Handler // nil if nobody may write to this server
-	reader        *read.Handler
-	sender        *send.Manager
-	rules         *rules.Manager
-	web           *web.Server
-	access        *access.Gate
-	notices       *notices.Board
-	replay        tsdb.ReplayProgress
-	storage       gate
-	exporters     exporters
-	parsers       parsers
-	signers       signers
-	cleanups      cleanups
+	// queried is the storage, with the servers that queries read from besides.
+	queried   *query.Storage
+	receiver  *receive.Handler // nil if nobody may write to this server
+	reader    *read.Handler
+	sender    *send.Manager
+	rules     *rules.Manager
+	web       *web.Server
+	access    *access.Gate
+	notices   *notices.Board
+	replay    tsdb.ReplayProgress
+	storage   gate
+	exporters exporters
+	parsers   parsers
+	signers   signers
+	cleanups  cleanups
 
 	// quit is closed when a shutdown was asked for.
 	quit     chan struct{}
@@ -226,6 +229,9 @@ func New(ctx context.Context, opts Options) (_ *Host, err error) {
 		return nil, err
 	}
 	if err := h.makeEngine(); err != nil {
+		return nil, err
+	}
+	if err := h.makeQueried(); err != nil {
 		return nil, err
 	}
 	if err := h.makeRules(); err != nil {
@@ -346,7 +352,8 @@ func (h *Host) makeEngine() (err error) {
 }
 
 const (
-	// requestMemoryShare is the share of the memory limit that requests which write may take, up to maxRequestMemory.
+	// requestMemoryShare is the share of the memory limit that requests which write may take, and what other servers answer
+	// to queries, each up to maxRequestMemory.
 	requestMemoryShare = 4
 	maxRequestMemory   = 4 << 30
 )
@@ -371,9 +378,36 @@ func (h *Host) makeReceiver() (err error) {
 	return nil
 }
 
+func (h *Host) makeQueried() (err error) {
+	h.queried, err = query.New(query.Options{
+		Local:      &h.storage,
+		LocalStart: h.localStart,
+		MaxBytes:   min(debug.SetMemoryLimit(-1)/requestMemoryShare, maxRequestMemory),
+		UserAgent:  h.opts.Build.userAgent(),
+		Signers:    &h.signers,
+		Registerer: h.registry,
+		Log:        h.log.With("component", "remote read client"),
+	})
+	if err != nil {
+		return err
+	}
+	h.cleanups.add("remote read", h.queried.Close)
+	return nil
+}
+
+// localStart is since when, in Unix milliseconds, the storage has everything: some time after its first block begins, since it
+// takes a while until a new server has found all targets.
+func (h *Host) localStart() int64 {
+	start := time.Now().UnixMilli()
+	if blocks := h.storage.blocks(); len(blocks) > 0 {
+		start = blocks[0].MinTime
+	}
+	return start + 2*cmp.Or(h.opts.Storage.MinBlockDuration, tsdb.DefaultMinBlockDuration).Milliseconds()
+}
+
 func (h *Host) makeReader() (err error) {
 	h.reader, err = read.New(read.Options{
-		Storage:         &h.storage,
+		Storage:         h.queried,
 		ExternalLabels:  h.externalLabels,
 		SampleLimit:     h.opts.RemoteRead.SampleLimit,
 		ConcurrentLimit: h.opts.RemoteRead.ConcurrentLimit,

@@ -27,7 +27,7 @@ func (h *Host) api() http.Handler {
 	}
 	return api.New(api.Options{
 		Engine:  h.engine,
-		Storage: &h.storage,
+		Storage: h.queried,
 
 		Exemplars:     &h.storage,
 		Parser:        queryParser(h.opts.Query),

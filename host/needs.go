@@ -66,6 +66,9 @@ func needsOf(cfg *config.Config, userAgent string, finder httpclient.Signers) (*
 	for i, rw := range cfg.RemoteWrite {
 		n.sign("remote_write", rw.HTTPClient.Auth, cfg.Origin(strictyaml.Index("remote_write", i)), "")
 	}
+	for i, r := range cfg.RemoteRead {
+		n.sign("remote_read", r.HTTPClient.Auth, cfg.Origin(strictyaml.Index("remote_read", i)), "")
+	}
 	n.receivers = len(n.uses)
 	for _, r := range cfg.Alerting.Receivers {
 		n.add(n.pluginUse(r.Name, r.Key, strictyaml.Index(r.Key, r.Index), r.JSON, cfg.Origin("alerting")))

@@ -18,6 +18,7 @@ import (
 	"github.com/narthex-io/narthex/host/discovery"
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/remote/query"
 	"github.com/narthex-io/narthex/host/remote/send"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/scrape"
@@ -133,55 +134,61 @@ type change struct {
 	discovered, found *discovery.Change // targets and Alertmanagers
 	notified          *notify.Change
 	sent              *send.Change
+	queried           *query.Change
 }
 
 // prepare has plugins, discovery, scraping and the notifier prepare, so that nothing can fail any more. Nothing is touched yet.
-func (h *Host) prepare(ctx context.Context, cfg *config.Config) (*change, error) {
+func (h *Host) prepare(ctx context.Context, cfg *config.Config) (_ *change, err error) {
 	needs, err := needsOf(cfg, h.opts.Build.userAgent(), &h.signers)
 	if err != nil {
 		return nil, err
 	}
+	var prepared []interface{ Discard() }
+	defer func() {
+		if err != nil {
+			for _, p := range slices.Backward(prepared) {
+				p.Discard()
+			}
+		}
+	}()
 	plugins, err := h.catalogue.Prepare(ctx, cfg.Plugins, needs.uses)
 	if err != nil {
 		return nil, err
 	}
+	prepared = append(prepared, plugins)
 	parsing, err := needs.parsers(cfg, plugins)
 	if err != nil {
-		plugins.Discard()
 		return nil, err
 	}
 	discovered, err := h.discovery.Prepare(ctx, needs.jobs(cfg, plugins))
 	if err != nil {
-		plugins.Discard()
 		return nil, err
 	}
+	prepared = append(prepared, discovered)
 	scraped, err := h.scrape.Prepare(cfg.ScrapeConfigs, cfg.Global.Labels(), parsing.types())
 	if err != nil {
-		discovered.Discard()
-		plugins.Discard()
 		return nil, positioned(cfg, err)
 	}
+	prepared = append(prepared, scraped)
 	found, notified, err := h.prepareNotify(ctx, cfg, needs, plugins)
 	if err != nil {
-		scraped.Discard()
-		discovered.Discard()
-		plugins.Discard()
 		return nil, err
 	}
+	prepared = append(prepared, found, notified)
 	sent, err := h.sender.Prepare(cfg.RemoteWrite, cfg.Global.Labels())
 	if err != nil {
-		notified.Discard()
-		found.Discard()
-		scraped.Discard()
-		discovered.Discard()
-		plugins.Discard()
+		return nil, cfg.Locate(err)
+	}
+	prepared = append(prepared, sent)
+	queried, err := h.queried.Prepare(cfg.RemoteRead, cfg.Global.Labels())
+	if err != nil {
 		return nil, cfg.Locate(err)
 	}
 	return &change{
 		host: h, config: cfg, plugins: plugins, scraped: scraped, exporting: needs.exporters(plugins), parsing: parsing,
 		signing:    needs.signing.running(plugins),
 		policy:     needs.access(cfg, plugins),
-		discovered: discovered, found: found, notified: notified, sent: sent,
+		discovered: discovered, found: found, notified: notified, sent: sent, queried: queried,
 	}, nil
 }
 
@@ -198,6 +205,7 @@ func (c *change) apply() {
 	c.notified.Apply()
 	c.found.Apply()
 	c.sent.Apply()
+	c.queried.Apply()
 	c.host.exporters.replace(c.exporting)
 	c.host.parsers.replace(c.parsing)
 	c.host.signers.replace(c.signing)

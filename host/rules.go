@@ -19,6 +19,7 @@ func (h *Host) makeRules() (err error) {
 	opts.Registerer = h.registry
 	opts.Engine = h.engine
 	opts.Storage = &h.storage
+	opts.Queried = h.queried
 	opts.Notifier = h.notify
 	if h.rules, err = rules.New(opts); err != nil {
 		return fmt.Errorf("make rule manager: %w", err)

@@ -68,6 +68,15 @@ type SelectHints struct {
 	Latest bool
 	// SeriesOnly says that no samples will be read.
 	SeriesOnly bool
+	// Budget, if not nil, is told of the memory that the answer takes, by storages that have it made for the caller alone.
+	Budget Budget
+}
+
+// Budget bounds the memory of a query.
+type Budget interface {
+	// Hold counts bytes, which a negative number gives back; the rest is given back when the query ends. An error says that it
+	// must end now. It may be called by several goroutines.
+	Hold(bytes int64) error
 }
 
 // SeriesSet iterates over series. It belongs to one goroutine; the series that it hands out do not.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/narthex-io/narthex/host/notify"
 	"github.com/narthex-io/narthex/host/plugin"
+	"github.com/narthex-io/narthex/host/remote/query"
 	"github.com/narthex-io/narthex/host/remote/send"
 	"github.com/narthex-io/narthex/host/scrape"
 	"github.com/narthex-io/narthex/host/web/access"
@@ -34,6 +35,7 @@ type Config struct {
 	ScrapeConfigFiles []string         `yaml:"scrape_config_files,omitempty"`
 	ScrapeConfigs     []*scrape.Config `yaml:"scrape_configs,omitempty"`
 	RemoteWrite       []*send.Config   `yaml:"remote_write,omitempty"`
+	RemoteRead        []*query.Config  `yaml:"remote_read,omitempty"`
 	Storage           Storage          `yaml:"storage,omitempty"`
 	Plugins           plugin.Config    `yaml:"plugins,omitempty"`
 	OTLP              OTLP             `yaml:"otlp"`
@@ -146,8 +148,7 @@ type Retention struct {
 
 // missing are the sections of parts that this version lacks.
 type missing struct {
-	RemoteRead yaml.Node `yaml:"remote_read"`
-	Tracing    yaml.Node `yaml:"tracing"`
+	Tracing yaml.Node `yaml:"tracing"`
 }
 
 // check refuses the sections that say something.
@@ -157,7 +158,6 @@ func (m *missing) check() error {
 		field, part string
 		node        yaml.Node
 	}{
-		{"remote_read", "remote read", m.RemoteRead},
 		{"tracing", "tracing", m.Tracing},
 	} {
 		if len(s.node.Content) > 0 || s.node.Kind == yaml.ScalarNode {
@@ -196,6 +196,7 @@ func (c *Config) complete(expand func(string) string) error {
 		strictyaml.At("alerting", c.Alerting.Complete(c.Dir, legacy)),
 		send.CompleteAll(c.RemoteWrite, c.Dir, legacy),
 		strictyaml.At("storage", c.Storage.check()),
+		query.Complete(c.RemoteRead, c.Dir),
 		strictyaml.At("otlp", c.OTLP.check(c.Global.MetricNameValidationScheme)),
 		strictyaml.At("plugins", c.Plugins.Validate()))...)
 }

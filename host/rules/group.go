@@ -39,7 +39,10 @@ type Options struct {
 	// Registerer receives the metrics; nil for nobody.
 	Registerer prometheus.Registerer
 	Engine     Engine
-	Storage    Storage
+	// Storage takes what rules record, and has the state of alerts.
+	Storage Storage
+	// Queried is what expressions read from; nil stands for Storage.
+	Queried storage.Queryable
 	// Notifier receives alerts; nil for nobody.
 	Notifier Notifier
 	// OutageTolerance is how long a server may have been down for its alerts to be restored. Zero means one hour.
@@ -75,6 +78,9 @@ type env struct {
 func newEnv(opts Options) (*env, error) {
 	if opts.Log == nil || opts.Engine == nil || opts.Storage == nil {
 		return nil, errors.New("rules: options Log, Engine and Storage are required")
+	}
+	if opts.Queried == nil {
+		opts.Queried = opts.Storage
 	}
 	if opts.OutageTolerance == 0 {
 		opts.OutageTolerance = time.Hour
@@ -184,7 +190,7 @@ func (g *Group) describe(external labels.Labels) string {
 
 // query evaluates the expression of a rule, or one in its texts.
 func (g *Group) query(ctx context.Context, q string, at time.Time) (promql.Vector, error) {
-	res, err := g.env.Engine.Instant(ctx, g.env.Storage, q, promql.QueryOptions{
+	res, err := g.env.Engine.Instant(ctx, g.env.Queried, q, promql.QueryOptions{
 		Origin: promql.Origin{Rule: &promql.RuleOrigin{File: g.file, Name: g.name}},
 	}, at)
 	if err != nil {

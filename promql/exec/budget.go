@@ -135,6 +135,12 @@ func (q *query) holdBytes(n int64) error {
 	return q.overspent()
 }
 
+// Hold counts memory that a storage takes for the query, which makes it a [storage.Budget].
+func (q *query) Hold(bytes int64) error {
+	q.addBytes(bytes)
+	return q.overspent()
+}
+
 // begin returns an error if there is no point in beginning a part of the query: it has ended, or not even one row would
 // fit into memory.
 func (q *query) begin(ctx context.Context, g plan.Grid) error {

@@ -93,6 +93,7 @@ func (q *query) selectRange(ctx context.Context, n *plan.Selector, g plan.Grid, 
 	hints := storage.SelectHints{
 		Start: r.min, End: r.max, Step: g.Step, Range: n.Range, Func: n.Hints.Func, Grouping: n.Hints.Grouping, By: n.Hints.By,
 		Projection: n.Hints.Project && !q.DelayNameRemoval, ProjectionLabels: n.Hints.Labels,
+		Budget: q,
 	}
 	hints.Latest = latestOnly(n, g)
 	if n.Read != nil && q.reads.union != nil {
