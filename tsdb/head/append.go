@@ -144,12 +144,19 @@ func (a *appender) appendMore(entries []storage.Entry, outcomes []storage.Outcom
 		if e.Ref != ref || e.T <= t || e.NoSample || e.Histogram != nil || e.FloatHistogram != nil || len(e.Exemplars) > 0 {
 			break
 		}
-		a.take(e, id, chunk.Native{}, false, true) // The sample before saw to the labels.
+		if e.Metadata != nil || e.ST != 0 {
+			a.take(e, id, chunk.Native{}, false, true) // The sample before saw to the labels.
+		} else {
+			a.samples = append(a.samples, staged{t: e.T, v: e.V, id: id})
+		}
 		outcomes[n] = storage.Outcome{Ref: ref}
 		t = e.T
 		n++
 	}
 	if n > 0 {
+		if a.last != nil {
+			a.last[id] = int32(len(a.samples) - 1)
+		}
 		p, i := a.h.index.at(id)
 		p.mu.Lock()
 		p.slots[i].pending += uint32(n)

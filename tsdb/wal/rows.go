@@ -291,14 +291,12 @@ func (e *rowEncoder) appendSequences(dst []byte, m *rowModel) []byte {
 		if s.match-minMatch >= 32 {
 			match, _ = matchCode(s.match - minMatch)
 		}
-		var v uint64
-		var n uint
-		os, v, n = m.offsets.before(os, uint8(bits.Len32(s.offset)-1))
-		b.add(v, n)
-		ms, v, n = m.matches.before(ms, match)
-		b.add(v, n)
-		ls, v, n = m.literals.before(ls, literals)
-		b.add(v, n)
+		var ov, mv, lv uint64
+		var on, mn, ln uint
+		os, ov, on = m.offsets.before(os, uint8(bits.Len32(s.offset)-1))
+		ms, mv, mn = m.matches.before(ms, match)
+		ls, lv, ln = m.literals.before(ls, literals)
+		b.add(ov|mv<<(on&63)|lv<<((on+mn)&63), on+mn+ln)
 		if s.literals >= 16 || s.match-minMatch >= 32 || s.offset > sameDistance {
 			b.flush()
 			b.lengths(s)

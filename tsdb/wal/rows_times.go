@@ -77,8 +77,8 @@ func (e *rowEncoder) row(r *repetition, rec []byte, at, ref, head int) bool {
 	if e.period > 0 {
 		other &= x ^ binary.LittleEndian.Uint64(rec[at-e.period:])
 	}
-	// Fast path: the series before has a sample at this time, too (BenchmarkCompress).
-	if other == 0 && (fresh || binary.BigEndian.Uint64(rec[value:]) == binary.BigEndian.Uint64(rec[value-e.period:])) {
+	// A series that begins like the one before it may go on like that: both may be zero all the time.
+	if other == 0 && (fresh || r.end == at && r.distance == e.period && binary.BigEndian.Uint64(rec[value:]) == binary.BigEndian.Uint64(rec[value-e.period:])) {
 		e.add(r, rec, at, value, e.period)
 		e.value(r, rec, value, e.period)
 		return true
