@@ -205,6 +205,21 @@ func (h *history) batch() []storage.Entry {
 	return all
 }
 
+// past returns samples of the time since the last scrape, one series behind the other, as those who catch up send them.
+func (h *history) past() []storage.Entry {
+	var all []storage.Entry
+	for i := range 10 {
+		v := float64(h.random.IntN(1000))
+		for k := range int64(12) {
+			if i%3 > 0 {
+				v += float64(h.random.IntN(50))
+			}
+			all = append(all, storage.Entry{Labels: labels.FromStrings("__name__", "caught_up_total", "i", fmt.Sprint(i)), T: h.now + k*step/12, V: v})
+		}
+	}
+	return all
+}
+
 // late returns samples that come out of order, at times at which nothing was.
 func (h *history) late() []storage.Entry {
 	var all []storage.Entry
@@ -232,6 +247,9 @@ func (h *history) live(ctx context.Context, t *testing.T, a archive, minutes int
 	begin := h.now
 	for n := range minutes * 60_000 / step {
 		batches := [][]storage.Entry{h.batch()}
+		if n%3 == 0 {
+			batches = append(batches, h.past())
+		}
 		if n > 90 && n%20 == 0 {
 			batches = append(batches, h.late())
 		}
