@@ -7,8 +7,14 @@ import (
 	"slices"
 )
 
-// newWindowBits is what a value costs more if it brings its own window: five bits for the leading zeros and six for the size.
-const newWindowBits = 11
+const (
+	// newWindowBits is what a value costs more if it brings its own window: five bits for the leading zeros and six for the
+	// size.
+	newWindowBits = 11
+	// narrowerBits is by how many bits a window has to be narrower than the best one to be considered. To consider all would
+	// make chunks smaller by 0.1 % and take a sixth more CPU.
+	narrowerBits = 6
+)
 
 // XORPacker encodes XOR chunks as a whole, smaller than [XORState] does, which does not know what will come: it chooses
 // the windows of significant bits so that wide ones end soon and narrow ones last. Readers see no difference. Samples are
@@ -53,6 +59,11 @@ type packed struct {
 type xorWindow struct{ lead, trail uint8 }
 
 func (w xorWindow) size() uint8 { return 64 - w.lead - w.trail }
+
+// nearly reports whether what fits into v fits into w, which is not much wider.
+func (w xorWindow) nearly(v xorWindow) bool {
+	return w.lead <= v.lead && w.trail <= v.trail && v.lead+v.trail < w.lead+w.trail+narrowerBits
+}
 
 // packStep is the cheapest way found to write the differences up to one: bits in all, of which the last window begins at
 // start.
@@ -244,16 +255,18 @@ type openWindow struct {
 
 // plan chooses the windows of all differences, so that they cost the least. A window holds differences that follow each other, and
 // is just wide enough for them; so after each difference there is a window that may go on for each place where it may have
-// begun. Few of them matter: of those with the same bounds, the cheapest; and none that costs as much as the best and a new
-// window, for that can be had at any time.
+// begun. Few of them matter: of those with the same bounds, the cheapest; none that costs as much as the best and a new window,
+// for that can be had at any time; and none that begins where the best one is nearly as narrow.
 func (p *XORPacker) plan() {
 	p.steps = append(p.steps[:0], packStep{})
 	open, best := p.open[:0], packStep{}
 	for k := range p.values {
 		v := p.values[k].window
-		limit, before := best.cost+newWindowBits, best.cost
+		limit := best.cost + newWindowBits
+		if len(open) == 0 || !best.window.nearly(v) {
+			open = append(open, openWindow{start: int32(k), before: limit, cost: best.cost, window: v})
+		}
 		best.cost = math.MaxInt32
-		open = append(open, openWindow{start: int32(k), before: before + newWindowBits, cost: before, window: v})
 		kept := open[:0]
 		for _, o := range open {
 			if o.cost >= limit {
