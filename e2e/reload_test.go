@@ -50,16 +50,16 @@ func TestCheckConfig(t *testing.T) {
 	dir := t.TempDir()
 	good := "scrape_configs:\n" + staticJob("steady", "400ms", "localhost:1")
 	write(t, filepath.Join(dir, "narthex.yml"), good)
-	if out := wantCommand(t, dir, narthex, "check", "config", "narthex.yml"); out != "narthex.yml: valid, 1 scrape config\n" {
+	if out := wantCommand(t, dir, narthex, "check", "config", "narthex.yml"); out != "Checking narthex.yml\n  SUCCESS: narthex.yml is valid, with 1 scrape config\n\n" {
 		t.Errorf("it prints %s", out)
 	}
 	for _, bad := range badConfigs {
 		write(t, filepath.Join(dir, "narthex.yml"), good+bad.more)
 		_, stderr, code := command(t, dir, "", narthex, "check", "config", "narthex.yml")
-		if code != 2 {
+		if code != 1 {
 			t.Errorf("%s: exit code %d", bad.mistake, code)
 		}
-		bad.wantReported(t, strings.TrimPrefix(strings.TrimSpace(stderr), "narthex: "))
+		bad.wantReported(t, strings.TrimSpace(strings.TrimPrefix(stderr, "  FAILED:\n")))
 	}
 }
 

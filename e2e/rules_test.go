@@ -224,12 +224,12 @@ tests:
   - {eval_time: 5s, alertname: E2EHigh}
   - {eval_time: 6s, alertname: E2EHigh, exp_alerts: [{exp_labels: {severity: page}, exp_annotations: {summary: wave is one}}]}
 `)
-	if out := wantCommand(t, dir, narthex, "check", "rules", "rules.yml"); out != "rules.yml: valid, 2 rules\n" {
+	if out := wantCommand(t, dir, narthex, "check", "rules", "rules.yml"); out != "Checking rules.yml\n  SUCCESS: 2 rules found\n\n" {
 		t.Error(out)
 	}
-	stdout, _, code := command(t, dir, "", narthex, "test", "rules", "--junit=junit.xml", "test.yml")
-	if code != 1 || !strings.Contains(stdout, "test.yml: FAILED\n  unnamed#0: ") || !strings.Contains(stdout, `annotations: {summary="wave is 1"}`) {
-		t.Errorf("exit code %d\n%s", code, stdout)
+	_, stderr, code := command(t, dir, "", narthex, "test", "rules", "--junit=junit.xml", "test.yml")
+	if code != 1 || !strings.Contains(stderr, "  FAILED:\n  unnamed#0: ") || !strings.Contains(stderr, `annotations: {summary="wave is 1"}`) {
+		t.Errorf("exit code %d\n%s", code, stderr)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "junit.xml")); err != nil || !strings.Contains(string(text), `tests="1" failures="1"`) {
 		t.Errorf("%v %s", err, text)

@@ -199,7 +199,7 @@ func TestSignedPlugins(t *testing.T) {
 	refused := func(want string, args ...string) {
 		t.Helper()
 		out, stderr, code := command(t, work, "", narthex, append([]string{"check", "config", config, "--plugins.directory=" + plugins}, args...)...)
-		if code != 2 || !strings.Contains(stderr, want) {
+		if code != 1 || !strings.Contains(stderr, want) {
 			t.Errorf("check config %v: exit code %d, %s%s, want %q", args, code, out, stderr, want)
 		}
 	}

@@ -36,10 +36,14 @@ type CheckOptions struct {
 	PluginCache       string
 	PluginWorker      string
 	PluginTrust       PluginTrust
+	// PluginLogger gets what plugins say; nil drops it.
+	PluginLogger *slog.Logger
 	// Query says which features the expressions of rules may use.
 	Query promql.Options
 	// IgnoreUnknownFields accepts fields of rule files that mean nothing.
 	IgnoreUnknownFields bool
+	// SyntaxOnly reads the configuration and nothing else: no rule files, no credentials, no plugins.
+	SyntaxOnly bool
 }
 
 // Checked is what a good configuration consists of.
@@ -60,6 +64,9 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 	if err != nil {
 		return checked, err
 	}
+	if opts.SyntaxOnly {
+		return summary(cfg, nil), nil
+	}
 	needs, err := needsOf(cfg, "", &signers{})
 	if err != nil {
 		return checked, err
@@ -69,35 +76,43 @@ func CheckConfig(ctx context.Context, file string, opts CheckOptions) (checked C
 		return checked, err
 	}
 	defer func() { err = errors.Join(err, catalogue.Close()) }()
+	files, ruleErr := checkRules(cfg, opts)
 	change, err := catalogue.Prepare(ctx, cfg.Plugins, needs.uses)
 	if err != nil {
-		return checked, err
+		return checked, errors.Join(err, checkStatic(cfg), ruleErr)
 	}
 	parsing, err := needs.parsers(cfg, change)
 	change.Discard()
 	if err != nil {
 		return checked, err
 	}
-	files, err := checkRules(cfg, opts)
-	if err := errors.Join(checkJobs(cfg, parsing), checkStatic(cfg), checkAlerting(cfg), checkSending(cfg), checkRemoteRead(cfg), checkCredentials(cfg), err); err != nil {
+	if err := errors.Join(checkJobs(cfg, parsing), checkStatic(cfg), checkAlerting(cfg), checkSending(cfg), checkRemoteRead(cfg), checkCredentials(cfg), ruleErr); err != nil {
 		return checked, err
 	}
-	checked = Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files, Intervals: map[string]time.Duration{}, Inert: cfg.Inert()}
+	return summary(cfg, files), nil
+}
+
+func summary(cfg *config.Config, files []*rules.File) Checked {
+	checked := Checked{Jobs: len(cfg.ScrapeConfigs), RuleFiles: files, Intervals: map[string]time.Duration{}, Inert: cfg.Inert()}
 	for _, job := range cfg.ScrapeConfigs {
 		checked.Intervals[job.JobName] = time.Duration(job.ScrapeInterval)
 	}
-	return checked, nil
+	return checked
 }
 
 // catalogue returns one that runs nothing yet.
 func (o CheckOptions) catalogue() (*plugin.Catalogue, error) {
+	log := o.PluginLogger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return plugin.New(plugin.Options{
 		Directories: o.PluginDirectories,
 		CacheDir:    o.PluginCache,
 		Worker:      o.PluginWorker,
 		OnlyUsed:    true,
 		TrustedKeys: o.PluginTrust.Keys,
-		Logger:      slog.New(slog.DiscardHandler),
+		Logger:      log,
 
 		RequireSignature: o.PluginTrust.Required,
 	})

@@ -43,11 +43,15 @@ type needs struct {
 	errs   []error
 }
 
-func needsOf(cfg *config.Config, userAgent string, finder httpclient.Signers) (*needs, error) {
-	n := &needs{
+func newNeeds(userAgent string, finder httpclient.Signers) *needs {
+	return &needs{
 		discoveries: map[*discovery.Configs]int{}, exporting: map[exporterKey]int{}, parsing: map[scrape.ParserKey]int{},
 		userAgent: userAgent, finder: finder,
 	}
+}
+
+func needsOf(cfg *config.Config, userAgent string, finder httpclient.Signers) (*needs, error) {
+	n := newNeeds(userAgent, finder)
 	for i, job := range cfg.ScrapeConfigs {
 		origin := cfg.Origins[i]
 		n.addDiscoveries(job.JobName, &job.Discovery, origin)
@@ -79,10 +83,15 @@ func needsOf(cfg *config.Config, userAgent string, finder httpclient.Signers) (*
 		use.Kind = sdk.KindAuthInbound
 		n.add(use)
 	}
+	return n, n.complete()
+}
+
+// complete adds what comes last: the signers, and the lists without entries.
+func (n *needs) complete() error {
 	n.signing.first = len(n.uses)
 	n.uses = append(n.uses, n.signing.uses...)
 	n.uses = append(n.uses, n.empty...)
-	return n, errors.Join(n.errs...)
+	return errors.Join(n.errs...)
 }
 
 func (n *needs) add(u plugin.Use) { n.uses = append(n.uses, u) }

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
 
 	"github.com/narthex-io/narthex/host/rules"
@@ -28,7 +27,7 @@ type explanation struct {
 	features []string
 }
 
-func queryExplainCommand(out streams) *cobra.Command {
+func queryExplainCommand(out streams, q *queryFlags) *cobra.Command {
 	var x explanation
 	explain := &cobra.Command{
 		Use:   "explain SERVER EXPR | explain --storage DIR EXPR",
@@ -39,7 +38,7 @@ func queryExplainCommand(out streams) *cobra.Command {
 			"With --storage a data directory is read in place of asking a server. Nothing in it is written, so that a server\n" +
 			"may be using it.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ask := x.askServer
+			ask := x.askServer(q)
 			want := 2
 			if x.storage != "" {
 				ask, want = x.readStorage(out), 1
@@ -55,7 +54,7 @@ func queryExplainCommand(out streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if x.asJSON {
+			if x.asJSON || q.format == formatJSON {
 				return writeJSON(out, found)
 			}
 			return found.WriteText(out.out)
@@ -72,24 +71,26 @@ func queryExplainCommand(out streams) *cobra.Command {
 	return explain
 }
 
-// askServer has a server explain the query.
-func (x *explanation) askServer(ctx context.Context, server string) (*promql.Explanation, error) {
-	form, path := url.Values{"query": {x.expr}, "explain": {"plan"}}, "query"
-	if x.analyze {
-		form.Set("explain", "analyze")
+// askServer returns what has a server explain the query.
+func (x *explanation) askServer(q *queryFlags) func(ctx context.Context, server string) (*promql.Explanation, error) {
+	return func(ctx context.Context, server string) (*promql.Explanation, error) {
+		form, path := url.Values{"query": {x.expr}, "explain": {"plan"}}, "query"
+		if x.analyze {
+			form.Set("explain", "analyze")
+		}
+		now := fmt.Sprint(float64(time.Now().UnixMilli()) / 1000)
+		if x.step != "" {
+			path = "query_range"
+			form.Set("start", cmp.Or(x.start, now))
+			form.Set("end", cmp.Or(x.end, now))
+			form.Set("step", x.step)
+		} else {
+			form.Set("time", cmp.Or(x.start, now))
+		}
+		var found promql.Explanation
+		err := q.ask(ctx, http.MethodPost, server, path, form, &found)
+		return &found, err
 	}
-	now := fmt.Sprint(float64(time.Now().UnixMilli()) / 1000)
-	if x.step != "" {
-		path = "query_range"
-		form.Set("start", cmp.Or(x.start, now))
-		form.Set("end", cmp.Or(x.end, now))
-		form.Set("step", x.step)
-	} else {
-		form.Set("time", cmp.Or(x.start, now))
-	}
-	var found promql.Explanation
-	err := askServer(ctx, http.MethodPost, server, path, form, &found)
-	return &found, err
 }
 
 // readStorage returns what explains the query over the samples of a data directory.
@@ -134,12 +135,6 @@ func (x *explanation) times(now time.Time) (start, end time.Time, step time.Dura
 	if x.step == "" {
 		return start, start, 0, err
 	}
-	if seconds, numberErr := time.ParseDuration(x.step + "s"); numberErr == nil {
-		return start, end, seconds, err
-	}
-	d, stepErr := model.ParseDuration(x.step)
-	if stepErr != nil {
-		err = errors.Join(err, fmt.Errorf("--step: %w", stepErr))
-	}
-	return start, end, time.Duration(d), err
+	step, stepErr := parseStep(x.step)
+	return start, end, step, errors.Join(err, stepErr)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -36,26 +37,41 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == worker.Command {
 		worker.Main(os.Args[2:])
 	}
-	os.Exit(run())
+	os.Exit(run(filepath.Base(os.Args[0])))
 }
 
-func run() int {
+// run runs the program under the name that it was started with, and returns its exit code.
+func run(name string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := rootCommand(streams{os.Stdin, os.Stdout, os.Stderr}).ExecuteContext(ctx)
+	io := streams{os.Stdin, os.Stdout, os.Stderr}
+	root := rootCommand(io)
+	if name == promtool {
+		root = promtoolCommand(io)
+	}
+	used, err := root.ExecuteContextC(ctx)
+	return exitCode(io, root, used == root && name != promtool, err)
+}
+
+// exitCode says what went wrong, if anything did, and returns the exit code for it. Mistakes in flags and in the
+// configuration make another one where root was to serve than in its subcommands, as in upstream's two programs.
+func exitCode(io streams, root *cobra.Command, serving bool, err error) int {
 	if err == nil {
 		return 0
 	}
-	if config, ok := errors.AsType[*host.ConfigError](err); ok {
-		fmt.Fprintln(os.Stderr, config.Err) // A line for each mistake, which starts with its place.
-		return exitUsage
-	}
 	if found, ok := errors.AsType[*findings](err); ok {
-		fmt.Fprintln(os.Stderr, found.err)
+		if found.err != nil {
+			fmt.Fprintln(io.err, found.err)
+		}
 		return found.code
 	}
-	fmt.Fprintf(os.Stderr, "narthex: %v\n", err)
-	if _, ok := errors.AsType[*usageError](err); ok {
+	config, badConfig := errors.AsType[*host.ConfigError](err)
+	if badConfig {
+		fmt.Fprintln(io.err, config.Err) // A line for each mistake, which starts with its place.
+	} else {
+		fmt.Fprintf(io.err, "%s: %v\n", root.Name(), err)
+	}
+	if _, badUsage := errors.AsType[*usageError](err); serving && (badUsage || badConfig) {
 		return exitUsage
 	}
 	return exitFailure
@@ -80,14 +96,21 @@ func rootCommand(io streams) *cobra.Command {
 		Long: "Without a subcommand, narthex serves: it takes Prometheus's flags and configuration file.\n" +
 			"Each flag can also be set in --settings.file and by an environment variable such as\n" +
 			"NARTHEX_STORAGE_TSDB_PATH; flags win.",
-		Args:          noArgs,
-		Version:       versionText(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Args:    noArgs,
+		Version: versionText(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), io, cmd.Flags(), nil, nil)
 		},
 	}
+	addFlags(root.Flags())
+	complete(root, io)
+	root.AddCommand(demoCommand(io), rulesCommand(io), pluginCommand(io))
+	return root
+}
+
+// complete gives a program what both have: how it prints and fails, and the subcommands of promtool.
+func complete(root *cobra.Command, io streams) {
+	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetOut(io.out)
 	root.SetErr(io.err)
@@ -98,9 +121,7 @@ func rootCommand(io streams) *cobra.Command {
 		return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	addFlags(root.Flags())
-	root.AddCommand(demoCommand(io), checkCommand(io), testCommand(io), rulesCommand(io), pluginCommand(io), queryCommand(io), tsdbCommand(io))
-	return root
+	root.AddCommand(checkCommand(io), testCommand(io), queryCommand(io), pushCommand(io), debugCommand(io), promqlCommand(io), tsdbCommand(io))
 }
 
 // group is a command that only holds others.
@@ -108,7 +129,9 @@ func group(use, short string) *cobra.Command {
 	return &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: func(cmd *cobra.Command, args []string) error {
 		var names []string
 		for _, c := range cmd.Commands() {
-			names = append(names, c.Name())
+			if c.IsAvailableCommand() {
+				names = append(names, c.Name())
+			}
 		}
 		if len(args) == 0 {
 			return &usageError{fmt.Errorf("name a command: %s has %s; see %[1]s --help", cmd.CommandPath(), strings.Join(names, ", "))}

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,8 +14,11 @@ import (
 )
 
 func queryCommand(out streams) *cobra.Command {
-	c := group("query", "Explain queries, list and cancel those that run")
-	c.AddCommand(queryExplainCommand(out), queryListCommand(out), queryCancelCommand(out))
+	c := group("query", "Ask servers for samples, explain queries, list and cancel those that run")
+	var q queryFlags
+	q.add(c.PersistentFlags())
+	c.AddCommand(queryInstantCommand(out, &q), queryRangeCommand(out, &q), querySeriesCommand(out, &q), queryLabelsCommand(out, &q),
+		queryAnalyzeCommand(out, &q), queryExplainCommand(out, &q), queryListCommand(out, &q), queryCancelCommand(out, &q))
 	return c
 }
 
@@ -35,7 +36,7 @@ func exactly(n int) cobra.PositionalArgs {
 	}
 }
 
-func queryListCommand(out streams) *cobra.Command {
+func queryListCommand(out streams, q *queryFlags) *cobra.Command {
 	var asJSON bool
 	list := &cobra.Command{
 		Use:   "list SERVER",
@@ -43,10 +44,10 @@ func queryListCommand(out streams) *cobra.Command {
 		Args:  exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var active api.ActiveQueries
-			if err := askServer(cmd.Context(), http.MethodGet, args[0], "status/queries", nil, &active); err != nil {
+			if err := q.ask(cmd.Context(), http.MethodGet, args[0], "status/queries", nil, &active); err != nil {
 				return err
 			}
-			if asJSON {
+			if asJSON || q.format == formatJSON {
 				return writeJSON(out, active)
 			}
 			w := tabwriter.NewWriter(out.out, 0, 0, 2, ' ', 0)
@@ -68,14 +69,14 @@ func queryListCommand(out streams) *cobra.Command {
 	return list
 }
 
-func queryCancelCommand(out streams) *cobra.Command {
+func queryCancelCommand(out streams, q *queryFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel SERVER ID",
 		Short: "Cancel a query of a server that runs with --web.enable-admin-api",
 		Args:  exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path := "admin/queries/" + url.PathEscape(args[1]) + "/cancel"
-			if err := askServer(cmd.Context(), http.MethodPost, args[0], path, nil, nil); err != nil {
+			if err := q.ask(cmd.Context(), http.MethodPost, args[0], path, nil, nil); err != nil {
 				return err
 			}
 			fmt.Fprintf(out.out, "query %s is being canceled\n", args[1])
@@ -84,47 +85,12 @@ func queryCancelCommand(out streams) *cobra.Command {
 	}
 }
 
-// askServer asks an endpoint below /api/v1 and decodes the data of the answer, unless data is nil. Warnings are lost.
-func askServer(ctx context.Context, method, server, path string, form url.Values, data any) error {
-	base, err := url.Parse(server)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return &usageError{fmt.Errorf("%q is no URL of a server such as http://localhost:9090", server)}
-	}
-	r, err := http.NewRequestWithContext(ctx, method, base.JoinPath("api/v1", path).String(), strings.NewReader(form.Encode()))
+// ask asks an endpoint below /api/v1 of a server and decodes the data of the answer, unless data is nil. Warnings are lost.
+func (q *queryFlags) ask(ctx context.Context, method, server, path string, form url.Values, data any) error {
+	client, err := q.open(server)
 	if err != nil {
-		return fmt.Errorf("ask %s: %w", base.Redacted(), err)
+		return err
 	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return fmt.Errorf("ask %s: %w", base.Redacted(), err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", base.Redacted(), err)
-	}
-	if resp.StatusCode == http.StatusNoContent {
-		return nil
-	}
-	var answer struct {
-		Status string
-		Error  string
-		Data   json.RawMessage
-	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Status == "" {
-		return fmt.Errorf("%s answers %s, and not as an API of this kind", base.Redacted(), resp.Status)
-	}
-	if answer.Status != "success" {
-		return fmt.Errorf("%s: %s", base.Redacted(), answer.Error)
-	}
-	if data == nil {
-		return nil
-	}
-	if err := json.Unmarshal(answer.Data, data); err != nil {
-		return fmt.Errorf("decode the answer of %s: %w", base.Redacted(), err)
-	}
-	return nil
+	_, err = client.Ask(ctx, method, path, form, data)
+	return err
 }

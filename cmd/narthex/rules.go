@@ -5,16 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
-	httpconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
 
+	"github.com/narthex-io/narthex/host/apiclient"
 	"github.com/narthex-io/narthex/host/rules"
 	"github.com/narthex-io/narthex/host/rules/history"
 	"github.com/narthex-io/narthex/promql"
@@ -28,29 +27,25 @@ func rulesCommand(io streams) *cobra.Command {
 
 // past are the flags that both commands have: which rules, which time, and where the samples come from.
 type past struct {
-	server, dataDir, httpConfig string
-	start, end, interval        string
-	ignoreUnknown               bool
-	features                    []string
+	clientFlags
+	server, dataDir      string
+	start, end, interval string
+	ignoreUnknown        bool
+	features             []string
 
 	query promql.Options
 }
 
 func (p *past) addFlags(c *cobra.Command) {
-	c.Flags().StringVar(&p.server, "url", "http://localhost:9090", "server to read from")
+	c.Flags().StringVar(&p.server, "url", defaultServer, "server to read from")
 	c.Flags().StringVar(&p.dataDir, "data-dir", "", "data directory to read from, in place of a server; it is not changed, and may be in use")
-	c.Flags().StringVar(&p.httpConfig, "http.config.file", "", "file with the settings of the HTTP client")
+	p.addConfig(c.Flags())
 	c.Flags().StringVar(&p.start, "start", "", "first time, in Unix seconds or RFC 3339")
 	c.Flags().StringVar(&p.end, "end", "", "last time")
 	c.Flags().StringVar(&p.interval, "eval-interval", "1m", "how often groups are evaluated that do not say so")
 	c.Flags().BoolVar(&p.ignoreUnknown, "ignore-unknown-fields", false, "accept fields of rule files that mean nothing")
 	addFeatureFlag(c.Flags(), &p.features)
-	c.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return &usageError{fmt.Errorf("name the rule files: %s", cmd.UseLine())}
-		}
-		return nil
-	}
+	c.Args = atLeastOne("name the rule files")
 }
 
 // times returns the range; an end that is missing is ago before now.
@@ -120,19 +115,13 @@ func (p *past) source(ctx context.Context) (source history.Source, closing func(
 		}
 		return &history.Local{Engine: engine, Storage: db}, db.Close, nil
 	}
-	u, err := url.Parse(p.server)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, nil, &usageError{fmt.Errorf("--url: %q is no URL of a server such as http://localhost:9090", p.server)}
-	}
-	cfg := &httpconfig.HTTPClientConfig{}
-	if p.httpConfig != "" {
-		if cfg, _, err = httpconfig.LoadHTTPConfigFile(p.httpConfig); err != nil {
-			return nil, nil, fmt.Errorf("--http.config.file: %w", err)
-		}
-	}
-	client, err := httpconfig.NewClientFromConfig(*cfg, "narthex")
+	u, err := apiclient.ParseURL(p.server)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make HTTP client: %w", err)
+		return nil, nil, &usageError{fmt.Errorf("--url: %w", err)}
+	}
+	client, err := p.http()
+	if err != nil {
+		return nil, nil, err
 	}
 	return &history.Remote{URL: u, Client: client}, func() error { client.CloseIdleConnections(); return nil }, nil
 }

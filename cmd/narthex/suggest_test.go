@@ -36,7 +36,7 @@ func TestCommandLineMistakes(t *testing.T) {
 	check("it has neither blocks nor a write-ahead log: it is no data directory", "rules", "replay", "--data-dir="+filepath.Dir(rules), "--start=1", rules)
 	check("unless --end is given, the end is 2", "rules", "backfill", "--start=99999999999", "x.yml")
 	check("unknown flag: --storage.local.engine; see", "--storage.local.engine=x")
-	check(`unknown command "everything"; narthex check has config, rules`, "check", "everything", "x.yml")
+	check(`unknown command "everything"; narthex check has config, healthy, metrics, ready, rules, `, "check", "everything", "x.yml")
 	check(`unknown command "nwe"; narthex plugin has `, "plugin", "nwe")
 	check("0 arguments where one is needed: narthex plugin new NAME", "plugin", "new")
 	check("name the files to check: narthex check config FILE...", "check", "config")

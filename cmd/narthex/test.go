@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,82 +16,83 @@ import (
 
 func testCommand(io streams) *cobra.Command {
 	test := group("test", "Run unit tests")
-	test.AddCommand(testRulesCommand(io))
+	junit := test.PersistentFlags().String("junit", "", "file to write the results to, as JUnit XML")
+	test.AddCommand(testRulesCommand(io, junit))
 	return test
 }
 
-func testRulesCommand(io streams) *cobra.Command {
-	var run, features []string
-	var junit string
-	var debug bool
-	var opts ruletest.Options
+// ruleTests is what test rules is told.
+type ruleTests struct {
+	ruletest.Options
+	run, features []string
+	debug         bool
+}
+
+func testRulesCommand(io streams, junit *string) *cobra.Command {
+	var f ruleTests
 	c := &cobra.Command{
 		Use:   "rules FILE...",
 		Short: "Run unit tests of rules, in the format of promtool test rules",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return &usageError{fmt.Errorf("name the test files: %s", cmd.UseLine())}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, files []string) (err error) {
-			if len(run) > 0 {
-				if opts.Run, err = regexp.Compile(strings.Join(run, "|")); err != nil {
-					return &usageError{fmt.Errorf("--run: %w", err)}
-				}
-			}
-			if opts.Query, err = enabledFeatures(features); err != nil {
+		Args:  atLeastOne("name the test files"),
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if err := f.complete(cmd.Context(), io); err != nil {
 				return err
 			}
-			if debug {
-				opts.Debug = io.err
-			}
-			opts.Parser = queryParser(opts.Query)
-			opts.Open = func() (ruletest.Storage, error) { return openScratch(cmd.Context(), scratchSpan) }
+			v := verdicts{streams: io}
 			var results []ruletest.Result
-			failed := false
 			for _, file := range files {
-				r := ruletest.Run(cmd.Context(), file, opts)
-				report(io, &r)
-				failed = failed || !r.OK()
+				fmt.Fprintf(io.out, "Unit testing %s\n", file)
+				r := ruletest.Run(cmd.Context(), file, f.Options)
+				report(&v, &r)
 				results = append(results, r)
 			}
-			if err := writeJUnit(junit, results); err != nil {
-				return err
-			}
-			if failed {
-				return &findings{exitFailure, errors.New("tests failed")}
-			}
-			return nil
+			return errors.Join(writeJUnit(*junit, results), v.result())
 		},
 	}
-	c.Flags().StringArrayVar(&run, "run", nil, "regular expression for the names of the tests to run; repeatable")
-	c.Flags().BoolVar(&opts.Diff, "diff", false, "show of a failure only what differs")
-	c.Flags().BoolVar(&debug, "debug", false, "show when each test starts and ends, and all its samples")
-	c.Flags().BoolVar(&opts.IgnoreUnknownFields, "ignore-unknown-fields", false, "accept fields of rule files that mean nothing")
-	c.Flags().StringVar(&junit, "junit", "", "file to write the results to, as JUnit XML")
-	addFeatureFlag(c.Flags(), &features)
+	c.Flags().StringArrayVar(&f.run, "run", nil, "regular expression for the names of the tests to run; repeatable")
+	c.Flags().BoolVar(&f.Diff, "diff", false, "show of a failure only what differs")
+	c.Flags().BoolVar(&f.debug, "debug", false, "show when each test starts and ends, and all its samples")
+	c.Flags().BoolVar(&f.IgnoreUnknownFields, "ignore-unknown-fields", false, "accept fields of rule files that mean nothing")
+	addFeatureFlag(c.Flags(), &f.features)
 	return c
 }
 
-// report says how the tests of a file went.
-func report(io streams, r *ruletest.Result) {
-	for _, w := range r.Warnings {
-		fmt.Fprintf(io.err, "%s: warning: %s\n", r.File, w)
-	}
-	switch {
-	case r.Err != nil:
-		fmt.Fprintf(io.out, "%s: FAILED\n  %s\n", r.File, strings.ReplaceAll(r.Err.Error(), "\n", "\n  "))
-	case r.OK():
-		fmt.Fprintf(io.out, "%s: ok, %s\n", r.File, counted(len(r.Cases), "test"))
-	default:
-		fmt.Fprintf(io.out, "%s: FAILED\n", r.File)
-	}
-	for _, c := range r.Cases {
-		for _, err := range c.Failures {
-			fmt.Fprintf(io.out, "  %s: %v\n", c.Name, err)
+// complete makes the options that follow from flags.
+func (f *ruleTests) complete(ctx context.Context, io streams) (err error) {
+	if len(f.run) > 0 {
+		if f.Run, err = regexp.Compile(strings.Join(f.run, "|")); err != nil {
+			return &usageError{fmt.Errorf("--run: %w", err)}
 		}
 	}
+	if f.Query, err = enabledFeatures(f.features); err != nil {
+		return err
+	}
+	if f.debug {
+		f.Debug = io.err
+	}
+	f.Parser = queryParser(f.Query)
+	f.Open = func() (ruletest.Storage, error) { return openScratch(ctx, scratchSpan) }
+	return nil
+}
+
+// report says how the tests of a file went.
+func report(v *verdicts, r *ruletest.Result) {
+	for _, w := range r.Warnings {
+		v.warn(w)
+	}
+	if r.OK() {
+		v.success("%s", counted(len(r.Cases), "test"))
+		v.end()
+		return
+	}
+	errs := []error{r.Err}
+	for _, c := range r.Cases {
+		for _, err := range c.Failures {
+			errs = append(errs, fmt.Errorf("  %s: %w", c.Name, err))
+		}
+	}
+	v.failure(errors.Join(errs...))
+	v.end()
 }
 
 func writeJUnit(path string, results []ruletest.Result) (err error) {

@@ -275,3 +275,24 @@ func (m *Manager) countFailed() {
 	}
 	m.metrics.failed.Set(float64(failed))
 }
+
+// ProviderStatus describes a provider of a job.
+type ProviderStatus struct {
+	Name string
+	// Updated reports whether the provider has sent anything since it was first started.
+	Updated bool
+	// Err is why the provider is not running at the moment; nil if it is.
+	Err error
+}
+
+// Providers describes all providers, in the order of the jobs.
+func (m *Manager) Providers() (all []ProviderStatus) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range m.jobs {
+		for _, s := range j.slots {
+			all = append(all, ProviderStatus{Name: s.name, Updated: s.current.updated, Err: s.current.err})
+		}
+	}
+	return all
+}

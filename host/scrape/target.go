@@ -90,8 +90,7 @@ type targetSet struct {
 func makeTargets(cfg *Config, groups []sdk.Group) targetSet {
 	var set targetSet
 	seen := map[string]bool{}
-	b := labels.NewBuilder(labels.EmptyLabels())
-	add := func(name string, exporter *ExporterConfig) {
+	eachAddress(cfg, groups, func(name string, b *labels.Builder, exporter *ExporterConfig) {
 		t, discovered, err := makeTarget(cfg, b, exporter)
 		switch {
 		case err != nil:
@@ -102,12 +101,19 @@ func makeTargets(cfg *Config, groups []sdk.Group) targetSet {
 			seen[t.identity] = true
 			set.active = append(set.active, t)
 		}
-	}
+	})
+	return set
+}
+
+// eachAddress calls f for each address that was discovered for a job and for each of its exporters, with what it is called
+// in errors, a builder that holds its labels, and the exporter if it is one.
+func eachAddress(cfg *Config, groups []sdk.Group, f func(name string, b *labels.Builder, exporter *ExporterConfig)) {
+	b := labels.NewBuilder(labels.EmptyLabels())
 	for _, g := range groups {
 		for _, address := range g.Targets {
 			resetTo(b, g.Labels)
 			b.Set(addressLabel, address)
-			add(address, nil)
+			f(address, b, nil)
 		}
 	}
 	for i := range cfg.Exporters {
@@ -115,9 +121,8 @@ func makeTargets(cfg *Config, groups []sdk.Group) targetSet {
 		resetTo(b, e.Labels)
 		setDefault(b, addressLabel, e.Plugin)
 		b.Set(schemeLabel, pluginScheme)
-		add(pluginScheme+"://"+e.Plugin, e)
+		f(pluginScheme+"://"+e.Plugin, b, e)
 	}
-	return set
 }
 
 // CheckStaticTargets makes the targets of static_configs of a complete job, and returns what is wrong with those that cannot

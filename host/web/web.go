@@ -89,7 +89,7 @@ func New(ctx context.Context, opts Options) (*Server, error) {
 	if opts.ReadTimeout == 0 {
 		opts.ReadTimeout = 5 * time.Minute
 	}
-	if err := toolkit.Validate(opts.ConfigFile); err != nil {
+	if err := CheckConfigFile(opts.ConfigFile); err != nil {
 		return nil, fmt.Errorf("web config file %s: %w", opts.ConfigFile, err)
 	}
 	s := &Server{opts: opts}

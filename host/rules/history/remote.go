@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/narthex-io/narthex/host/apiclient"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/promql"
 	"github.com/narthex-io/narthex/storage"
@@ -38,7 +38,7 @@ func (r *Remote) Instant(ctx context.Context, _ storage.Queryable, query string,
 		ResultType string
 		Result     json.RawMessage
 	}
-	if err := r.ask(ctx, "query", url.Values{"query": {query}, "time": {unix(at)}}, &data); err != nil {
+	if err := r.ask(ctx, "query", url.Values{"query": {query}, "time": {apiclient.Unix(at)}}, &data); err != nil {
 		return nil, err
 	}
 	switch data.ResultType {
@@ -89,7 +89,7 @@ func (r *Remote) Range(ctx context.Context, _ storage.Queryable, query string, s
 				Histograms []json.RawMessage
 			}
 		}
-		form := url.Values{"query": {query}, "start": {unix(from)}, "end": {unix(to)}, "step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)}}
+		form := url.Values{"query": {query}, "start": {apiclient.Unix(from)}, "end": {apiclient.Unix(to)}, "step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)}}
 		if err := r.ask(ctx, "query_range", form, &data); err != nil {
 			return nil, err
 		}
@@ -114,37 +114,9 @@ func (r *Remote) Range(ctx context.Context, _ storage.Queryable, query string, s
 }
 
 func (r *Remote) ask(ctx context.Context, path string, form url.Values, data any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL.JoinPath("api/v1", path).String(), strings.NewReader(form.Encode()))
-	if err != nil {
-		return fmt.Errorf("ask %s: %w", r.URL.Redacted(), err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := r.Client.Do(req)
-	if err != nil {
-		return fmt.Errorf("ask %s: %w", r.URL.Redacted(), err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", r.URL.Redacted(), err)
-	}
-	var answer struct {
-		Status, Error string
-		Data          json.RawMessage
-	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Status == "" {
-		return fmt.Errorf("%s answers %s, and not as an API of this kind", r.URL.Redacted(), resp.Status)
-	}
-	if answer.Status != "success" {
-		return fmt.Errorf("%s: %s", r.URL.Redacted(), answer.Error)
-	}
-	if err := json.Unmarshal(answer.Data, data); err != nil {
-		return fmt.Errorf("decode the answer of %s: %w", r.URL.Redacted(), err)
-	}
-	return nil
+	_, err := apiclient.New(r.URL, r.Client, nil).Ask(ctx, http.MethodPost, path, form, data)
+	return err
 }
-
-func unix(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', -1, 64) }
 
 // point is a value as the API has it: [seconds, "value"].
 type point struct {

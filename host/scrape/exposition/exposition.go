@@ -52,6 +52,8 @@ type Options struct {
 	// Part says that the body is a piece of one of OpenMetrics, of whole lines, that may go on elsewhere: see
 	// [Scanner.Continue]. It goes neither with ConvertClassic nor with StartTimes, which look ahead.
 	Part bool
+	// Verbatim leaves the bounds of buckets and quantiles of text formats as they were written, 1 or 1.0.
+	Verbatim bool
 }
 
 // Kind says what a scanner has found.
@@ -334,10 +336,10 @@ func (s *Scanner) setType() error {
 		return s.errorf("invalid metric type %q", s.text)
 	}
 	s.metricType, s.typeName = metricType, s.name
-	switch metricType {
-	case sample.TypeHistogram:
+	switch {
+	case metricType == sample.TypeHistogram && !s.opts.Verbatim:
 		s.rounding = roundBuckets
-	case sample.TypeSummary:
+	case metricType == sample.TypeSummary && !s.opts.Verbatim:
 		s.rounding = roundQuantiles
 	default:
 		s.rounding = roundNothing
