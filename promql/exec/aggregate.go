@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unsafe"
 
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/promql/parser"
@@ -183,10 +184,22 @@ func (q *query) results(ctx context.Context, gr *groups, acc accumulator, g plan
 	return f, nil
 }
 
+// cellBytes is the size of the cell of a group at one step.
+func cellBytes(op parser.AggregateOp) int64 {
+	switch op {
+	case parser.AggAvg:
+		return int64(unsafe.Sizeof(mean{}))
+	case parser.AggStddev, parser.AggStdvar:
+		return int64(unsafe.Sizeof(variance{}))
+	default:
+		return int64(unsafe.Sizeof(sumCell{}))
+	}
+}
+
 // newAccumulator returns the accumulator of an aggregation into groups.
 func (q *query) newAccumulator(ctx context.Context, n *plan.Aggregate, gr *groups, param []float64, g plan.Grid) (accumulator, error) {
 	cells := len(gr.out) * g.N
-	if err := q.hold(cells); err != nil {
+	if err := q.keepMore(cells, int64(cells)*cellBytes(n.Op)); err != nil {
 		return nil, err
 	}
 	switch n.Op {

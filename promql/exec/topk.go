@@ -96,7 +96,7 @@ func (q *query) selectK(ctx context.Context, n *plan.Aggregate, op operator, par
 				grown++
 			}
 		}
-		return q.hold(grown)
+		return q.keepMore(grown, int64(grown)*candidateBytes)
 	})
 	if err != nil {
 		return nil, err
@@ -142,8 +142,11 @@ func (q *query) best(ctx context.Context, in []series, cells []heap, op parser.A
 	return f, nil
 }
 
-// heapBytes is the size of a heap without its candidates.
-const heapBytes = int64(unsafe.Sizeof(heap{}))
+const (
+	// heapBytes is the size of a heap without its candidates, candidateBytes that of a candidate.
+	heapBytes      = int64(unsafe.Sizeof(heap{}))
+	candidateBytes = int64(unsafe.Sizeof(candidate{}))
+)
 
 // heap holds the best candidates, the worst of them first.
 type heap struct{ candidates []candidate }
