@@ -122,7 +122,8 @@ func (r *ReadOnly) openBlocks(names []string) []*block.Block {
 // reportUnopened reports the blocks that can't be opened.
 func (r *ReadOnly) reportUnopened() {
 	for _, name := range slices.Sorted(maps.Keys(r.unopened)) {
-		r.db.quarantine(name, r.unopened[name])
+		r.db.logger.Error("Block cannot be opened; going on without it. Its samples are missing as far as neither other blocks nor the log have them",
+			"block", name, "err", r.unopened[name])
 	}
 }
 

@@ -79,6 +79,13 @@ func TestTSDBCommands(t *testing.T) {
 	d.run(`{__name__="up", env="a=b", job="x"} 1 1000\n.*`, "", "dump", "other")
 	d.run(tableHeader+`ULID +1000 +14400251 +3h59m59.251s +3 +1 +1 +\d+\n`, "", "list", "other")
 	d.run(tableHeader+`ULID +1970.*`, "", "create-blocks-from", "openmetrics", "-r", "samples.txt", "third")
+	// What is dumped is read again, whatever the names and values.
+	text := `{"utf8.name","a b"="\"\\\n` + "\t\u00a0" + `grün"} 1 1` + "\n# EOF\n"
+	if err := os.WriteFile("odd.txt", []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	d.run("", "", "create-blocks-from", "-q", "openmetrics", "odd.txt", "odd")
+	d.run(regexp.QuoteMeta(strings.Replace(text, " 1 1\n", " 1 1.000\n", 1)), "", "dump-openmetrics", "odd")
 	// What it dumps can be measured with.
 	if err := os.WriteFile("series.json", []byte(`{"a":"b"}`), 0o666); err != nil {
 		t.Fatal(err)

@@ -1,16 +1,14 @@
 package inspect
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
-	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -134,124 +132,19 @@ func makeData(t *testing.T) (dir string, db *tsdb.DB) {
 	return dir, db
 }
 
+// closeAll closes what was opened.
+func closeAll(tb testing.TB, c io.Closer) {
+	tb.Helper()
+	if err := c.Close(); err != nil {
+		tb.Error(err)
+	}
+}
+
 func matcher(name, value string) []*labels.Matcher {
 	return []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, name, value)}
 }
 
-// dump returns what is printed, and what is said about damage.
-func dump(t *testing.T, dir string, format Format, mint, maxt int64, matchers ...[]*labels.Matcher) (text, said string) {
-	t.Helper()
-	if len(matchers) == 0 {
-		matchers = [][]*labels.Matcher{matcher("__name__", "(?s:.*)")}
-	}
-	var out, log bytes.Buffer
-	db, err := tsdb.OpenReadOnly(t.Context(), tsdb.Options{
-		Dir: dir, SkipDamage: true, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	q, err := db.Querier(mint, maxt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := q.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	opts := DumpOptions{Querier: q, Matchers: matchers, Format: format, Failed: func(err error) { fmt.Fprintln(&log, err) }}
-	if err := Dump(t.Context(), &out, opts); err != nil {
-		t.Fatal(err)
-	}
-	return out.String(), log.String()
-}
-
-func sorted(text string) string {
-	lines := strings.SplitAfter(text, "\n")
-	slices.Sort(lines)
-	return strings.Join(lines, "")
-}
-
 const always = math.MaxInt64
-
-func TestDump(t *testing.T) {
-	dir, db := makeData(t)
-	snapshot := t.TempDir()
-	if err := db.Snapshot(t.Context(), filepath.Join(snapshot, "s"), true); err != nil {
-		t.Fatal(err)
-	}
-	for _, format := range []Format{FormatProm, FormatSeriesJSON, FormatOpenMetrics} {
-		before := contents(t, dir)
-		got, said := dump(t, dir, format, -always, always)
-		if said != "" {
-			t.Errorf("%s: %s", format, said)
-		}
-		golden(t, "dump."+string(format), got)
-		if after := contents(t, dir); after != before {
-			t.Errorf("%s: files have changed from\n%s\nto\n%s", format, before, after)
-		}
-		inBlock, said := dump(t, filepath.Join(snapshot, "s"), format, -always, always)
-		if said != "" || sorted(inBlock) != sorted(got) {
-			t.Errorf("%s: a block with the same has\n%s\n%s", format, inBlock, said)
-		}
-	}
-}
-
-func TestDumpSelects(t *testing.T) {
-	dir, db := makeData(t)
-	up := "{__name__=\"up\", job=\"z\"} 0.1 2000\n{__name__=\"up\", job=\"z\"} NaN 3000\n"
-	if got, _ := dump(t, dir, FormatProm, 2000, 3000, matcher("__name__", "up")); got != up {
-		t.Error(got)
-	}
-	// Several selectors give each series once, in label order.
-	got, _ := dump(t, dir, FormatSeriesJSON, -always, always, matcher("__name__", "up"), matcher("__name__", "[c-u].*"), matcher("__name__", "custom"))
-	var names []string
-	for line := range strings.Lines(got) {
-		names = append(names, strings.Split(line, `"`)[3])
-	}
-	if want := []string{"custom", "esc", "mixed", "odd", "parts", "up", "utf8.name"}; !slices.Equal(names, want) {
-		t.Error(names)
-	}
-	if err := db.Delete(t.Context(), 2000, 2000, matcher("__name__", "up|whole")...); err != nil {
-		t.Fatal(err)
-	}
-	got, _ = dump(t, dir, FormatProm, 1500, 3000, matcher("__name__", "up|whole"))
-	if n := strings.Count(got, "\n"); n != 2 || strings.Contains(got, " 2000\n") {
-		t.Error(got)
-	}
-	if got, _ := dump(t, dir, FormatOpenMetrics, 0, 1, matcher("__name__", "up")); got != "# EOF\n" {
-		t.Error(got)
-	}
-}
-
-// TestDumpIsRead: what is printed as OpenMetrics has a sample a line, in the form of the format.
-func TestDumpWriteFails(t *testing.T) {
-	dir, _ := makeData(t)
-	db, err := tsdb.OpenReadOnly(t.Context(), tsdb.Options{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	q, err := db.Querier(-always, always)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
-	for _, format := range []Format{FormatProm, FormatSeriesJSON, FormatOpenMetrics} {
-		err := Dump(t.Context(), broken{}, DumpOptions{Querier: q, Matchers: [][]*labels.Matcher{matcher("__name__", ".*")}, Format: format})
-		if err == nil || !strings.Contains(err.Error(), "write dump: no room") {
-			t.Error(format, err)
-		}
-	}
-}
-
-type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, fmt.Errorf("no room") }
 
@@ -306,232 +199,9 @@ func twoBlocks(t *testing.T) (dir string) {
 	return dir
 }
 
-func TestBlocks(t *testing.T) {
-	dir := twoBlocks(t)
-	var out strings.Builder
-	for _, human := range []bool{false, true} {
-		blocks, damaged, err := Blocks(dir)
-		if err != nil || len(damaged) > 0 {
-			t.Fatal(damaged, err)
-		}
-		if err := WriteTable(&out, blocks, human); err != nil {
-			t.Fatal(err)
-		}
-	}
-	golden(t, "list.txt", out.String())
-}
-
-func TestBlocksDamaged(t *testing.T) {
-	dir := twoBlocks(t)
-	bad := filepath.Join(dir, "01HF0000000000000000000001")
-	if err := os.Truncate(filepath.Join(bad, "index"), 100); err != nil {
-		t.Fatal(err)
-	}
-	blocks, damaged, err := Blocks(dir)
-	if err != nil || len(blocks) != 1 || len(damaged) != 1 || !strings.Contains(damaged[0].Error(), filepath.Join(bad, "index")) {
-		t.Error(blocks, damaged, err)
-	}
-	// What was merged into another block is not missing.
-	meta, err := block.ReadMeta(filepath.Join(dir, "01HF0000000000000000000002"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.Replace(fmt.Sprintf("%s", must(os.ReadFile(filepath.Join(dir, meta.ULID.String(), "meta.json")))),
-		`"level": 1,`, `"level": 2, "parents": [{"ulid": "01HF0000000000000000000001"}],`, 1)
-	if err := os.WriteFile(filepath.Join(dir, meta.ULID.String(), "meta.json"), []byte(text), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if blocks, damaged, err := Blocks(dir); err != nil || len(blocks) != 1 || len(damaged) != 0 {
-		t.Error(blocks, damaged, err)
-	}
-	if _, _, err := Blocks(filepath.Join(dir, "none")); err == nil {
-		t.Error("a folder that is not there has blocks")
-	}
-}
-
 func must(b []byte, err error) []byte {
 	if err != nil {
 		panic(err)
 	}
 	return b
-}
-
-func TestAnalyze(t *testing.T) {
-	dir := twoBlocks(t)
-	var out strings.Builder
-	run := func(opts AnalyzeOptions) error {
-		opts.Dir, opts.Damaged = dir, func(err error) { t.Error(err) }
-		fmt.Fprintf(&out, "== block %q, limit %d, extended %v, match %s\n", opts.Block, opts.Limit, opts.Extended, opts.Selector)
-		return Analyze(t.Context(), &out, opts)
-	}
-	for _, opts := range []AnalyzeOptions{
-		{Block: "01HF0000000000000000000002", Limit: 20, Extended: true},
-		{Block: "01HF0000000000000000000002", Limit: 2},
-		{Block: "01HF0000000000000000000002", Limit: 20, Extended: true, Selector: `{code="200"}`, Matchers: matcher("code", "200")},
-		{Limit: 0, Extended: true},
-	} {
-		if err := run(opts); err != nil {
-			t.Fatal(err)
-		}
-	}
-	golden(t, "analyze.txt", out.String())
-	for name, want := range map[string]string{
-		"01HF0000000000000000000003": "has 01HF0000000000000000000001, 01HF0000000000000000000002",
-		"../x":                       "no block ../x",
-	} {
-		if err := run(AnalyzeOptions{Block: name}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if err := Analyze(t.Context(), &out, AnalyzeOptions{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "has no blocks") {
-		t.Error(err)
-	}
-}
-
-// TestAnalyzeHistograms: of histograms, the chunks' buckets count.
-func TestAnalyzeHistograms(t *testing.T) {
-	_, db := makeData(t)
-	dir := filepath.Join(t.TempDir(), "s")
-	if err := db.Snapshot(t.Context(), dir, true); err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	if err := Analyze(t.Context(), &out, AnalyzeOptions{Dir: dir, Extended: true}); err != nil {
-		t.Fatal(err)
-	}
-	_, text, _ := strings.Cut(out.String(), "Compaction analysis:")
-	golden(t, "analyze-histograms.txt", text)
-}
-
-// TestDamage damages one thing of a block at a time: it is named, and the rest is printed.
-func TestDamage(t *testing.T) {
-	const name = "01HF0000000000000000000002"
-	check := func(what, file string, hurt func(b []byte) []byte, wantLines int, wantSaid string) {
-		t.Helper()
-		dir := twoBlocks(t)
-		if err := os.Mkdir(filepath.Join(dir, "wal"), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, name, file)
-		if err := os.WriteFile(path, hurt(must(os.ReadFile(path))), 0o666); err != nil {
-			t.Fatal(err)
-		}
-		got, said := dump(t, dir, FormatProm, -always, always)
-		if n := strings.Count(got, "\n"); n != wantLines || !strings.Contains(said, wantSaid) || !strings.Contains(said, name) {
-			t.Errorf("%s: %d lines are printed, want %d, and it is said:\n%s", what, n, wantLines, said)
-		}
-		var damaged []error
-		err := Analyze(t.Context(), &strings.Builder{}, AnalyzeOptions{
-			Dir: dir, Block: name, Extended: true, Damaged: func(err error) { damaged = append(damaged, err) },
-		})
-		if err == nil && len(damaged) == 0 {
-			t.Errorf("%s: analyze finds nothing wrong", what)
-		}
-	}
-	flip := func(at int) func(b []byte) []byte {
-		return func(b []byte) []byte {
-			if at < 0 {
-				at += len(b)
-			}
-			b[at] ^= 0xff
-			return b
-		}
-	}
-	const sound, all = 120, 120 + 3*120 + 11 + 60 + 1
-	check("a chunk", "chunks/000001", flip(20), all-50, "chunks/000001: chunk at offset 8 has a checksum that does not match")
-	check("the last chunk", "chunks/000001", flip(-6), all-1, "chunks/000001")
-	check("a segment that is cut off", "chunks/000001", func(b []byte) []byte { return b[:len(b)-30] }, all-1-10, "chunks/000001")
-	check("the table of contents", "index", flip(-3), sound, "index")
-	check("the description", "meta.json", func([]byte) []byte { return nil }, sound, "meta.json")
-	check("a series", "index", func(b []byte) []byte {
-		// The first series lies at the first multiple of 16 behind the symbols.
-		at := bytes.Index(b, []byte("up")) + 16
-		for at%16 != 0 || b[at] == 0 {
-			at++
-		}
-		return flip(at + 3)(b)
-	}, all-120, "index")
-}
-
-// BenchmarkDump prints 1000 series with 240 samples each.
-func BenchmarkDump(b *testing.B) {
-	dir := b.TempDir()
-	w, err := block.NewWriter(block.WriterOptions{Dir: dir, MaxTime: 7_200_000})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for i := range 1000 {
-		var packer chunk.XORPacker
-		ts, vs := make([]int64, 240), make([]float64, 240)
-		for k := range ts {
-			ts[k], vs[k] = int64(k)*30_000, float64(k*(i%7+1))+0.25*float64(i%3)
-		}
-		c := block.Chunk{Encoding: chunk.EncXOR, Data: packer.Encode(nil, ts, vs), MaxTime: ts[239]}
-		if err := w.Add(ls("__name__", "http_requests_total", "instance", fmt.Sprintf("host-%04d:9090", i), "job", "api"), []block.Chunk{c}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	if _, err := w.Finish(); err != nil {
-		b.Fatal(err)
-	}
-	db, err := tsdb.OpenReadOnly(b.Context(), tsdb.Options{Dir: dir})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	for _, format := range []Format{FormatProm, FormatSeriesJSON, FormatOpenMetrics} {
-		b.Run("format="+string(format), func(b *testing.B) {
-			b.ReportAllocs()
-			var n counter
-			for b.Loop() {
-				q, err := db.Querier(-always, always)
-				if err != nil {
-					b.Fatal(err)
-				}
-				n = 0
-				if err := Dump(b.Context(), &n, DumpOptions{Querier: q, Matchers: [][]*labels.Matcher{matcher("__name__", ".*")}, Format: format}); err != nil {
-					b.Fatal(err)
-				}
-				if err := q.Close(); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.SetBytes(int64(n))
-		})
-	}
-}
-
-// counter counts bytes.
-type counter int
-
-func (c *counter) Write(b []byte) (int, error) {
-	*c += counter(len(b))
-	return len(b), nil
-}
-
-// TestDamagedLog: a part of the log that can't be read is named, and the rest is printed.
-func TestDamagedLog(t *testing.T) {
-	dir, _ := makeData(t)
-	copied := t.TempDir()
-	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	segments, err := filepath.Glob(filepath.Join(copied, "wal", "0*"))
-	if err != nil || len(segments) == 0 {
-		t.Fatal(segments, err)
-	}
-	b := must(os.ReadFile(segments[0]))
-	b[len(b)/2] ^= 0xff
-	if err := os.WriteFile(segments[0], b, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	before := contents(t, copied)
-	whole, _ := dump(t, dir, FormatProm, -always, always)
-	got, said := dump(t, copied, FormatProm, -always, always)
-	if n, all := strings.Count(got, "\n"), strings.Count(whole, "\n"); n == 0 || n >= all || !strings.Contains(said, segments[0]) {
-		t.Errorf("%d of %d lines are printed, and it is said:\n%s", n, all, said)
-	}
-	if contents(t, copied) != before {
-		t.Error("files have changed")
-	}
 }
