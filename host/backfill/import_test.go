@@ -262,17 +262,45 @@ func TestBlockSpan(t *testing.T) {
 	}
 }
 
-// FuzzImport: whatever the text, there is either a mistake and nothing, or blocks that can be read.
-func FuzzImport(f *testing.F) {
+// FuzzSort: whatever the text, there is either a mistake or groups that are in order, within their windows.
+func FuzzSort(f *testing.F) {
 	in, _ := text(2)
 	f.Add(in[:200] + "\n# EOF\n")
 	f.Add(om(`{"a.b","c d"="\"\\\n"} 1 1`, "# TYPE a histogram", `a{le="1"} NaN -1e9 # {} 1`))
 	f.Fuzz(func(t *testing.T, in string) {
-		dir := t.TempDir()
-		_, err := Import(t.Context(), Options{Input: strings.NewReader(in), Name: "in", OutputDir: dir, RunSamples: 3})
-		got := read(t, dir)
-		if _, mistake := errors.AsType[*Error](err); err != nil && (!mistake || len(got.blocks) > 0) {
-			t.Error(err, got.blocks)
+		spool, err := os.Create(filepath.Join(t.TempDir(), "spool"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = spool.Close() }()
+		opts := Options{Input: strings.NewReader(in), Name: "in", Span: defaultSpan, RunSamples: 3}
+		r := newRuns(spool, opts)
+		if err := r.read(t.Context(), opts); err != nil {
+			if _, mistake := errors.AsType[*Error](err); !mistake {
+				t.Error(err)
+			}
+			return
+		}
+		m, err := r.merge()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, first := group{}, true
+		for m.next() {
+			g := m.group
+			if !first && (g.window < last.window || g.window == last.window && labels.Compare(g.labels, last.labels) <= 0) {
+				t.Errorf("%v comes after %v", g, last)
+			}
+			for i, s := range g.rows {
+				b := r.windows[g.window]
+				if windowOf(s.t, r.span) != g.window || s.t < b.min || s.t > b.max || i > 0 && s.t < g.rows[i-1].t {
+					t.Errorf("%v in %v", s, g)
+				}
+			}
+			last, first = group{window: g.window, labels: g.labels}, false
+		}
+		if m.err != nil {
+			t.Error(m.err)
 		}
 	})
 }
