@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,8 +53,28 @@ func configs(t testing.TB, text string) []*Config {
 	return cfgs
 }
 
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // receiver takes requests and keeps what is in them.
 type receiver struct {
+	// down says that nobody answers.
+	down atomic.Bool
 	// answer, if not nil, says what becomes of a request; zero takes it.
 	answer func(r *http.Request) (status int, header http.Header, text string, err error)
 
@@ -72,6 +93,9 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if err := req.Context().Err(); err != nil {
 		return nil, err
+	}
+	if r.down.Load() {
+		return nil, errors.New("connection refused")
 	}
 	w := httptest.NewRecorder()
 	if r.answer != nil {
@@ -119,6 +143,12 @@ func finish(w *httptest.ResponseRecorder, req *http.Request) *http.Response {
 	resp := w.Result()
 	resp.Request = req
 	return resp
+}
+
+func (r *receiver) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.requests
 }
 
 func (r *receiver) all() map[string][]string {
@@ -336,7 +366,7 @@ type world struct {
 	m   *Manager
 	reg *prometheus.Registry
 	to  *receiver
-	log bytes.Buffer
+	log lines
 	// committed are the samples of each series in their order.
 	committed map[string][]string
 	refs      map[string]storage.SeriesRef
