@@ -34,9 +34,9 @@ type Config struct {
 	RuleFiles         []string         `yaml:"rule_files,omitempty"`
 	ScrapeConfigFiles []string         `yaml:"scrape_config_files,omitempty"`
 	ScrapeConfigs     []*scrape.Config `yaml:"scrape_configs,omitempty"`
+	Storage           Storage          `yaml:"storage,omitempty"`
 	RemoteWrite       []*send.Config   `yaml:"remote_write,omitempty"`
 	RemoteRead        []*query.Config  `yaml:"remote_read,omitempty"`
-	Storage           Storage          `yaml:"storage,omitempty"`
 	Plugins           plugin.Config    `yaml:"plugins,omitempty"`
 	OTLP              OTLP             `yaml:"otlp"`
 	Web               access.Config    `yaml:"web,omitempty"`

@@ -90,8 +90,8 @@ func (f *failure) Error() string { return f.err.Error() }
 // Unwrap returns what happened.
 func (f *failure) Unwrap() error { return f.err }
 
-// maxAnswer bounds what is read of an answer.
-const maxAnswer = 1 << 10
+// maxAnswer bounds what is kept of an answer, maxDiscarded what is read of it beyond that.
+const maxAnswer, maxDiscarded = 1 << 10, 64 << 10
 
 // post sends one request. Errors are failures.
 func (c *client) post(ctx context.Context, b *body, attempt int, retry429 bool) (written, error) {
@@ -108,6 +108,7 @@ func (c *client) post(ctx context.Context, b *body, attempt int, retry429 bool) 
 	defer func() { _ = resp.Body.Close() }()
 	w := readWritten(resp.Header)
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // What it says only explains the status.
+	_, _ = io.CopyN(io.Discard, resp.Body, maxDiscarded)        // So that the connection can be used again.
 	switch status := resp.StatusCode; {
 	case status/100 == 2 && resp.Request.Method != http.MethodPost:
 		return w, &failure{err: fmt.Errorf("redirected to %s with a GET, which loses the samples: configure that URL", resp.Request.URL.Redacted())}

@@ -1,6 +1,9 @@
 package send
 
 import (
+	"context"
+	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -76,5 +79,28 @@ func TestShownWithoutSecrets(t *testing.T) {
 	text, err := yaml.Marshal(configs(t, `[{url: "http://u:hidden@x", basic_auth: {username: a, password: hidden}}]`))
 	if err != nil || strings.Contains(string(text), "hidden") || !strings.Contains(string(text), "max_samples_per_send: 2000") {
 		t.Errorf("shown as\n%s%v", text, err)
+	}
+}
+
+// A host with several addresses is reached at each of them; one that cannot be looked up is left to the system.
+func TestRoundRobin(t *testing.T) {
+	dialled := map[string]bool{}
+	dial := func(_ context.Context, _, address string) (net.Conn, error) {
+		dialled[address] = true
+		return nil, errors.New("no network here")
+	}
+	lookup := func(_ context.Context, host string) ([]string, error) {
+		if host != "x" {
+			return nil, errors.New("no such host")
+		}
+		return []string{"10.0.0.1", "fd00::1"}, nil
+	}
+	connect := roundRobin(lookup, dial)
+	for range 100 {
+		_, _ = connect(t.Context(), "tcp", "x:80")
+	}
+	_, _ = connect(t.Context(), "tcp", "y:80")
+	if len(dialled) != 3 || !dialled["10.0.0.1:80"] || !dialled["[fd00::1]:80"] || !dialled["y:80"] {
+		t.Errorf("dialled %v", dialled)
 	}
 }

@@ -34,9 +34,7 @@ func (c *courier) deliver(ctx context.Context, batch []item) {
 		return
 	}
 	q.metrics.bytes.Add(float64(p.size))
-	if err == nil {
-		q.metrics.highestSent.set(p.newest)
-	}
+	q.metrics.highestSent.set(p.newest) // Also of what was refused, as upstream has it: the queue is not behind.
 	q.load.out.add(int64(all.sum()))
 	q.load.took.add(int64(time.Since(begin)))
 	q.load.lastSent.Store(time.Now().UnixNano())

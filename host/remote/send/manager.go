@@ -59,9 +59,9 @@ type Manager struct {
 
 // running is what Run works with.
 type running struct {
-	src    Source
-	ctx    context.Context //nolint:containedctx // of Run, for the queues that it starts later
-	queues sync.WaitGroup
+	src Source
+	// start runs a queue in goroutines of its own.
+	start func(*queue)
 }
 
 // New returns a manager that sends to nobody.
@@ -86,7 +86,7 @@ func (m *Manager) newClient(cfg *Config) (*http.Client, error) {
 	opts := httpclient.Options{Name: "remote_storage_write_client", UserAgent: m.opts.UserAgent, Signers: m.opts.Signers}
 	if cfg.RoundRobinDNS {
 		dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}
-		opts.Dial = httpconfig.DialContextFunc(roundRobin(net.DefaultResolver.LookupHost, dialer.DialContext))
+		opts.Dial = roundRobin(net.DefaultResolver.LookupHost, dialer.DialContext)
 	}
 	return httpclient.New(cfg.HTTPClient, opts)
 }
@@ -318,27 +318,24 @@ func (m *Manager) replace(ended, begin []*queue) {
 			}
 		}
 		q.from, q.lateFrom = &from.end, from.late
-		m.start(q)
+		m.run.start(q)
 	}
-}
-
-// start runs a queue. The caller holds mu.
-func (m *Manager) start(q *queue) {
-	r := m.run
-	soft, stopSoft := context.WithCancel(r.ctx)
-	hard, stopHard := context.WithCancel(r.ctx)
-	q.stopSoft, q.stopHard = stopSoft, stopHard
-	r.queues.Go(func() { q.run(soft, hard, r.src) })
 }
 
 // Run follows the logs of src, from where they began when they were opened, until ctx is done. Then it sends what is left, for up to
 // the flush deadline.
 func (m *Manager) Run(ctx context.Context, src Source) error {
-	r := &running{src: src, ctx: context.WithoutCancel(ctx)}
+	var queues sync.WaitGroup
+	all := context.WithoutCancel(ctx) // Queues are told when to end.
 	m.mu.Lock()
-	m.run = r
+	m.run = &running{src: src, start: func(q *queue) {
+		soft, stopSoft := context.WithCancel(all)
+		hard, stopHard := context.WithCancel(all)
+		q.stopSoft, q.stopHard = stopSoft, stopHard
+		queues.Go(func() { q.run(soft, hard, src) })
+	}}
 	for _, q := range m.queues {
-		m.start(q)
+		m.run.start(q)
 	}
 	m.mu.Unlock()
 	<-ctx.Done()
@@ -349,6 +346,6 @@ func (m *Manager) Run(ctx context.Context, src Source) error {
 	}
 	m.queues = nil
 	m.mu.Unlock()
-	r.queues.Wait()
+	queues.Wait()
 	return nil
 }

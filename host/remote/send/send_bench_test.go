@@ -3,7 +3,6 @@ package send
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"testing"
@@ -61,7 +60,7 @@ func BenchmarkFollow(b *testing.B) {
 		b.Run("message="+string(message), func(b *testing.B) {
 			to := &sink{}
 			m, err := New(Options{
-				Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Registerer: prometheus.NewRegistry(),
+				Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 				NewClient: func(*Config) (*http.Client, error) { return &http.Client{Transport: to}, nil },
 			})
 			if err != nil {

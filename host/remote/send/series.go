@@ -177,12 +177,13 @@ func (n *namer) describe(s *series, md *sample.Metadata) {
 	}
 	next := &about{typ: typeNumber(md.Type), help: n.intern(md.Help), unit: n.intern(md.Unit)}
 	before := s.about.Load()
-	if n.typeAndUnit {
-		next.typ = 0
-		if before != nil {
-			n.release(next.unit)
-			next.typ, next.unit = before.typ, n.intern(before.unit.text)
+	if n.typeAndUnit { // Then labels tell them.
+		unit := ""
+		if next.typ = 0; before != nil {
+			next.typ, unit = before.typ, before.unit.text
 		}
+		n.release(next.unit)
+		next.unit = n.intern(unit)
 	}
 	s.about.Store(next)
 	if before != nil {

@@ -44,11 +44,11 @@ func parse(text string) ([]*Config, error) {
 	return file.RemoteWrite, CompleteAll(file.RemoteWrite, "", false)
 }
 
-func configs(t testing.TB, text string) []*Config {
-	t.Helper()
+func configs(tb testing.TB, text string) []*Config {
+	tb.Helper()
 	cfgs, err := parse("remote_write: " + text)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cfgs
 }
