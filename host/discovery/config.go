@@ -13,6 +13,7 @@ import (
 
 	"github.com/narthex-io/narthex/internal/redact"
 	"github.com/narthex-io/narthex/internal/strictyaml"
+	"github.com/narthex-io/narthex/internal/suggest"
 	"github.com/narthex-io/narthex/sdk"
 )
 
@@ -87,10 +88,13 @@ func (c *Configs) Take(node *yaml.Node) (rest *yaml.Node, err error) {
 	for i := 0; i < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
 		name := key.Value
-		if name == "static_config" || strings.HasSuffix(name+"s", KeySuffix) {
+		if strings.HasSuffix(name+"s", KeySuffix) {
 			return nil, &strictyaml.Error{Line: key.Line, Path: name, Err: fmt.Errorf("unknown field; did you mean %ss?", name)}
 		}
 		if name != "static_configs" && !strings.HasSuffix(name, KeySuffix) {
+			if key := meant(name); key != "" {
+				return nil, &strictyaml.Error{Line: node.Content[i].Line, Path: name, Err: fmt.Errorf("unknown field; did you mean %s?", key)}
+			}
 			out.Content = append(out.Content, key, value)
 			continue
 		}
@@ -109,15 +113,24 @@ func (c *Configs) Take(node *yaml.Node) (rest *yaml.Node, err error) {
 }
 
 // knownToPrometheus reports whether a key is one of a discovery that Prometheus has.
-func knownToPrometheus(key string) bool {
-	switch strings.TrimSuffix(key, KeySuffix) {
-	case "aws", "azure", "consul", "digitalocean", "dns", "docker", "dockerswarm", "ec2", "ecs", "elasticache", "eureka", "file", "gce",
+func knownToPrometheus(key string) bool { return slices.Contains(keysOfPrometheus(), key) }
+
+// keysOfPrometheus returns the keys of Prometheus's discoveries.
+func keysOfPrometheus() []string {
+	keys := []string{
+		"aws", "azure", "consul", "digitalocean", "dns", "docker", "dockerswarm", "ec2", "ecs", "elasticache", "eureka", "file", "gce",
 		"hetzner", "http", "ionos", "kubernetes", "kuma", "lightsail", "linode", "marathon", "msk", "nerve", "nomad", "oci", "openstack",
-		"outscale", "ovhcloud", "puppetdb", "rds", "scaleway", "serverset", "stackit", "triton", "uyuni", "vultr":
-		return true
-	default:
-		return false
+		"outscale", "ovhcloud", "puppetdb", "rds", "scaleway", "serverset", "stackit", "triton", "uyuni", "vultr",
 	}
+	for i := range keys {
+		keys[i] += KeySuffix
+	}
+	return keys
+}
+
+// meant returns the key that a field was probably to be, which is none of a discovery.
+func meant(field string) string {
+	return suggest.Within(2, field, append(keysOfPrometheus(), "static_configs"))
 }
 
 func (c *Configs) take(key string, value *yaml.Node) error {

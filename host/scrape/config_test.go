@@ -34,6 +34,8 @@ func TestConfigErrors(t *testing.T) {
 	fails("  static_configs: [{targets: ['http://x']}]\n", `static_configs[0].targets[0]: "http://x" is not a valid hostname`)
 	fails("  static_configs: [{hosts: ['x']}]\n", "3: scrape_configs[0].static_configs[0].hosts: unknown field")
 	fails("  static_config: []\n", "3: scrape_configs[0].static_config: unknown field; did you mean static_configs?")
+	fails("  statc_configs: []\n", "3: scrape_configs[0].statc_configs: unknown field; did you mean static_configs?")
+	fails("  kubernetes_sd_confgs: []\n", "3: scrape_configs[0].kubernetes_sd_confgs: unknown field; did you mean kubernetes_sd_configs?")
 	fails("  file_sd_config: []\n", "3: scrape_configs[0].file_sd_config: unknown field; did you mean file_sd_configs?")
 	fails("  static_configs: [null]\n", "static_configs[0]: empty or null entry")
 	fails("  basic_auth: {username: a, pass: b}\n", "3: scrape_configs[0].basic_auth.pass: unknown field")

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -117,7 +118,7 @@ func parse(text []byte) (doc *Document, second int, err error) {
 			return &Document{root: &yaml.Node{Kind: yaml.MappingNode, Line: 1}}, 0, nil
 		}
 		line, why := lineOf(err)
-		line = max(line, 1) // The library leaves out line 1.
+		line = firstLine(text, why, max(line, 1)) // The library leaves out line 1.
 		switch {
 		case indentedByTab(text, line):
 			why = "a tab indents this line, where YAML takes spaces only"
@@ -137,6 +138,20 @@ func parse(text []byte) (doc *Document, second int, err error) {
 		node = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
 	}
 	return &Document{root: node}, second, nil
+}
+
+// firstLine returns the line that does not fit the block around it. Of that mistake the library names the line on which the
+// block begins, which may be far above: so it looks up to which line the text has to be read for the mistake to show.
+func firstLine(text []byte, mistake string, begin int) int {
+	if mistake != "did not find expected key" && mistake != "did not find expected '-' indicator" {
+		return begin
+	}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	n := sort.Search(len(lines), func(n int) bool {
+		err := yaml.Unmarshal(bytes.Join(lines[:n+1], nil), new(yaml.Node))
+		return err != nil && strings.HasSuffix(err.Error(), mistake)
+	})
+	return max(begin, min(n+1, len(lines)))
 }
 
 // indentedByTab tells whether a tab is among what the line, counted from 1, starts with.

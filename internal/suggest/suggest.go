@@ -5,9 +5,12 @@ import "slices"
 
 // Nearest returns the name that the fewest typing mistakes lead from, the first in order of several, or "" if even that
 // takes more than a third of the name's letters.
-func Nearest(name string, names []string) string {
+func Nearest(name string, names []string) string { return Within(len(name)/3, name, names) }
+
+// Within is [Nearest] with the number of mistakes that there may be.
+func Within(mistakes int, name string, names []string) string {
 	names = slices.Sorted(slices.Values(names))
-	best, distance := "", len(name)/3+1
+	best, distance := "", mistakes+1
 	for _, candidate := range names {
 		if d := edits(name, candidate); d < distance {
 			best, distance = candidate, d
