@@ -113,6 +113,8 @@ func Decode(enc Encoding, data []byte, mint, maxt int64, dst *Columns) error {
 type Decoder struct {
 	ints   intReader
 	floats floatReader
+	// chunk is the one at hand.
+	chunk histogramChunk
 	// layout is that of the latest chunk, which the next one has as well, most of the time.
 	layout layout
 	// spans and bounds are read before it is known whether they are new.

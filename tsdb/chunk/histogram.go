@@ -86,25 +86,27 @@ func (h *histogramChunk) next(s samplesReader, i int) {
 }
 
 // openHistograms reads what comes before the samples and gets s ready for them.
-func openHistograms(enc Encoding, data []byte, s samplesReader) (histogramChunk, error) {
-	var d Decoder
-	return d.open(enc, data, s)
+func openHistograms(enc Encoding, data []byte, s samplesReader) (*histogramChunk, error) {
+	return new(Decoder).open(enc, data, s)
 }
 
-func (d *Decoder) open(enc Encoding, data []byte, s samplesReader) (histogramChunk, error) {
+// open is openHistograms; the chunk lies in the decoder.
+func (d *Decoder) open(enc Encoding, data []byte, s samplesReader) (*histogramChunk, error) {
+	h := &d.chunk
+	*h = histogramChunk{}
 	n, err := Samples(enc, data)
 	if err != nil || n == 0 {
-		return histogramChunk{}, err
+		return h, err
 	}
 	if len(data) < histogramHeader {
-		return histogramChunk{}, endsEarly(enc, 0, n)
+		return h, endsEarly(enc, 0, n)
 	}
-	h := histogramChunk{n: n, flags: data[2], r: bitReader{data: data, pos: histogramHeader}}
+	*h = histogramChunk{n: n, flags: data[2], r: bitReader{data: data, pos: histogramHeader}}
 	if enc == EncHistogramST || enc == EncFloatHistogramST {
 		h.flags, h.st = data[0], newSTReader(data[2])
 	}
 	if h.layout, err = d.readLayout(&h.r); err != nil {
-		return histogramChunk{}, fmt.Errorf("%s chunk: %w", enc, err)
+		return h, fmt.Errorf("%s chunk: %w", enc, err)
 	}
 	d.layout = h.layout
 	s.init(h.layout.buckets)

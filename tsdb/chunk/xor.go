@@ -135,17 +135,18 @@ func ResumeXOR(data []byte) (XORState, error) {
 	d := xorReader{r: bitReader{data: data, pos: 2}}
 	s := XORState{lead: noWindow}
 	for i := range n {
+		before := d.v.bits
 		d.next(i)
 		if d.r.overrun() {
 			return XORState{}, endsEarly(EncXOR, i, n)
+		}
+		if i > 0 && d.v.bits != before {
+			s.lead, s.trail = uint8(d.v.cut-d.v.trail), uint8(d.v.trail)
 		}
 	}
 	if d.r.left() >= 8 {
 		return XORState{}, fmt.Errorf("%w: %d bits follow the last sample", ErrCorrupt, d.r.left())
 	}
 	s.t, s.delta, s.v, s.num, s.free = d.t, d.delta, d.v.bits, uint16(n), uint8(d.r.left())
-	if d.v.window {
-		s.lead, s.trail = uint8(d.v.lead), uint8(d.v.trail)
-	}
 	return s, nil
 }

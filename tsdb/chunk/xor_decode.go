@@ -36,10 +36,9 @@ func (d *xorReader) next(i int) {
 
 // xorValue is a float that is written as the difference to the one before it.
 type xorValue struct {
-	bits        uint64
-	lead, trail int
-	// window tells that the bounds of the significant bits were read.
-	window bool
+	bits uint64
+	// cut is how many bits lie around the significant ones, trail how many of them behind.
+	cut, trail uint
 }
 
 func (x *xorValue) float() float64 { return math.Float64frombits(x.bits) }
@@ -74,12 +73,12 @@ func (x *xorValue) readWindow(r *bitReader) {
 		r.n = -1
 		return
 	}
-	x.lead, x.trail, x.window = lead, 64-lead-size, true
+	x.cut, x.trail = uint(64-size), uint(64-size-lead)
 }
 
 // readDiff reads the significant bits.
 func (x *xorValue) readDiff(r *bitReader) {
-	x.bits ^= r.take64(64-x.lead-x.trail) << uint(x.trail)
+	x.bits ^= r.take64(int(64-x.cut)) << x.trail
 }
 
 // readTimestamp reads what appendTimestamp wrote.
