@@ -28,7 +28,9 @@ type seriesIndex struct {
 	nodes  []*pageNode
 	nextID uint32
 	series int
-	// scratch holds builders for labels.
+	// removals counts how often series were removed, after which pairs may have other numbers.
+	removals uint64
+	// scratch holds what labels are made with.
 	scratch sync.Pool
 }
 
@@ -144,6 +146,7 @@ func (x *seriesIndex) remove(dead []uint32) {
 		}
 	}
 	x.pairs.remove(touched, dead)
+	x.removals++
 	x.table.keep(func(id uint32) bool {
 		_, found := slices.BinarySearch(dead, id)
 		return !found
@@ -184,22 +187,21 @@ func (x *seriesIndex) projected(id uint32, names *[]string) labels.Labels {
 	if names != nil && len(*names) == 0 {
 		return labels.EmptyLabels()
 	}
-	b, ok := x.scratch.Get().(*labels.ScratchBuilder)
+	s, ok := x.scratch.Get().(*scratch)
 	if !ok {
-		b = &labels.ScratchBuilder{}
+		s = &scratch{}
 	}
-	defer x.scratch.Put(b)
-	b.Reset()
+	defer x.scratch.Put(s)
 	x.mu.RLock()
-	if p, i := x.at(id); p != nil {
-		for _, number := range p.labels(i) {
-			if e := &x.pairs.all[number]; names == nil || slices.Contains(*names, e.name.name) {
-				b.Add(e.name.name, e.value)
-			}
-		}
+	defer x.mu.RUnlock()
+	p, i := x.at(id)
+	if p == nil {
+		return labels.EmptyLabels()
 	}
-	x.mu.RUnlock()
-	return b.Labels()
+	if names == nil {
+		return s.make(x.pairs, p.labels(i))
+	}
+	return s.choose(x, p.labels(i), *names)
 }
 
 // sort orders series by their labels. Those that do not exist any more are dropped.

@@ -111,8 +111,11 @@ func (q *querier) shows(p *page, i int, mint, maxt int64) bool {
 
 // showsLocked is shows for those who hold the lock of the page.
 func (q *querier) showsLocked(p *page, i int, mint, maxt int64) bool {
-	first, last, ok := p.bounds(i)
 	limit, hidden := p.visibleUntil(i, q.seq)
+	if last, open := p.newestOpen(i); open && !hidden && p.slots[i].openMin <= maxt && last >= max(mint, q.from) {
+		return true // Fast path: the chunks before it, which may be out of the processor's reach, need not be looked at.
+	}
+	first, last, ok := p.bounds(i)
 	if lateMin, lateMax, late := p.late[uint8(i)].bounds(); late && lateMin <= maxt && lateMax >= mint {
 		return true
 	}
@@ -362,8 +365,11 @@ func (h *Head) openInOrder(r *columnReader, p *page, id uint32, seq uint64, mint
 		}
 		r.hasLast = false
 	}
-	r.full = p.complete(i)
-	if last, ok := p.newestOpen(i); ok && p.slots[i].openMin <= r.maxt && last >= mint {
+	last, ok := p.newestOpen(i)
+	if !ok || p.slots[i].openMin > mint { // Else all of them are earlier.
+		r.full = p.complete(i)
+	}
+	if ok && p.slots[i].openMin <= r.maxt && last >= mint {
 		r.open, r.openEnc = p.openChunk(&h.slab, i, r.open), p.openEncoding(i)
 		r.openMin, r.openMax = p.slots[i].openMin, last
 	}
