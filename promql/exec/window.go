@@ -321,10 +321,11 @@ func (in *windowed) sizes() func(n int32) int64 {
 	if len(in.H) == 0 {
 		return func(n int32) int64 { return int64(n) }
 	}
-	sums := make([]int64, len(in.H)+1)
+	sums := append(in.w.sizes[:0], 0)
 	for i, h := range in.H {
-		sums[i+1] = sums[i] + sampleSize(h)
+		sums = append(sums, sums[i]+sampleSize(h))
 	}
+	in.w.sizes = sums
 	return func(n int32) int64 { return sums[n] }
 }
 

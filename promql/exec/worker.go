@@ -22,6 +22,7 @@ type worker struct {
 	in      windowed
 	floats  []float64
 	order   []int32
+	sizes   []int64 // what the first histograms count
 	// arena holds the histograms that stay valid, lent those of rows that are only looked at; lenders is the number of such
 	// rows.
 	arena   histogram.Arena
