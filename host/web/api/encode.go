@@ -258,11 +258,9 @@ func (e *encoder) labels(ls labels.Labels) {
 
 // string appends a JSON string; the fast path is for those without anything to escape.
 func (e *encoder) string(s string) {
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			e.json(s)
-			return
-		}
+	if !plain(s) {
+		e.json(s)
+		return
 	}
 	e.buf = append(e.buf, '"')
 	e.buf = append(e.buf, s...)
