@@ -36,50 +36,35 @@ func (in *windowed) prefixSums() (sums []float64, exact bool, err error) {
 	return sums, true, nil
 }
 
-// sumOverTime adds up. Fast path: where windows overlap, sums are differences of running sums, which are exact for whole
-// numbers, and of twice the precision for others.
-func sumOverTime(in *windowed, dst *row) error {
-	if len(in.H) > 0 {
-		return in.aggregateHistograms(false, dst)
-	}
-	sums, exact, err := in.prefixSums()
-	if err != nil {
-		return err
-	}
-	if exact {
+// sums is the kernel of sum_over_time and avg_over_time; f returns the sum or average of one window. Fast path: where windows
+// overlap, sums are differences of running sums, which are exact for whole numbers, and of twice the precision for others.
+func sums(average bool, f func(values []float64) float64) kernel {
+	return func(in *windowed, dst *row) error {
+		if len(in.H) > 0 {
+			return in.aggregateHistograms(average, dst)
+		}
+		running, exact, err := in.prefixSums()
+		if err != nil {
+			return err
+		}
+		if !exact {
+			if done, err := in.slideSums(dst, average, f); done || err != nil {
+				return err
+			}
+			return in.each(dst, f)
+		}
 		for i := range dst.F {
-			if lo, hi := in.lo[i], in.hi[i]; lo < hi {
-				dst.F[i] = sums[hi] - sums[lo]
+			lo, hi := in.lo[i], in.hi[i]
+			if lo == hi {
+				continue
+			}
+			dst.F[i] = running[hi] - running[lo]
+			if average {
+				dst.F[i] /= float64(hi - lo)
 			}
 		}
 		return nil
 	}
-	if done, err := in.slideSums(dst, false, sumOf); done || err != nil {
-		return err
-	}
-	return in.each(dst, sumOf)
-}
-
-func avgOverTime(in *windowed, dst *row) error {
-	if len(in.H) > 0 {
-		return in.aggregateHistograms(true, dst)
-	}
-	sums, exact, err := in.prefixSums()
-	if err != nil {
-		return err
-	}
-	if exact {
-		for i := range dst.F {
-			if lo, hi := in.lo[i], in.hi[i]; lo < hi {
-				dst.F[i] = (sums[hi] - sums[lo]) / float64(hi-lo)
-			}
-		}
-		return nil
-	}
-	if done, err := in.slideSums(dst, true, avgOf); done || err != nil {
-		return err
-	}
-	return in.each(dst, avgOf)
 }
 
 // each calls f with the values of each window that is not empty.

@@ -6,7 +6,7 @@ import "math"
 //
 //nolint:gochecknoglobals // constant table
 var windowTable = map[string]windowFunc{
-	"avg_over_time":                {kernel: avgOverTime, native: true},
+	"avg_over_time":                {kernel: sums(true, avgOf), native: true},
 	"changes":                      {kernel: countSteps(changed), native: true},
 	"count_over_time":              {kernel: countOverTime, native: true},
 	"delta":                        {kernel: extrapolated(false, false), native: true},
@@ -27,7 +27,7 @@ var windowTable = map[string]windowFunc{
 	"resets":                       {kernel: countSteps(wasReset), native: true},
 	"stddev_over_time":             {kernel: spreadOverTime(math.Sqrt)},
 	"stdvar_over_time":             {kernel: spreadOverTime(func(v float64) float64 { return v })},
-	"sum_over_time":                {kernel: sumOverTime, native: true},
+	"sum_over_time":                {kernel: sums(false, sumOf), native: true},
 	"ts_of_first_over_time":        {kernel: pickTime(false), native: true},
 	"ts_of_last_over_time":         {kernel: pickTime(true), native: true},
 	"ts_of_max_over_time":          {kernel: extreme(1, true)},
