@@ -20,9 +20,9 @@ func CheckHeaders(headers map[string]string) error {
 		lower := strings.ToLower(name)
 		switch {
 		case lower == "authorization":
-			errs = append(errs, strictyaml.At(name, errors.New("this header cannot be set here: use basic_auth, authorization, oauth2 or sigv4")))
+			errs = append(errs, strictyaml.At(name, errors.New("the authorization header must be changed via the basic_auth, authorization, oauth2, or sigv4 parameter")))
 		case slices.Contains(reservedHeaders(), lower):
-			errs = append(errs, strictyaml.At(name, errors.New("this header is reserved: it must not be changed")))
+			errs = append(errs, strictyaml.At(name, fmt.Errorf("%s is a reserved header: it must not be changed", name)))
 		case !httpguts.ValidHeaderFieldName(name):
 			errs = append(errs, strictyaml.At(name, fmt.Errorf("%q is not a valid name of a header", name)))
 		case !httpguts.ValidHeaderFieldValue(headers[name]):

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	httpconfig "github.com/prometheus/common/config"
@@ -168,7 +167,7 @@ func CompleteAll(cfgs []*Config, dir string, legacyNames bool) error {
 // [a-zA-Z_][a-zA-Z0-9_]*. All problems are returned at once.
 func (c *Config) Complete(dir string, legacyNames bool) error {
 	c.HTTPClient.SetDirectory(dir)
-	errs := []error{httpclient.Check(&c.HTTPClient), c.checkHeaders(), strictyaml.At("queue_config", c.QueueConfig.check())}
+	errs := []error{httpclient.Check(&c.HTTPClient), strictyaml.At("headers", httpclient.CheckHeaders(c.Headers)), strictyaml.At("queue_config", c.QueueConfig.check())}
 	fail := func(field string, err error) { errs = append(errs, strictyaml.At(field, err)) }
 	if c.URL == nil {
 		fail("url", errors.New("url for remote_write is empty"))
@@ -183,28 +182,6 @@ func (c *Config) Complete(dir string, legacyNames bool) error {
 	if m := c.MetadataConfig; m.Send && m.MaxSamplesPerSend <= 0 {
 		fail("metadata_config.max_samples_per_send", errors.New("must be positive"))
 	}
-	return errors.Join(errs...)
-}
-
-// reservedHeaders are those that remote write, or signing, sets itself.
-var reservedHeaders = []string{ //nolint:gochecknoglobals // constant table
-	"host", "content-encoding", "content-length", "content-type", "user-agent", "connection", "keep-alive", "proxy-authenticate",
-	"proxy-authorization", "www-authenticate", "accept-encoding", "x-prometheus-remote-write-version",
-	"x-prometheus-remote-read-version", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256",
-}
-
-func (c *Config) checkHeaders() error {
-	var errs []error
-	for name := range c.Headers {
-		at := strictyaml.Join("headers", name)
-		switch lower := strings.ToLower(name); {
-		case lower == "authorization":
-			errs = append(errs, strictyaml.At(at, errors.New("authorization header must be changed via the basic_auth, authorization, oauth2, or sigv4 parameter")))
-		case slices.Contains(reservedHeaders, lower):
-			errs = append(errs, strictyaml.At(at, fmt.Errorf("%s is a reserved header. It must not be changed", name)))
-		}
-	}
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
 }
 

@@ -41,7 +41,7 @@ func TestMistakes(t *testing.T) {
 	check(`[{url: "http://x"}, {url: "http://x"}]`, "duplicate remote write configs are not allowed")
 	check(`[{url: "http://x", protobuf_message: prom}]`, `remote_write[0].protobuf_message: unknown remote write protobuf message "prom"`)
 	check(`[{url: "http://x", headers: {Authorization: x}}]`, "authorization header must be changed via the basic_auth")
-	check(`[{url: "http://x", headers: {content-type: x}}]`, "content-type is a reserved header. It must not be changed")
+	check(`[{url: "http://x", headers: {content-type: x}}]`, "content-type is a reserved header: it must not be changed")
 	check(`[{url: "http://x", headers: {X-Amz-Date: x}}]`, "X-Amz-Date is a reserved header")
 	check(`[{url: "http://x", write_relabel_configs: [null]}]`, "remote_write[0].write_relabel_configs[0]")
 	check(`[{url: "http://x", write_relabel_configs: [{action: nope}]}]`, "remote_write[0].write_relabel_configs[0]")
