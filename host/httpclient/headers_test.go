@@ -9,7 +9,7 @@ func TestCheckHeaders(t *testing.T) {
 	check := func(name, value, want string) {
 		t.Helper()
 		err := CheckHeaders(map[string]string{name: value})
-		if (err == nil) != (want == "") || err != nil && !(strings.Contains(err.Error(), want) && strings.HasPrefix(err.Error(), name)) {
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), name)) {
 			t.Errorf("%s: %q: got %v, want %q", name, value, err, want)
 		}
 	}

@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,29 +14,27 @@ type metrics struct {
 	queries  *prometheus.CounterVec
 	inFlight *prometheus.GaugeVec
 	duration *prometheus.HistogramVec
-	known    map[remoteKey]bool
 }
 
 // remoteKey is what the metrics of a remote are told apart by.
 type remoteKey struct{ name, url string }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	remote := []string{"remote_name", "url"}
 	m := &metrics{
 		queries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prometheus_remote_read_client_queries_total", Help: "The total number of remote read queries.",
-		}, append(remote, "response_type", "code")),
+		}, []string{"remote_name", "url", "response_type", "code"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "prometheus_remote_read_client_queries", Help: "The number of in-flight remote read queries.",
-		}, remote),
+		}, []string{"remote_name", "url"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:                            "prometheus_remote_read_client_request_duration_seconds",
 			Help:                            "How long remote read requests take, up to the head of the answer if that is streamed.",
-			Buckets:                         append(prometheus.DefBuckets[:len(prometheus.DefBuckets):len(prometheus.DefBuckets)], 25, 60),
+			Buckets:                         append(slices.Clip(prometheus.DefBuckets), 25, 60),
 			NativeHistogramBucketFactor:     1.1,
 			NativeHistogramMaxBucketNumber:  100,
 			NativeHistogramMinResetDuration: time.Hour,
-		}, append(remote, "response_type")),
+		}, []string{"remote_name", "url", "response_type"}),
 	}
 	for _, c := range []prometheus.Collector{m.queries, m.inFlight, m.duration} {
 		if err := reg.Register(c); err != nil {
@@ -45,44 +44,46 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// keep drops the metrics of remotes that there are no more. It is for one goroutine at a time.
-func (m *metrics) keep(remotes []*remote) {
-	now := map[remoteKey]bool{}
-	for _, r := range remotes {
-		now[remoteKey{r.name, r.url}] = true
+// exchange makes the metrics of the remotes that there are from now on, and drops those of the others. It is for one goroutine at
+// a time.
+func (m *metrics) exchange(old, now []*remote) {
+	known := map[remoteKey]bool{}
+	for _, r := range now {
+		known[r.key()] = true
+		r.inFlight = m.inFlight.WithLabelValues(r.name, r.url)
 	}
-	for k := range m.known {
-		if !now[k] {
-			gone := prometheus.Labels{"remote_name": k.name, "url": k.url}
-			m.queries.DeletePartialMatch(gone)
-			m.inFlight.DeletePartialMatch(gone)
-			m.duration.DeletePartialMatch(gone)
+	for _, r := range old {
+		if known[r.key()] {
+			continue
 		}
+		r.gone.Store(true)
+		gone := prometheus.Labels{"remote_name": r.name, "url": r.url}
+		m.queries.DeletePartialMatch(gone)
+		m.inFlight.DeletePartialMatch(gone)
+		m.duration.DeletePartialMatch(gone)
 	}
-	m.known = now
 }
 
-// remoteMetrics are those of one remote.
-type remoteMetrics struct {
-	all  *metrics
-	name string
-	url  string
+// The kinds of answers.
+const (
+	kindSampled     = "sampled"
+	kindChunked     = "chunked"
+	kindUnsupported = "unsupported"
+	kindError       = "error"
+)
+
+// answered counts an answer.
+func (r *remote) answered(kind, code string) {
+	if !r.gone.Load() {
+		r.storage.metrics.queries.WithLabelValues(r.name, r.url, kind, code).Inc()
+	}
 }
 
-// begin makes the gauge of the remote, so that it is there before the first query.
-func (m *remoteMetrics) begin() { m.inFlight() }
-
-func (m *remoteMetrics) inFlight() prometheus.Gauge {
-	return m.all.inFlight.WithLabelValues(m.name, m.url)
-}
-
-// answered counts an answer. kind is sampled, chunked, unsupported or error.
-func (m *remoteMetrics) answered(kind, code string) {
-	m.all.queries.WithLabelValues(m.name, m.url, kind, code).Inc()
-}
-
-func (m *remoteMetrics) took(kind string, d time.Duration) {
-	m.all.duration.WithLabelValues(m.name, m.url, kind).Observe(d.Seconds())
+// took notes how long it took until an answer began.
+func (r *remote) took(kind string, d time.Duration) {
+	if !r.gone.Load() {
+		r.storage.metrics.duration.WithLabelValues(r.name, r.url, kind).Observe(d.Seconds())
+	}
 }
 
 // statusCode formats a status.

@@ -109,6 +109,7 @@ type asks struct{ lines []string }
 
 // serve answers with nothing.
 func (a *asks) serve(tb testing.TB) http.HandlerFunc {
+	tb.Helper()
 	return func(w http.ResponseWriter, r *http.Request) {
 		line := ""
 		request := wire.Walker{Rest: requestOf(tb, r)}
@@ -252,12 +253,13 @@ func TestWithoutRemotes(t *testing.T) {
 	}
 }
 
-// TestSuite checks the storage as others are. What is written goes to the local storage, and later to a remote one: a snapshot is
-// of the local storage.
+// TestSuite checks the storage as others are, with all samples in the local storage: a snapshot, and questions about labels, are of
+// that one.
 func TestSuite(t *testing.T) {
 	for _, kind := range []string{"empty", "failing"} {
 		t.Run("remote="+kind, func(t *testing.T) {
 			storagetest.Run(t, func(t *testing.T) storagetest.Storage {
+				t.Helper()
 				h := streams()
 				if kind == "failing" {
 					h = http.NotFound

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/narthex-io/narthex/host/remote/wire"
@@ -29,9 +30,13 @@ type remote struct {
 	name, url string
 	// external are labels of this server by which series are selected, sorted.
 	external []labels.Label
-	metrics  remoteMetrics
+	// inFlight is there once the remote is in force; gone says that its metrics are no more.
+	inFlight prometheus.Gauge
+	gone     atomic.Bool
 	failing  atomic.Bool
 }
+
+func (r *remote) key() remoteKey { return remoteKey{r.name, r.url} }
 
 func newRemote(s *Storage, cfg *Config, external labels.Labels) *remote {
 	r := &remote{storage: s, cfg: cfg, name: cfg.Name, url: cfg.URL.Redacted()}
@@ -45,7 +50,6 @@ func newRemote(s *Storage, cfg *Config, external labels.Labels) *remote {
 			r.external = append(r.external, labels.Label{Name: name, Value: value})
 		}
 	}
-	r.metrics = remoteMetrics{all: s.metrics, name: r.name, url: r.url}
 	return r
 }
 
@@ -77,9 +81,8 @@ func (r *remote) withExternal(matchers []*labels.Matcher) (all []*labels.Matcher
 
 // ask sends a request and reads the answer. Errors say that it was a remote that failed.
 func (r *remote) ask(ctx context.Context, message []byte, a *answer) error {
-	inFlight := r.metrics.inFlight()
-	inFlight.Inc()
-	defer inFlight.Dec()
+	r.inFlight.Inc()
+	defer r.inFlight.Dec()
 	defer r.client.done()
 	timeout := time.Duration(r.cfg.RemoteTimeout)
 	own, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w: request timed out after %s", context.DeadlineExceeded, r.cfg.RemoteTimeout))
@@ -135,26 +138,26 @@ const maxErrorText = 4 << 10
 func (r *remote) receive(resp *http.Response, a *answer, headTook time.Duration) error {
 	code := statusCode(resp.StatusCode)
 	if resp.StatusCode/100 != 2 {
-		r.metrics.answered("error", code)
+		r.answered(kindError, code)
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText)) // What has come is better than nothing.
 		return fmt.Errorf("remote server %s returned http status %s: %s", r.url, resp.Status, strings.ToValidUTF8(strings.Trim(string(text), "\n"), "\uFFFD"))
 	}
 	switch media := resp.Header.Get("Content-Type"); {
 	case strings.HasPrefix(media, wire.MediaSamples):
-		r.metrics.took("sampled", headTook)
-		r.metrics.answered("sampled", code)
+		r.took(kindSampled, headTook)
+		r.answered(kindSampled, code)
 		return a.readSamples(resp.Body)
 	case strings.HasPrefix(media, wire.MediaChunks):
-		r.metrics.took("chunked", headTook)
+		r.took(kindChunked, headTook)
 		err := a.readFrames(resp.Body, r.cfg.ChunkedReadLimit)
 		if err != nil {
 			code = "aborted_stream"
 		}
-		r.metrics.answered("chunked", code)
+		r.answered(kindChunked, code)
 		return err
 	default:
-		r.metrics.took("unsupported", headTook)
-		r.metrics.answered("unsupported", code)
+		r.took(kindUnsupported, headTook)
+		r.answered(kindUnsupported, code)
 		return fmt.Errorf("unsupported content type: %s", media)
 	}
 }

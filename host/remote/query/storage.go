@@ -127,18 +127,18 @@ func (c *Change) Discard() {
 
 // Apply makes the section the current one. Queries under way go on with the remotes that they began with.
 func (c *Change) Apply() {
-	old := c.s.remotes.Swap(&c.remotes)
+	old := *c.s.remotes.Load()
+	c.s.metrics.exchange(old, c.remotes)
+	c.s.remotes.Store(&c.remotes)
 	used := map[*ownedClient]bool{}
 	for _, r := range c.remotes {
 		used[r.client] = true
-		r.metrics.begin()
 	}
-	for _, r := range *old {
+	for _, r := range old {
 		if !used[r.client] {
 			r.client.retire()
 		}
 	}
-	c.s.metrics.keep(c.remotes)
 }
 
 // Close closes connections that nobody uses. Queries that are under way must have ended.

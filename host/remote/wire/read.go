@@ -2,13 +2,25 @@ package wire
 
 // Numbers of the fields of prometheus.ReadRequest and what is in it.
 const (
-	RequestQueries, RequestTypes = 1, 2
+	RequestQueries = 1
+	RequestTypes   = 2
 
-	QueryStart, QueryEnd, QueryMatchers, QueryHints = 1, 2, 3, 4
+	QueryStart    = 1
+	QueryEnd      = 2
+	QueryMatchers = 3
+	QueryHints    = 4
 
-	MatcherType, MatcherName, MatcherValue = 1, 2, 3
+	MatcherType  = 1
+	MatcherName  = 2
+	MatcherValue = 3
 
-	HintStep, HintFunc, HintStart, HintEnd, HintGrouping, HintBy, HintRange = 1, 2, 3, 4, 5, 6, 7
+	HintStep     = 1
+	HintFunc     = 2
+	HintStart    = 3
+	HintEnd      = 4
+	HintGrouping = 5
+	HintBy       = 6
+	HintRange    = 7
 )
 
 // Types of responses to remote reads, as requests accept them.
@@ -28,12 +40,19 @@ const (
 	ResponseResults = 1
 	ResultSeries    = 1
 
-	SeriesLabels, SeriesSamples, SeriesHistograms = 1, 2, 4
+	SeriesLabels     = 1
+	SeriesSamples    = 2
+	SeriesHistograms = 4
 )
 
 // Numbers of the fields of prometheus.ChunkedReadResponse and what is in it.
 const (
-	ChunkedSeries, ChunkedQuery                  = 1, 2
-	ChunkedLabels, ChunkedChunks                 = 1, 2
-	ChunkMin, ChunkMax, ChunkEncoding, ChunkData = 1, 2, 3, 4
+	ChunkedSeries = 1
+	ChunkedQuery  = 2
+	ChunkedLabels = 1
+	ChunkedChunks = 2
+	ChunkMin      = 1
+	ChunkMax      = 2
+	ChunkEncoding = 3
+	ChunkData     = 4
 )
