@@ -116,19 +116,51 @@ func (s *shard) append(b *replayBatch) {
 	x, f := &h.index, h.format()
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for k := range b.samples {
-		e := &b.samples[k]
-		if s.covered(e.id, e.t) {
+	for all := b.samples; len(all) > 0; {
+		if n := runLength(all); n > 1 && s.appendRun(all[:n], &f) {
+			all = all[n:]
 			continue
 		}
-		page, i := x.at(e.id)
-		if last, any := page.newest(i); any && e.t <= last {
-			continue // It was dropped when it was appended, too.
-		}
-		s.first, s.last = min(s.first, e.t), max(s.last, e.t)
-		if e.native <= 0 && page.append(&h.slab, i, e.t, b.starts.of(e), e.v, &f) ||
-			e.native > 0 && page.appendNative(&h.slab, i, e.t, b.starts.of(e), b.natives[e.native-1], &f) {
-			s.began++
+		s.appendOne(b, &all[0], &f)
+		all = all[1:]
+	}
+}
+
+// appendOne appends a sample. The caller holds the index's lock.
+func (s *shard) appendOne(b *replayBatch, e *staged, f *format) {
+	if s.covered(e.id, e.t) {
+		return
+	}
+	h := s.p.h
+	page, i := h.index.at(e.id)
+	if last, any := page.newest(i); any && e.t <= last {
+		return // It was dropped when it was appended, too.
+	}
+	s.first, s.last = min(s.first, e.t), max(s.last, e.t)
+	if e.native <= 0 && page.append(&h.slab, i, e.t, b.starts.of(e), e.v, f) ||
+		e.native > 0 && page.appendNative(&h.slab, i, e.t, b.starts.of(e), b.natives[e.native-1], f) {
+		s.began++
+	}
+}
+
+// appendRun appends floats of one series, unless they are out of order or a chunk in a file begins or ends among them: it reports
+// whether it could. Fast path: the log of those who catch up. The caller holds the index's lock.
+func (s *shard) appendRun(run []staged, f *format) bool {
+	for k := range run[1:] {
+		if run[k+1].t <= run[k].t {
+			return false
 		}
 	}
+	first, last := run[0].t, run[len(run)-1].t
+	next := s.p.mapped.of(run[0].id)
+	if first >= next.minT && last <= next.maxT {
+		return true // All are in the file.
+	}
+	page, i := s.p.h.index.at(run[0].id)
+	if newest, any := page.newest(i); last >= next.minT || any && first <= newest {
+		return false
+	}
+	s.first, s.last = min(s.first, first), max(s.last, last)
+	s.began += page.appendRun(&s.p.h.slab, i, run, f)
+	return true
 }

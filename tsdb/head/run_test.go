@@ -59,7 +59,7 @@ func TestRunsAreTakenLikeSingleSamples(t *testing.T) {
 	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 9)) //nolint:gosec // A test's randomness.
 		open := func(dir string) *Head {
-			return openHead(t, dir, withWindow(dir, int64(seed%2)*hour), func(o *Options) {
+			return openHead(t, dir, withWindow(dir, int64(seed%2)*hour), mapping(dir), func(o *Options) {
 				o.WAL.Compression, o.SamplesV2, o.XOR2 = wal.ZstdLight, true, seed%3 == 2
 			})
 		}
@@ -104,6 +104,9 @@ func TestRunsAreTakenLikeSingleSamples(t *testing.T) {
 			}
 			if err := before.Close(); err != nil {
 				t.Fatal(err)
+			}
+			if round == 25 {
+				mapChunks(t, runs)
 			}
 		}
 		if got, want := storedChunks(t, runs), storedChunks(t, single); got != want || got == "" {
