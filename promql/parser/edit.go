@@ -6,14 +6,14 @@ import (
 	"github.com/narthex-io/narthex/model/labels"
 )
 
-// SetMatcher parses an expression and returns it with m as the only matcher of each selector for m's label: in the place of
-// those that it has, or added to it. What would not parse any more is an error.
+// SetMatcher parses an expression and returns it with m as the only matcher for its label in each selector, whether there
+// were others or none. It is an error if the result cannot be parsed any more.
 func (p *Parser) SetMatcher(text string, m *labels.Matcher) (Expr, error) {
 	return p.edit(text, m.Name, m)
 }
 
-// DropMatchers parses an expression and returns it without the matchers for a label. What would not parse any more is an
-// error, as where a selector is left that matches everything.
+// DropMatchers parses an expression and returns it without the matchers for a label. It is an error if the result cannot be
+// parsed any more, as when a selector is left that matches everything.
 func (p *Parser) DropMatchers(text, label string) (Expr, error) {
 	return p.edit(text, label, nil)
 }
@@ -37,10 +37,10 @@ func (p *Parser) edit(text, label string, with *labels.Matcher) (Expr, error) {
 	return edited, nil
 }
 
-// replace puts a matcher, unless it is nil, in the place of all those for a label.
-func (v *VectorSelector) replace(label string, with *labels.Matcher) {
-	kept := v.Matchers[:0]
-	for _, m := range v.Matchers {
+// replace replaces all matchers for a label by one, or by none if that is nil.
+func (e *VectorSelector) replace(label string, with *labels.Matcher) {
+	kept := e.Matchers[:0]
+	for _, m := range e.Matchers {
 		if m.Name != label {
 			kept = append(kept, m)
 		}
@@ -48,12 +48,12 @@ func (v *VectorSelector) replace(label string, with *labels.Matcher) {
 	if with != nil {
 		kept = append(kept, with)
 	}
-	v.Matchers = kept
+	e.Matchers = kept
 	if label != labels.MetricName {
 		return
 	}
-	v.Name = ""
+	e.Name = ""
 	if with != nil && with.Type == labels.MatchEqual && labels.IsValidLegacyMetricName(with.Value) {
-		v.Name = with.Value
+		e.Name = with.Value
 	}
 }

@@ -19,7 +19,7 @@ func TestSetMatcher(t *testing.T) {
 	check := func(text string, typ labels.MatchType, name, value, want string) {
 		t.Helper()
 		got := edited(allOn().SetMatcher(text, labels.MustNewMatcher(typ, name, value)))
-		if got != want && !(strings.HasPrefix(want, "error: ") && strings.HasPrefix(got, want)) {
+		if got != want && (!strings.HasPrefix(want, "error: ") || !strings.HasPrefix(got, want)) {
 			t.Errorf("%s: got %s, want %s", text, got, want)
 		}
 	}
@@ -40,7 +40,7 @@ func TestDropMatchers(t *testing.T) {
 	check := func(text, name, want string) {
 		t.Helper()
 		got := edited(allOn().DropMatchers(text, name))
-		if got != want && !(strings.HasPrefix(want, "error: ") && strings.HasPrefix(got, want)) {
+		if got != want && (!strings.HasPrefix(want, "error: ") || !strings.HasPrefix(got, want)) {
 			t.Errorf("%s: got %s, want %s", text, got, want)
 		}
 	}
