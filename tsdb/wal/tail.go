@@ -207,9 +207,9 @@ func (t *Tail) leave(size int64) {
 	t.at = Position{Segment: t.at.Segment + 1}
 }
 
-// ReadCheckpoint calls f with the records of the newest checkpoint, and returns the last segment that it covers, -1 if there is
-// none. An error means that not all records could be read, as when the next checkpoint takes the place of this one meanwhile.
-func (l *Log) ReadCheckpoint(f func(rec []byte)) (last int, err error) {
+// ReadCheckpoint calls f with the records of the newest checkpoint, and with the last segment that it covers, which it also
+// returns, -1 if there is no checkpoint. An error means that not all records could be read, as when the next checkpoint takes the place of this one meanwhile.
+func (l *Log) ReadCheckpoint(f func(last int, rec []byte)) (last int, err error) {
 	path, last, ok, err := LastCheckpoint(l.fs, l.dir)
 	if err != nil || !ok {
 		return -1, err
@@ -221,7 +221,7 @@ func (l *Log) ReadCheckpoint(f func(rec []byte)) (last int, err error) {
 	var damage error
 	r := NewReader(l.fs, segs, func(d *Damage) { damage = d })
 	for r.Next() {
-		f(r.Record())
+		f(last, r.Record())
 	}
 	if err := errors.Join(r.Err(), damage, r.Close()); err != nil {
 		return -1, fmt.Errorf("read checkpoint %d: %w", last, err)

@@ -110,7 +110,7 @@ func TestTailAfterCheckpoint(t *testing.T) {
 		t.Errorf("read %v, gaps %v", got, gaps)
 	}
 	var kept []string
-	last, err := l.ReadCheckpoint(func(rec []byte) { kept = append(kept, string(rec)) })
+	last, err := l.ReadCheckpoint(func(_ int, rec []byte) { kept = append(kept, string(rec)) })
 	if err != nil || last != 2 || l.LastCheckpoint() != 2 || fmt.Sprint(kept) != "[kept]" {
 		t.Errorf("checkpoint %d has %v: %v", last, kept, err)
 	}

@@ -128,11 +128,9 @@ func (q *queue) run(soft, hard context.Context, src Source) {
 	if q.before != nil {
 		select {
 		case <-q.before.done: // Series keep their order.
-			if at := q.before.reached; at.end.Before(*from) {
-				// It had no time left to read everything.
-				f.begin(at.end)
-				f.lateFrom = at.late
-			}
+			// It may have had no time left to read everything.
+			f.begin(q.before.reached.end)
+			f.lateFrom = q.before.reached.late
 		case <-hard.Done():
 		}
 		q.before = nil

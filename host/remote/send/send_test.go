@@ -427,13 +427,19 @@ func TestOutOfOrder(t *testing.T) {
 
 // A queue whose receiver is away when it is replaced loses what it has in memory, and its successor goes on from there.
 func TestHandover(t *testing.T) {
-	bubbleWith(t, plain, labels.EmptyLabels(), func(_ *tsdb.Options, o *Options) { o.FlushDeadline = 20 * time.Second }, func(w *world) {
+	change := func(db *tsdb.Options, o *Options) { o.FlushDeadline, db.OutOfOrderWindow = 20*time.Second, time.Hour }
+	bubbleWith(t, plain, labels.EmptyLabels(), change, func(w *world) {
+		w.commit(entry{ls: ls("__name__", "late"), t: millis(), v: 0})
+		time.Sleep(time.Second)
+		w.commit(entry{ls: ls("__name__", "late"), t: millis() - 600_000, v: 1})
+		time.Sleep(10 * time.Second)
 		w.apply(`[{url: "http://x/write", name: one, queue_config: {capacity: 5, max_samples_per_send: 5}}]`, labels.EmptyLabels())
 		w.to.down.Store(true)
 		for i := range 100 {
 			w.commit(entry{ls: ls("__name__", "a"), t: millis(), v: float64(i)})
 			time.Sleep(time.Second)
 		}
+		w.commit(entry{ls: ls("__name__", "late"), t: millis() - 900_000, v: 2})
 		w.apply(plain, labels.EmptyLabels())
 		time.Sleep(time.Minute)
 		w.to.down.Store(false)
@@ -444,6 +450,9 @@ func TestHandover(t *testing.T) {
 		}
 		if !slices.Equal(got, w.committed[ls("__name__", "a").String()][failed:]) {
 			t.Error("what was received is not the end of what was committed")
+		}
+		if got, want := w.to.all()[ls("__name__", "late").String()], w.committed[ls("__name__", "late").String()]; !slices.Equal(got, want) {
+			t.Errorf("of what came out of order %v was received, want %v", got, want)
 		}
 	})
 }
