@@ -55,7 +55,13 @@ func TestOverHTTP(t *testing.T) {
 	updates <- map[string][]sdk.Group{"j": cfgs[0].Discovery.Groups()}
 	done := make(chan error)
 	go func() { done <- w.m.Run(ctx, updates) }()
-	first, second, third := <-requests, <-requests, <-requests // After the third, the first two are stored.
+	first := <-requests
+	kept := false
+	for last, tries := first, 0; !kept && tries < 50; tries++ { // On a busy machine a scrape may time out, which ends its connection.
+		next := <-requests
+		kept, last = next.RemoteAddr == last.RemoteAddr, next
+	}
+	<-requests // Once it is here, what came before is stored.
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -63,7 +69,7 @@ func TestOverHTTP(t *testing.T) {
 	if first.Header.Get("Authorization") != "Bearer word" || first.UserAgent() != "Narthex/test" || first.Header.Get("Accept-Encoding") != "gzip" {
 		t.Errorf("headers %v", first.Header)
 	}
-	if first.RemoteAddr != second.RemoteAddr || second.RemoteAddr != third.RemoteAddr {
+	if !kept {
 		t.Error("the connection was not kept")
 	}
 	lines := w.dump(func(name string) bool { return name == "a" })
