@@ -93,9 +93,6 @@ func (f *pushFlags) run(ctx context.Context, io streams, server string, files []
 			return
 		}
 		fmt.Fprintf(io.out, "  SUCCESS: %s: %d series with %s sent\n", name, sent.Series, counted(sent.Samples, "sample"))
-		if sent.Unconfirmed {
-			fmt.Fprintf(io.err, "  warning: the receiver does not say how much it has stored: it may not know %s\n", push.V2)
-		}
 	}
 	for _, file := range files {
 		body, err := os.ReadFile(file)

@@ -78,7 +78,7 @@ func (c *Client) Series(ctx context.Context, selectors []string, start, end time
 // LabelValues returns the values of a label, of the series that one of the selectors matches if there are any.
 func (c *Client) LabelValues(ctx context.Context, name string, selectors []string, start, end time.Time) (found, warnings []string, err error) {
 	found = []string{}
-	if !model.LabelName(name).IsValidLegacy() {
+	if !model.LegacyValidation.IsValidLabelName(name) {
 		name = model.EscapeName(name, model.ValueEncodingEscaping)
 	}
 	path := "label/" + url.PathEscape(name) + "/values"

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,34 +18,30 @@ func CheckConfigFile(name string) error {
 	if err == nil {
 		return nil
 	}
-	if user := badPassword(name); user != nil {
-		return user
+	if text, readErr := os.ReadFile(name); readErr == nil {
+		return cmp.Or(badPassword(text), err)
 	}
 	return err
 }
 
 // badPassword names the first user of a file whose password is no bcrypt hash, which the toolkit does not.
-func badPassword(name string) error {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil //nolint:nilerr // The toolkit has said so.
-	}
+func badPassword(text []byte) error {
 	var file struct {
 		Users yaml.Node `yaml:"basic_auth_users"`
 	}
-	if yaml.Unmarshal(text, &file) != nil || file.Users.Kind != yaml.MappingNode {
-		return nil
+	bad := yaml.Unmarshal(text, &file)
+	if bad != nil || file.Users.Kind != yaml.MappingNode {
+		return nil //nolint:nilerr // The toolkit has said what is wrong with the file.
 	}
 	for i := 0; i+1 < len(file.Users.Content); i += 2 {
 		user, hash := file.Users.Content[i], file.Users.Content[i+1]
 		_, err := bcrypt.Cost([]byte(hash.Value))
-		if err == nil {
-			continue
-		}
 		if errors.Is(err, bcrypt.ErrHashTooShort) {
 			err = errors.New("the password has to be given as a bcrypt hash, as htpasswd -nBC 10 makes it")
 		}
-		return fmt.Errorf("line %d: basic_auth_users.%s: %w", hash.Line, user.Value, err)
+		if err != nil {
+			return fmt.Errorf("line %d: basic_auth_users.%s: %w", hash.Line, user.Value, err)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package push
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,12 +53,7 @@ type Options struct {
 }
 
 // Sent says what was in a request.
-type Sent struct {
-	Series, Samples, Exemplars int
-	// Unconfirmed is set if the receiver does not say how much it has stored, as it must in 2.0: it may not know that
-	// version.
-	Unconfirmed bool
-}
+type Sent struct{ Series, Samples, Exemplars int }
 
 // Push reads an exposition, in OpenMetrics if it ends as that does and else in Prometheus's text format, and sends it in one
 // request. An answer other than success is an error.
@@ -87,8 +83,8 @@ func Push(ctx context.Context, body []byte, opts Options) (Sent, error) {
 		return sent, fmt.Errorf("%s answers %s%s", opts.URL.Redacted(), resp.Status, apiclient.Reason(resp.Body))
 	}
 	if opts.Message == V2 {
-		if sent.Unconfirmed, err = confirmed(resp.Header, &sent); err != nil {
-			return sent, fmt.Errorf("%s %w", opts.URL.Redacted(), err)
+		if err := confirmed(resp.Header, &sent); err != nil {
+			return sent, fmt.Errorf("%s answers %s, but %w", opts.URL.Redacted(), resp.Status, err)
 		}
 	}
 	_, err = io.Copy(io.Discard, resp.Body)
@@ -117,14 +113,14 @@ func request(ctx context.Context, message []byte, opts *Options) (*http.Request,
 }
 
 // confirmed looks at what a receiver of 2.0 says to have stored.
-func confirmed(header http.Header, sent *Sent) (unconfirmed bool, err error) {
-	const prefix = "X-Prometheus-Remote-Write-"
-	text := strings.TrimSpace(header.Get(prefix + "Samples-Written"))
-	if text == "" {
-		return true, nil
+func confirmed(header http.Header, sent *Sent) error {
+	const field = "X-Prometheus-Remote-Write-Samples-Written"
+	text := strings.TrimSpace(header.Get(field))
+	if text == "" && sent.Samples > 0 {
+		return fmt.Errorf("does not say in %s how much it has stored: it may not know %s; try %s", field, V2, V1)
 	}
-	if n, err := strconv.Atoi(text); err != nil || n != sent.Samples {
-		return false, fmt.Errorf("has stored %s of %d samples", text, sent.Samples)
+	if n, err := strconv.Atoi(cmp.Or(text, "0")); err != nil || n != sent.Samples {
+		return fmt.Errorf("has stored %s of %d samples", text, sent.Samples)
 	}
-	return false, nil
+	return nil
 }
