@@ -608,3 +608,27 @@ func TestMetricsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// A queue whose password alone changes goes on, with another client.
+func TestSecretChanges(t *testing.T) {
+	secret := func(password string) string {
+		return `[{url: "http://x/write", basic_auth: {username: a, password: ` + password + `}}]`
+	}
+	bubble(t, secret("one"), func(w *world) {
+		queue := w.m.queues[0]
+		before := queue.client.Load()
+		w.apply(secret("one"), labels.EmptyLabels())
+		if w.m.queues[0] != queue || queue.client.Load() != before {
+			t.Error("an unchanged queue did not stay as it was")
+		}
+		w.apply(secret("two"), labels.EmptyLabels())
+		after := queue.client.Load()
+		if w.m.queues[0] != queue || after == before {
+			t.Error("the queue did not stay, or has the old password")
+		}
+		w.apply(secret("two"), labels.EmptyLabels())
+		if queue.client.Load() != after {
+			t.Error("the client was replaced although nothing has changed")
+		}
+	})
+}
