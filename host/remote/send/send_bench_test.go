@@ -13,6 +13,7 @@ import (
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/storage"
 	"github.com/narthex-io/narthex/tsdb"
+	"github.com/narthex-io/narthex/tsdb/wal"
 )
 
 // sink takes everything at once.
@@ -40,7 +41,11 @@ func BenchmarkFollow(b *testing.B) {
 	defer func() { _ = db.Close() }()
 	at := time.Now().UnixMilli()
 	refs := make([]storage.SeriesRef, series)
-	for k := range batches {
+	var start wal.Position
+	for k := range batches + 1 {
+		if k == 1 {
+			start = db.Log().End() // Behind the names of the series.
+		}
 		entries, outcomes := make([]storage.Entry, series), make([]storage.Outcome, series)
 		for i := range entries {
 			entries[i] = storage.Entry{Ref: refs[i], Labels: benchSeries(i), T: at + int64(k)*15_000, V: float64(i*k) * 1.5}
@@ -72,8 +77,8 @@ func BenchmarkFollow(b *testing.B) {
 			}
 			c.Apply()
 			q := m.queues[0]
-			start := db.Log().Start()
-			f := newFollower(q, db, &start, nil)
+			from := start
+			f := newFollower(q, db, &from, nil)
 			f.think = time.NewTicker(time.Hour)
 			ctx := context.Background()
 			b.ReportAllocs()
