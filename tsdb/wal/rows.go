@@ -282,6 +282,7 @@ func (e *rowEncoder) appendSequences(dst []byte, m *rowModel) []byte {
 	dst = slices.Grow(dst, most*(len(e.seqs)+1)+8)
 	b := sequenceWriter{out: dst[:cap(dst)], at: len(dst)}
 	b.lengths(last)
+	b.flush()
 	for i := len(e.seqs) - 2; i >= 0; i-- {
 		s := &e.seqs[i]
 		literals, match := uint8(s.literals), uint8(s.match-minMatch)
@@ -310,7 +311,7 @@ func (e *rowEncoder) appendSequences(dst []byte, m *rowModel) []byte {
 	return b.end()
 }
 
-// sequenceWriter is a [bitWriter] that has room for all.
+// sequenceWriter is a [bitWriter] that has room for all. Lengths and distance of a sequence have up to 48 bits, its states 25.
 type sequenceWriter struct {
 	out  []byte
 	at   int

@@ -176,6 +176,90 @@ func TestRowsOfSeveralTimes(t *testing.T) {
 	check("with gaps", uneven, 0)
 }
 
+// TestRowsOfLongRepetitions: behind noise, series that are the same make a sequence whose lengths and distance all take many
+// bits.
+func TestRowsOfLongRepetitions(t *testing.T) {
+	e := newRowEncoder()
+	for each := 500; each < 5000; each = each*6/5 + 1 {
+		for copies := 2; copies < 5; copies++ {
+			rnd := rand.New(rand.NewPCG(uint64(each), uint64(copies))) //nolint:gosec // A test's randomness.
+			samples := make([]Sample, 2*minRows)
+			ref := uint64(1)
+			for k := range samples {
+				samples[k] = Sample{Ref: ref, T: 1_791_234_567_000 + int64(min(k, 1)), V: math.Float64frombits(rnd.Uint64())}
+				ref += 1 + rnd.Uint64N(1<<32)
+			}
+			noise := make([]Sample, each)
+			for k := range noise {
+				noise[k] = Sample{T: 1_791_234_567_000 + int64(k)*60_000 + rnd.Int64N(60_000), V: math.Float64frombits(rnd.Uint64())}
+			}
+			ref = samples[len(samples)-1].Ref
+			for range copies {
+				ref++
+				for _, s := range noise {
+					s.Ref = ref
+					samples = append(samples, s)
+				}
+			}
+			if _, ok := checkRows(t, e, AppendSamplesV2(nil, samples)); !ok && each < 2000 {
+				t.Errorf("%d times %d samples were not taken", copies, each)
+			}
+		}
+	}
+}
+
+// anySamples returns samples of series beside each other or not, at times and with values that repeat in some way or not at all.
+func anySamples(r *rand.Rand) (samples []Sample) {
+	ref, ts, v := r.Uint64N(1<<20), int64(1_791_234_567_000), 0.0
+	for range 1 + r.IntN(3) {
+		spread, span := []uint64{0, 1, 60, 1 << 20, 1 << 40, math.MaxUint64}[r.IntN(6)], []int64{0, 1, 20, 15_000, 1 << 40, math.MaxInt64}[r.IntN(6)]
+		noise, each := []int{0, 1, 5, 100}[r.IntN(4)], []int{1, 1, 2, 20, 500, 4000}[r.IntN(6)]
+		back, uneven, at := r.IntN(4) > 0, r.IntN(4), len(samples)
+		for n := r.IntN(1 + []int{40, 400, 6000}[r.IntN(3)]); n > 0; n -= each {
+			if spread > 0 {
+				ref += 1 + r.Uint64N(spread)
+			}
+			if back {
+				ts = 1_791_234_567_000
+			}
+			if k := len(samples) - each; k >= at && noise == 1 { // The series before, once more.
+				for _, s := range samples[k:] {
+					s.Ref = ref
+					samples = append(samples, s)
+				}
+				continue
+			}
+			for k := range each {
+				if ts += span; uneven > 0 {
+					ts += int64(k % (7 * uneven) * uneven)
+				}
+				switch {
+				case noise == 1:
+					v = math.Float64frombits(r.Uint64())
+				case noise > 0 && r.IntN(noise) == 0:
+					v += float64(r.IntN(1000))
+				}
+				samples = append(samples, Sample{Ref: ref, T: ts, V: v})
+			}
+		}
+	}
+	return samples
+}
+
+// TestRowsOfAnySamples: whatever the encoder takes, the library reads.
+func TestRowsOfAnySamples(t *testing.T) {
+	e := newRowEncoder()
+	taken := 0
+	for seed := range uint64(400) {
+		if _, ok := checkRows(t, e, AppendSamplesV2(nil, anySamples(rand.New(rand.NewPCG(seed, 3))))); ok { //nolint:gosec // A test's randomness.
+			taken++
+		}
+	}
+	if taken < 50 {
+		t.Errorf("%d of 400 were taken", taken)
+	}
+}
+
 // TestRowsRefused makes sure that records that are cut or of another type are left to the library.
 func TestRowsRefused(t *testing.T) {
 	e := newRowEncoder()
