@@ -140,7 +140,7 @@ func (s *shard) covered(id uint32, t int64) bool {
 	for t > next.maxT {
 		s.attach(id)
 	}
-	return t >= next.minT
+	return t >= next.minT && next.at != 0
 }
 
 // attach gives a series its next chunk, unless the log had samples that do not come before it.

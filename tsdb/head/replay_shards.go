@@ -117,12 +117,14 @@ func (s *shard) append(b *replayBatch) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for all := b.samples; len(all) > 0; {
-		if n := runLength(all); n > 1 && s.appendRun(all[:n], &f) {
-			all = all[n:]
-			continue
+		n := runLength(all)
+		if n == 1 {
+			s.appendOne(b, &all[0], &f)
 		}
-		s.appendOne(b, &all[0], &f)
-		all = all[1:]
+		for run := all[:n]; n > 1 && len(run) > 0; {
+			run = run[s.appendRun(run, &f):]
+		}
+		all = all[n:]
 	}
 }
 
@@ -143,24 +145,27 @@ func (s *shard) appendOne(b *replayBatch, e *staged, f *format) {
 	}
 }
 
-// appendRun appends floats of one series, unless they are out of order or a chunk in a file begins or ends among them: it reports
-// whether it could. Fast path: the log of those who catch up. The caller holds the index's lock.
-func (s *shard) appendRun(run []staged, f *format) bool {
-	for k := range run[1:] {
-		if run[k+1].t <= run[k].t {
-			return false
+// appendRun appends the first of the floats of one series, as many as come before the next chunk in a file, or leaves out those that
+// are in it; it returns how many these are, at least one. Fast path: the log of those who catch up. The caller holds the index's
+// lock.
+func (s *shard) appendRun(run []staged, f *format) (n int) {
+	id, n := run[0].id, 1
+	covered := s.covered(id, run[0].t)
+	next := s.p.mapped.of(id)
+	if covered {
+		for n < len(run) && next.minT <= run[n].t && run[n].t <= next.maxT {
+			n++
 		}
+		return n
 	}
-	first, last := run[0].t, run[len(run)-1].t
-	next := s.p.mapped.of(run[0].id)
-	if first >= next.minT && last <= next.maxT {
-		return true // All are in the file.
+	page, i := s.p.h.index.at(id)
+	if newest, any := page.newest(i); any && run[0].t <= newest {
+		return n // As in appendOne.
 	}
-	page, i := s.p.h.index.at(run[0].id)
-	if newest, any := page.newest(i); last >= next.minT || any && first <= newest {
-		return false
+	for n < len(run) && run[n-1].t < run[n].t && run[n].t < next.minT {
+		n++
 	}
-	s.first, s.last = min(s.first, first), max(s.last, last)
-	s.began += page.appendRun(&s.p.h.slab, i, run, f)
-	return true
+	s.first, s.last = min(s.first, run[0].t), max(s.last, run[n-1].t)
+	s.began += page.appendRun(&s.p.h.slab, i, run[:n], f)
+	return n
 }

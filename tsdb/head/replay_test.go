@@ -288,3 +288,24 @@ func liveHeap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
+
+// TestReplayOfLongRuns restores very many samples of one series behind each other, some of which are in files, and those at the
+// end of time.
+func TestReplayOfLongRuns(t *testing.T) {
+	dir := t.TempDir()
+	h := openHead(t, dir, mapping(dir), withWindow(dir, 0))
+	ref := appendAll(t, h, floatEntry(0, 0))[0].Ref
+	var entries []storage.Entry
+	for k := range int64(100_000) {
+		entries = append(entries, storage.Entry{Ref: ref, T: (1 + k) * 1000, V: float64(k)})
+	}
+	appendAll(t, h, entries[:70_000]...)
+	mapChunks(t, h)
+	appendAll(t, h, entries[70_000:]...)
+	ends := []storage.Entry{floatEntry(1, math.MaxInt64-1), floatEntry(1, math.MaxInt64)}
+	appendAll(t, h, ends...)
+	want := all(t, h)
+	if got := all(t, openHead(t, dir, mapping(dir), withWindow(dir, 0))); got != want || strings.Count(got, ":") != 1+len(entries)+len(ends) {
+		t.Errorf("got %.200s, want %.200s", got, want)
+	}
+}
