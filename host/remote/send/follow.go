@@ -58,6 +58,9 @@ type heldItem struct {
 	exemplars []item
 }
 
+// maxHeld is the number of samples from which on no more records are held until their exemplars are known.
+const maxHeld = 1 << 15
+
 // pollInterval is how often the log is looked at although nobody said that something was written.
 const pollInterval = 15 * time.Second
 
@@ -85,6 +88,7 @@ func (f *follower) follow(hard context.Context) {
 	defer poll.Stop()
 	f.think = time.NewTicker(reshardInterval)
 	defer f.think.Stop()
+	f.q.load.seen = f.q.m.in.Load() // What came in before is not for this queue to keep up with.
 	f.startShards(hard, f.q.cfg.QueueConfig.MinShards)
 	for {
 		b := f.q.bounds(f.src)
@@ -177,7 +181,8 @@ func (f *follower) apply(hard context.Context, tail *wal.Tail) bool {
 			break
 		}
 		if f.natives, err = wal.DecodeHistograms(rec, f.natives[:0]); err == nil {
-			ok = f.sendHistograms(hard)
+			// Floats begin a batch; many records without any are of many batches.
+			ok = (len(f.held) < maxHeld || f.release(hard)) && f.sendHistograms(hard)
 		}
 	case t == wal.TypeExemplars:
 		if !f.q.cfg.SendExemplars {

@@ -307,20 +307,31 @@ func (m *Manager) replace(ended, begin []*queue) {
 	for _, q := range ended {
 		limits[q] = q.end(m.run.src)
 	}
-	for _, q := range begin {
-		from := endOf(m.run.src)
+	// follow has a queue take the place of one that ends and fits, if there is one.
+	follow := func(q *queue, fits func(old *queue) bool) {
 		for _, old := range ended {
 			limit, free := limits[old]
-			if free && old.cfg.URL.String() == q.cfg.URL.String() {
-				from, q.before = limit, old
+			if q.before == nil && free && old.receiver() == q.receiver() && fits(old) {
+				q.before, q.from, q.lateFrom = old, &limit.end, limit.late
 				delete(limits, old)
-				break
 			}
 		}
-		q.from, q.lateFrom = &from.end, from.late
+	}
+	for _, q := range begin {
+		follow(q, func(old *queue) bool { return old.name == q.name })
+	}
+	for _, q := range begin {
+		follow(q, func(*queue) bool { return true })
+		if q.before == nil {
+			from := endOf(m.run.src)
+			q.from, q.lateFrom = &from.end, from.late
+		}
 		m.run.start(q)
 	}
 }
+
+// receiver names who gets what the queue sends, without the password, which may have changed since.
+func (q *queue) receiver() string { return q.cfg.URL.Redacted() }
 
 // Run follows the logs of src, from where they began when they were opened, until ctx is done. Then it sends what is left, for up to
 // the flush deadline.

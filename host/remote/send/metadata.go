@@ -17,8 +17,8 @@ type Family struct {
 	sample.Metadata
 }
 
-// sendMetadata sends the metadata of all targets again and again, as 1.0 has it.
-func (q *queue) sendMetadata(soft, hard context.Context) {
+// sendMetadata sends the metadata of all targets again and again, as 1.0 has it, until soft is done.
+func (q *queue) sendMetadata(soft context.Context) {
 	ticker := time.NewTicker(time.Duration(q.cfg.MetadataConfig.SendInterval))
 	defer ticker.Stop()
 	for {
@@ -28,7 +28,7 @@ func (q *queue) sendMetadata(soft, hard context.Context) {
 		case <-ticker.C:
 		}
 		for part := range slices.Chunk(distinct(q.m.opts.Metadata()), q.cfg.MetadataConfig.MaxSamplesPerSend) {
-			q.deliverMetadata(hard, part)
+			q.deliverMetadata(soft, part)
 		}
 	}
 }
@@ -51,6 +51,9 @@ func (q *queue) deliverMetadata(ctx context.Context, part []Family) {
 		q.metrics.batchDuration.Observe(time.Since(begin).Seconds())
 		return err
 	}, func() { q.metrics.metadataRetried.Add(float64(len(part))) })
+	if err != nil && ctx.Err() != nil {
+		return // Whoever comes next sends it again.
+	}
 	if err != nil {
 		q.metrics.metadataFailed.Add(float64(len(part)))
 		if omitted, ok := q.refused.due(); ok {

@@ -137,7 +137,7 @@ func (q *queue) run(soft, hard context.Context, src Source) {
 	}
 	q.log.Info("remote write begins", "series", f.table.count, "segment", from.Segment)
 	if q.cfg.ProtobufMessage == V1 && q.cfg.MetadataConfig.Send && q.m.opts.Metadata != nil {
-		q.couriers.Go(func() { q.sendMetadata(soft, hard) })
+		q.couriers.Go(func() { q.sendMetadata(soft) })
 	}
 	f.follow(hard)
 	q.couriers.Wait()
