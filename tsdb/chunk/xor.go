@@ -140,7 +140,7 @@ func ResumeXOR(data []byte) (XORState, error) {
 		if d.r.overrun() {
 			return XORState{}, endsEarly(EncXOR, i, n)
 		}
-		if i > 0 && d.v.bits != before {
+		if i > 0 && (d.v.bits != before || s.lead != noWindow) {
 			s.lead, s.trail = uint8(d.v.cut-d.v.trail), uint8(d.v.trail)
 		}
 	}
