@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -55,6 +56,15 @@ func crashExtras(ts int64) []storage.Entry {
 	}
 }
 
+// crashRun are samples of one series behind each other, as those who catch up send them, up to a time.
+func crashRun(ts int64, ref storage.SeriesRef) (run []storage.Entry) {
+	ls := labels.FromStrings("__name__", "run")
+	for at := ts - 960; at <= ts; at += 20 {
+		run = append(run, storage.Entry{Ref: ref, Labels: ls, T: at, V: math.Sin(float64(at))})
+	}
+	return run
+}
+
 // crashChild appends batch after batch and prints the time of each that was acknowledged. Beside it, chunks are moved
 // to files and blocks are cut.
 func crashChild(dir string) {
@@ -77,6 +87,7 @@ func crashChild(dir string) {
 			}
 		}
 	}()
+	run := storage.SeriesRef(0)
 	for {
 		ts += 1000
 		entries, outcomes := make([]storage.Entry, crashWidth), make([]storage.Outcome, crashWidth)
@@ -88,7 +99,8 @@ func crashChild(dir string) {
 			}
 			entries[i] = storage.Entry{Labels: labels.FromStrings("__name__", "m", "i", name), T: ts, V: float64(ts) + float64(i)}
 		}
-		entries, outcomes = append(entries, crashExtras(ts)...), append(outcomes, make([]storage.Outcome, 3)...)
+		entries = append(append(entries, crashExtras(ts)...), crashRun(ts, run)...)
+		outcomes = append(outcomes, make([]storage.Outcome, len(entries)-len(outcomes))...)
 		app := db.Appender()
 		if err := app.Append(context.Background(), entries, outcomes); err != nil {
 			fail(err)
@@ -101,6 +113,7 @@ func crashChild(dir string) {
 		if err := app.Commit(context.Background()); err != nil {
 			fail(err)
 		}
+		run = outcomes[len(outcomes)-1].Ref
 		fmt.Println(ts)
 		if ts/1000%deleteEvery == 0 {
 			gone := labels.MustNewMatcher(labels.MatchEqual, "__name__", "gone")
@@ -133,6 +146,7 @@ func TestKill(t *testing.T) {
 		}
 		checkBatches(t, db, acknowledged)
 		checkExtras(t, db, acknowledged)
+		checkRuns(t, db, acknowledged)
 		checkDeletions(t, db, acknowledged, deletions)
 		if round%3 == 1 { // The child appends faster than blocks are cut: what came out of order would stay in its log.
 			due := db.cutIsDue()
@@ -144,6 +158,7 @@ func TestKill(t *testing.T) {
 			}
 			checkBatches(t, db, acknowledged)
 			checkExtras(t, db, acknowledged)
+			checkRuns(t, db, acknowledged)
 			checkDeletions(t, db, acknowledged, deletions)
 		}
 		t.Logf("round %d: killed after %v, %d batches acknowledged so far, %d blocks", round, delay, len(acknowledged), len(db.currentBlocks()))
@@ -227,6 +242,28 @@ func checkExtras(t *testing.T, db *DB, acknowledged map[int64]bool) {
 		// What is in blocks has no exemplars after a restart.
 		if ts >= inHead && !exemplars[ts] {
 			t.Errorf("the exemplar at %d is missing", ts)
+		}
+	}
+}
+
+// checkRuns checks that each batch's run is there as a whole, or not at all if the batch was not acknowledged.
+func checkRuns(t *testing.T, db *DB, acknowledged map[int64]bool) {
+	t.Helper()
+	c, seen, whole := column(t, db, "run"), map[int64]int{}, len(crashRun(0, 0))
+	for k, at := range c.T {
+		seen[(at+999)/1000*1000]++
+		if c.F[k] != math.Sin(float64(at)) || k > 0 && c.T[k-1] == at {
+			t.Errorf("%v at %d", c.F[k], at)
+		}
+	}
+	for ts, n := range seen {
+		if n != whole {
+			t.Errorf("the run up to %d has %d of %d samples", ts, n, whole)
+		}
+	}
+	for ts := range acknowledged {
+		if seen[ts] == 0 {
+			t.Errorf("the run up to %d is missing", ts)
 		}
 	}
 }
