@@ -196,7 +196,7 @@ func framed(t *testing.T, body []byte) (lines []string) {
 	eachFrame(t, body, func(m *prompb.ChunkedReadResponse) {
 		for _, s := range m.ChunkedSeries {
 			for _, c := range s.Chunks {
-				lines = append(lines, fmt.Sprintf("%d %s %d %d %s %x", m.QueryIndex, s.Labels, c.MinTimeMs, c.MaxTimeMs, c.Type, c.Data))
+				lines = append(lines, fmt.Sprintf("%d %v %d %d %s %x", m.QueryIndex, s.Labels, c.MinTimeMs, c.MaxTimeMs, c.Type, c.Data))
 			}
 		}
 		lines = append(lines, "end of frame")

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+
+	"github.com/narthex-io/narthex/host/remote/wire"
 )
 
 // encoder makes requests. It belongs to one goroutine and uses its memory again.
@@ -60,7 +62,7 @@ func (e *encoder1) point(dst []byte, it *item) []byte {
 		dst = append(dst, sampleTag, byte(10+sizeOfVarint(uint64(it.t))))
 		return appendPoint(dst, 1, it.t, it.v)
 	case histograms:
-		e.scratch = appendNative(e.scratch, it)
+		e.scratch = appendNative(e.scratch, it, 0)
 		return appendBytes(dst, histogramTag, e.scratch)
 	default:
 		e.scratch = appendPoint(appendLabels(e.scratch, 1, it.more.labels), 2, it.t, it.v)
@@ -87,3 +89,12 @@ func appendPoint(dst []byte, field byte, t int64, v float64) []byte {
 }
 
 func sizeOfVarint(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+
+// appendNative appends the message of a native histogram, which is the same in both versions but for the start timestamp, that 1.0
+// does not have.
+func appendNative(dst []byte, it *item, st int64) []byte {
+	if h := it.more.whole; h != nil {
+		return wire.AppendWhole(dst, it.t, st, h)
+	}
+	return wire.AppendFloat(dst, it.t, st, it.more.floating)
+}

@@ -116,10 +116,7 @@ func (e *encoder2) point(dst []byte, it *item) []byte {
 		dst = appendPoint(dst, 1, it.t, it.v)
 		return appendStart(dst, 3<<3|varintField, it.st)
 	case histograms:
-		e.refs = appendNative(e.refs[:0], it)
-		if it.st != 0 { // The number 17 takes two bytes with its type.
-			e.refs = appendStart(append(e.refs, 0x80|(17<<3|varintField)&0x7f), (17<<3|varintField)>>7, it.st)
-		}
+		e.refs = appendNative(e.refs[:0], it, it.st)
 		return appendBytes(dst, histogramTag, e.refs)
 	default:
 		e.refs = e.exemplar(e.refs[:0], it)
