@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -199,11 +200,52 @@ func (a *answer) finish() error {
 	clear(a.series[len(kept):])
 	a.series = kept
 	for _, s := range a.series {
-		apart, err := merge.Apart(s.chunks)
-		if err != nil {
+		if err := a.bringApart(s); err != nil {
 			return fmt.Errorf("series %s: %w", s.labels, err)
 		}
-		s.chunks = apart
 	}
 	return nil
+}
+
+// mergedBytes is about what a sample takes while chunks that overlap are merged: decoded, and with its place.
+const mergedBytes = 64
+
+// bringApart has no chunks of a series overlap.
+func (a *answer) bringApart(s *series) error {
+	scratch, err := overlapping(s.chunks)
+	if err != nil {
+		return err
+	}
+	if err := a.room.hold(mergedBytes * scratch); err != nil {
+		return err
+	}
+	if s.chunks, err = merge.Apart(s.chunks); err != nil {
+		return err
+	}
+	return a.room.hold(-mergedBytes * scratch)
+}
+
+// overlapping returns how many samples have to be in memory at once for chunks to be brought apart.
+func overlapping(chunks []storage.Chunk) (most int, err error) {
+	apart := true
+	for i := 1; i < len(chunks) && apart; i++ {
+		apart = chunks[i].MinT > chunks[i-1].MaxT
+	}
+	if apart { // Fast path: this is how remotes send them, mostly.
+		return 0, nil
+	}
+	byTime := slices.SortedFunc(slices.Values(chunks), func(x, y storage.Chunk) int { return cmp.Compare(x.MinT, y.MinT) })
+	run, end := 0, int64(minTime)
+	for _, c := range byTime {
+		n, err := chunk.Samples(chunk.Encoding(c.Encoding), c.Data)
+		if err != nil {
+			return 0, err
+		}
+		if c.MinT > end {
+			run = 0
+		}
+		run, end = run+n, max(end, c.MaxT)
+		most = max(most, run)
+	}
+	return most, nil
 }

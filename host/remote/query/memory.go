@@ -41,6 +41,11 @@ func (m *room) hold(n int) error {
 	return nil
 }
 
+// giveBack gives back everything, also to the query, which goes on.
+func (m *room) giveBack() {
+	_ = m.hold(-int(m.held)) // To hold less does not fail, unless the query is at its end anyway.
+}
+
 // free gives back everything, as far as it is not the query's to do so at its end.
 func (m *room) free() {
 	m.all.held.Add(-m.held)

@@ -71,7 +71,7 @@ func (q *querier) fetch(ctx context.Context, a *answer, message []byte) {
 		return
 	}
 	a.series, a.reading = nil, reading{}
-	a.room.free()
+	a.room.giveBack()
 	if spent, ok := errors.AsType[*budgetError](err); ok {
 		a.err = spent.error
 		return

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -90,13 +91,39 @@ func (a *answer) addResult(message []byte) error {
 			w.Err = a.addSampledSeries(w.Bytes, &row)
 		}
 	}
-	return w.Err
+	if w.Err != nil {
+		return w.Err
+	}
+	return a.hold(&row, -row.held)
 }
 
 // row is scratch for the samples of a series.
 type row struct {
 	points  []point
 	natives []*wire.Native
+	// held is the room that both have, in bytes.
+	held int
+}
+
+const (
+	pointBytes  = int(unsafe.Sizeof(point{}))
+	nativeBytes = int(unsafe.Sizeof(wire.Native{})) + int(unsafe.Sizeof(&wire.Native{}))
+	// nativeShare is about how many bytes come of one of the message of a histogram: a number of a byte is one of eight, or more
+	// while the slice with them grows.
+	nativeShare = 12
+)
+
+// hold counts bytes of a row.
+func (a *answer) hold(r *row, n int) error {
+	r.held += n
+	return a.room.hold(n)
+}
+
+// grow makes room for more samples.
+func (a *answer) grow(r *row) error {
+	before := cap(r.points)
+	r.points = slices.Grow(r.points, max(before, 64))
+	return a.hold(r, pointBytes*(cap(r.points)-before))
 }
 
 // point is a sample: a float, or the histogram with that place, counted from one.
@@ -110,8 +137,16 @@ type point struct {
 func (a *answer) addSampledSeries(message []byte, r *row) error {
 	clear(r.natives)
 	r.points, r.natives = r.points[:0], r.natives[:0]
+	if err := a.hold(r, pointBytes*cap(r.points)-r.held); err != nil { // The histograms are gone.
+		return err
+	}
 	w := wire.Walker{Rest: message}
 	for {
+		if len(r.points) == cap(r.points) {
+			if err := a.grow(r); err != nil {
+				return err
+			}
+		}
 		if s, ok := w.NextSample(wire.SeriesSamples); ok {
 			r.points = append(r.points, point{t: s.T, v: s.V})
 			continue
@@ -132,7 +167,7 @@ func (a *answer) addSampledSeries(message []byte, r *row) error {
 			}
 		case wire.SeriesHistograms:
 			if w.Is(protowire.BytesType) {
-				w.Err = r.addNative(w.Bytes)
+				w.Err = a.addNative(r, w.Bytes)
 			}
 		}
 	}
@@ -151,7 +186,10 @@ func (a *answer) addSampledSeries(message []byte, r *row) error {
 	return a.encode(s, r)
 }
 
-func (r *row) addNative(message []byte) error {
+func (a *answer) addNative(r *row, message []byte) error {
+	if err := a.hold(r, nativeBytes+nativeShare*len(message)); err != nil {
+		return err
+	}
 	n, err := wire.ReadNative(message, false)
 	if err != nil {
 		return err
