@@ -1,6 +1,7 @@
 package push
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -196,4 +197,19 @@ func FuzzRead(f *testing.F) {
 		}
 		_, _ = b.v1(), b.v2()
 	})
+}
+
+// TestEndlessAnswer has a receiver that took everything go on talking.
+func TestEndlessAnswer(t *testing.T) {
+	e := &endpoint{Server: httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, "and so on ")
+		}
+	}))}
+	defer e.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if sent, err := Push(ctx, []byte("a 1\n"), e.options(t, V1)); err != nil || sent.Samples != 1 {
+		t.Errorf("got %v, %v", sent, err)
+	}
 }

@@ -7,8 +7,10 @@ import (
 
 // encoder2 makes messages of 2.0, in which texts stand once, in front, and series refer to them.
 type encoder2 struct {
-	// places say where in the current request a symbol is, by the symbol's number.
+	// places say where in the current request a symbol is. They are a hash table, of which used entries are of this round, that is as
+	// large as requests need: series are many, and so are shards.
 	places  []place
+	used    int
 	round   uint32
 	count   uint32
 	texts   []byte
@@ -53,7 +55,7 @@ func (e *encoder2) begin() {
 		e.round = 1
 	}
 	clear(e.names)
-	e.texts, e.count = e.texts[:0], 0
+	e.texts, e.count, e.used = e.texts[:0], 0, 0
 	e.text("")
 }
 
@@ -66,19 +68,40 @@ func (e *encoder2) text(s string) uint32 {
 
 // ref returns where a symbol is.
 func (e *encoder2) ref(s *symbol) uint64 {
-	if int(s.id) < len(e.places) {
-		if p := &e.places[s.id]; p.round == e.round && p.symbol == s {
-			return uint64(p.at)
+	if s.text == "" {
+		return 0
+	}
+	if 2*e.used >= len(e.places) {
+		e.grow()
+	}
+	p := e.place(s)
+	if p.round != e.round {
+		*p = place{symbol: s, at: e.text(s.text), round: e.round}
+		e.used++
+	}
+	return uint64(p.at)
+}
+
+// place returns the entry of a symbol, or the free one for it.
+func (e *encoder2) place(s *symbol) *place {
+	mask := uint32(len(e.places) - 1)
+	for i := s.id & mask; ; i = (i + 1) & mask { // Symbols of neighbours have numbers that follow each other.
+		if p := &e.places[i]; p.round != e.round || p.symbol == s {
+			return p
 		}
-	} else {
-		e.places = append(e.places, make([]place, int(s.id)+1-len(e.places))...)
 	}
-	at := uint32(0)
-	if s.text != "" {
-		at = e.text(s.text)
+}
+
+// grow doubles the table.
+func (e *encoder2) grow() {
+	const smallest = 256
+	before := e.places
+	e.places = make([]place, max(2*len(before), smallest))
+	for i := range before {
+		if p := &before[i]; p.round == e.round {
+			*e.place(p.symbol) = *p
+		}
 	}
-	e.places[s.id] = place{symbol: s, at: at, round: e.round}
-	return uint64(at)
 }
 
 // series makes the message of a series with its items.

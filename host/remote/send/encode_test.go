@@ -258,3 +258,36 @@ func TestSizeOfVarint(t *testing.T) {
 		}
 	}
 }
+
+// TestEncoderIsAsLargeAsRequests encodes requests of series that are many, among them such whose symbols have the same number.
+func TestEncoderIsAsLargeAsRequests(t *testing.T) {
+	n := newNamer(&Config{ProtobufMessage: V2}, labels.EmptyLabels(), false)
+	e := &encoder2{}
+	for range 500 {
+		var items []item
+		var want []string
+		for i := range 100 {
+			n.next %= 3000
+			set := ls("__name__", "metric", "instance", fmt.Sprint(n.next, i), "empty", "")
+			items = append(items, item{series: n.series(set), t: 1, v: 1})
+			want = append(want, set.String())
+		}
+		d := decoded{v2: true}
+		if err := d.decode(e.encode(items)); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range d.series {
+			got = append(got, s.name)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("got %v, want %v", got, want)
+		}
+		if len(d.symbols) > 110+100 {
+			t.Fatalf("%d symbols", len(d.symbols))
+		}
+	}
+	if len(e.places) > 1024 {
+		t.Errorf("the encoder remembers %d places", len(e.places))
+	}
+}

@@ -31,7 +31,7 @@ type about struct {
 	help, unit *symbol
 }
 
-// symbol is a text that series share. Numbers are used again, so that two symbols with the same number may be under way.
+// symbol is a text that series share. Its number spreads symbols in hash tables; several may have the same one.
 type symbol struct {
 	text string
 	id   uint32
@@ -118,7 +118,6 @@ type namer struct {
 
 	builder *labels.Builder
 	symbols map[string]*symbol
-	free    []uint32
 	next    uint32
 }
 
@@ -197,11 +196,7 @@ func (n *namer) intern(text string) *symbol {
 	s := n.symbols[text]
 	if s == nil {
 		s = &symbol{text: strings.Clone(text), id: n.next}
-		if k := len(n.free); k > 0 {
-			s.id, n.free = n.free[k-1], n.free[:k-1]
-		} else {
-			n.next++
-		}
+		n.next++
 		n.symbols[s.text] = s
 	}
 	s.uses++
@@ -211,7 +206,6 @@ func (n *namer) intern(text string) *symbol {
 func (n *namer) release(s *symbol) {
 	if s.uses--; s.uses == 0 {
 		delete(n.symbols, s.text)
-		n.free = append(n.free, s.id)
 	}
 }
 
