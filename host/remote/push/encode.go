@@ -5,7 +5,6 @@ import (
 
 	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/model/labels"
-	"github.com/narthex-io/narthex/model/sample"
 )
 
 // Numbers of the fields of both versions.
@@ -45,7 +44,7 @@ func (b *batch) v1() (out []byte) {
 		out = wire.AppendMessage(out, v1RequestSeries, one)
 	}
 	for _, f := range b.families {
-		m := wire.AppendNumber(nil, metadataType, typeNumber(f.typ))
+		m := wire.AppendNumber(nil, metadataType, wire.MetricTypeNumber(f.typ))
 		m = wire.AppendText(m, v1MetadataName, f.name)
 		m = wire.AppendText(m, v1MetadataHelp, f.help)
 		out = wire.AppendMessage(out, v1RequestMetadata, wire.AppendText(m, v1MetadataUnit, f.unit))
@@ -94,7 +93,7 @@ func (b *batch) v2() []byte {
 			one = wire.AppendMessage(one, v2Exemplars, wire.AppendNumber(wire.AppendDouble(x, exemplarValue, e.Value), exemplarTime, uint64(e.T)))
 		}
 		if f := s.family; f != nil {
-			m := wire.AppendNumber(nil, metadataType, typeNumber(f.typ))
+			m := wire.AppendNumber(nil, metadataType, wire.MetricTypeNumber(f.typ))
 			m = wire.AppendNumber(m, v2MetadataHelp, table.place(f.help))
 			one = wire.AppendMessage(one, v2Metadata, wire.AppendNumber(m, v2MetadataUnit, table.place(f.unit)))
 		}
@@ -105,26 +104,4 @@ func (b *batch) v2() []byte {
 		out = wire.AppendMessage(out, v2RequestSymbols, []byte(s)) // The empty one, too.
 	}
 	return append(out, all...)
-}
-
-// typeNumber is the number of a type, the same in both versions.
-func typeNumber(t sample.MetricType) uint64 {
-	switch t {
-	case sample.TypeCounter:
-		return 1
-	case sample.TypeGauge:
-		return 2
-	case sample.TypeHistogram:
-		return 3
-	case sample.TypeGaugeHistogram:
-		return 4
-	case sample.TypeSummary:
-		return 5
-	case sample.TypeInfo:
-		return 6
-	case sample.TypeStateset:
-		return 7
-	default:
-		return 0
-	}
 }

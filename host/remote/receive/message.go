@@ -111,7 +111,7 @@ func (m *metadataRefs) read(message []byte) error {
 	for w.Next() {
 		switch w.Num {
 		case metadataType:
-			m.typ = metricType(w.Number())
+			m.typ = wire.MetricType(w.Number())
 		case metadataHelp:
 			m.help = uint32(w.Number())
 		case metadataUnit:
@@ -119,17 +119,6 @@ func (m *metadataRefs) read(message []byte) error {
 		}
 	}
 	return w.Err
-}
-
-func metricType(n uint64) sample.MetricType {
-	types := [...]sample.MetricType{
-		sample.TypeUnknown, sample.TypeCounter, sample.TypeGauge, sample.TypeHistogram, sample.TypeGaugeHistogram,
-		sample.TypeSummary, sample.TypeInfo, sample.TypeStateset,
-	}
-	if n >= uint64(len(types)) {
-		return sample.TypeUnknown
-	}
-	return types[n]
 }
 
 // span is a piece of the body.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/klauspost/compress/s2"
 
+	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/model/sample"
 )
 
@@ -70,7 +71,7 @@ func appendFamilies(dst []byte, all []Family) []byte {
 	var one []byte
 	for i := range all {
 		f := &all[i]
-		one = appendNumber(one[:0], 1<<3|varintField, typeNumber(f.Type))
+		one = appendNumber(one[:0], 1<<3|varintField, wire.MetricTypeNumber(f.Type))
 		for _, text := range []struct {
 			field byte
 			value string

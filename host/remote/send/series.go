@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/narthex-io/narthex/host/remote/wire"
 	"github.com/narthex-io/narthex/model/labels"
 	"github.com/narthex-io/narthex/model/relabel"
 	"github.com/narthex-io/narthex/model/sample"
@@ -148,7 +149,7 @@ func (n *namer) series(ls labels.Labels) *series {
 	}
 	if n.typeAndUnit {
 		if typ, unit := ls.Get(typeLabel), ls.Get(unitLabel); typ != "" || unit != "" {
-			s.about.Store(&about{typ: typeNumber(sample.MetricType(typ)), help: n.intern(""), unit: n.intern(unit)})
+			s.about.Store(&about{typ: wire.MetricTypeNumber(sample.MetricType(typ)), help: n.intern(""), unit: n.intern(unit)})
 		}
 	}
 	return s
@@ -174,7 +175,7 @@ func (n *namer) describe(s *series, md *sample.Metadata) {
 	if n.message != V2 || s.dropped {
 		return
 	}
-	next := &about{typ: typeNumber(md.Type), help: n.intern(md.Help), unit: n.intern(md.Unit)}
+	next := &about{typ: wire.MetricTypeNumber(md.Type), help: n.intern(md.Help), unit: n.intern(md.Unit)}
 	before := s.about.Load()
 	if n.typeAndUnit { // Then labels tell them.
 		unit := ""
@@ -248,24 +249,3 @@ func appendText(dst []byte, field byte, s string) []byte {
 }
 
 func sizeOfText(s string) int { return 1 + sizeOfVarint(uint64(len(s))) + len(s) }
-
-// typeNumber is how both versions write a type.
-func typeNumber(t sample.MetricType) uint64 {
-	switch t {
-	case sample.TypeCounter:
-		return 1
-	case sample.TypeGauge:
-		return 2
-	case sample.TypeHistogram:
-		return 3
-	case sample.TypeGaugeHistogram:
-		return 4
-	case sample.TypeSummary:
-		return 5
-	case sample.TypeInfo:
-		return 6
-	case sample.TypeStateset:
-		return 7
-	}
-	return 0
-}

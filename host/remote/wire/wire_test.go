@@ -9,6 +9,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 
 	"github.com/narthex-io/narthex/model/histogram"
+	"github.com/narthex-io/narthex/model/sample"
 )
 
 func wholeHistogram() *histogram.Histogram {
@@ -126,4 +127,18 @@ func FuzzSample(f *testing.F) {
 			t.Fatalf("got %v, then %q; want %v, %v", got, w.Rest, want, err)
 		}
 	})
+}
+
+func TestMetricTypes(t *testing.T) {
+	for n, want := range []sample.MetricType{"unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown"} {
+		if got := MetricType(uint64(n)); got != want {
+			t.Errorf("number %d stands for %q, want %q", n, got, want)
+		}
+		if back := MetricTypeNumber(want); want != sample.TypeUnknown && back != uint64(n) {
+			t.Errorf("type %q is number %d, want %d", want, back, n)
+		}
+	}
+	if n := MetricTypeNumber("no type"); n != 0 {
+		t.Errorf("what is no type is number %d", n)
+	}
 }
